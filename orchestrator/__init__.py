@@ -1,0 +1,1 @@
+"""Hierarchical multi-agent orchestration: plans as data, checked outputs, runs that survive any crash."""

@@ -1,0 +1,1 @@
+"""Specialised workers: pools, the functions and agents that run in them, and their registry."""
