@@ -1,0 +1,63 @@
+# Every entry sets up what it needs: python3 (3.11 or newer), pip and make are enough. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+export PYTHON
+BIN := .venv/bin
+# Processes for the default suite; more than two gain little, because crash tests start processes of their own.
+JOBS ?= 2
+ARGS ?=
+
+.PHONY: help demo test check test-all prove soak bench lint types fmt lock clean env env-run env-bench
+
+help: ## list these entries
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: env-run ## the main job on real input: audit this environment's packages; no key, no server
+	@tools/demo.sh $(ARGS)
+
+test: env ## the default suite at reduced sizes (ARGS="-k gate" selects)
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node" $(ARGS)
+
+check: lint types test ## lint, import contracts, types, tests: what must be green before a push
+
+test-all: env ## what needs node or Chromium
+	@$(BIN)/python -m pytest -m "browser or node" $(ARGS); code=$$?; \
+	if [ $$code = 5 ]; then echo "no test needs node or a browser"; exit 0; fi; exit $$code
+
+prove: env ## the default suite at full sizes (long)
+	@ORCHESTRATOR_PROVE=full $(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node" $(ARGS)
+
+soak: env ## the crash tests at full sizes, over and over, until one fails or SOAK_ROUNDS (default 10) are done
+	@for round in $$(seq 1 $${SOAK_ROUNDS:-10}); do \
+	  echo "soak: round $$round"; ORCHESTRATOR_PROVE=full $(BIN)/python -m pytest -x -m crash $(ARGS) || exit $$?; done
+
+bench: env-bench ## speed beside the contestants, in an environment of its own
+	@.venv-bench/bin/python -m benchmarks.performance $(ARGS)
+
+lint: env ## style, format, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: env ## mypy, strict
+	@$(BIN)/mypy --strict orchestrator workers
+
+fmt: env ## format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+lock: ## write the hashed lock files (UPGRADE=1 renews versions)
+	@tools/lock.sh
+
+clean: ## remove environments, caches and outputs
+	@rm -rf .venv .venv-bench .tools build dist demo-output bench-output .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache .coverage .coverage.* htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+env:
+	@tools/venv.sh .venv dev
+env-run:
+	@tools/venv.sh .venv run
+env-bench:
+	@tools/venv.sh .venv-bench bench
