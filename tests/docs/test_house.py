@@ -11,10 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("orchestrator", "workers")
 MOST_LINES = 400
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "tools/uv.lock")
-TOP_LEVEL = set(
-    ".ci .gitignore CHANGELOG.md LICENSE Makefile README.md benchmarks deploy docs orchestrator plans pyproject.toml"
-    " requirements-bench.lock requirements-dev.lock requirements.lock tests tools workers".split()
-)
+TOP_LEVEL = {
+    *(".ci", ".gitignore", "Makefile", "pyproject.toml", "tools"),
+    *("requirements.lock", "requirements-bench.lock", "requirements-dev.lock"),
+    *("CHANGELOG.md", "LICENSE", "README.md", "docs"),
+    *("orchestrator", "workers", "plans", "benchmarks", "tests", "deploy"),
+}
 REASON = re.compile(
     r"(?:# noqa: [A-Z]+[0-9]+(?:, ?[A-Z]+[0-9]+)*|# type: ignore\[[a-z-]+(?:, ?[a-z-]+)*\])(?P<reason>.*)"
 )
