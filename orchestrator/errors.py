@@ -1,0 +1,239 @@
+"""Every error the project raises, split by who is at fault.
+
+Expected ends of a run or a step are values, not exceptions; see `orchestrator.core.results`.
+Constructors hand all their arguments to `super().__init__`, so that errors survive pickling.
+"""
+
+from dataclasses import dataclass
+
+
+class OrchestratorError(Exception):
+    """Root of all errors of this project."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanIssue:
+    """One thing that is wrong with a plan, with the place and the remedy."""
+
+    message: str
+    file: str = "<plan>"
+    line: int = 0  #: from 1; 0 when the plan did not come from a file
+    column: int = 0  #: from 1; 0 when unknown
+    path: str = ""  #: such as `steps.draft.checks[0].rule`
+    expected: str = ""  #: what would have been right
+    source_line: str = ""
+
+    def render(self) -> str:
+        """`file:line:column: message`, the line itself with a caret, and what was expected."""
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        at = f" (at {self.path})" if self.path else ""
+        lines = [f"{where}: {self.message}{at}"]
+        if self.source_line:
+            lines += [f"    {self.source_line}", f"    {' ' * max(self.column - 1, 0)}^"]
+        if self.expected:
+            lines.append(f"    expected: {self.expected}")
+        return "\n".join(lines)
+
+
+class PlanError(OrchestratorError):
+    """The plan is not valid. The author's fault; never retried."""
+
+    def __init__(self, issues: tuple[PlanIssue, ...]) -> None:
+        super().__init__(issues)
+        self.issues = issues
+
+    def __str__(self) -> str:
+        return "\n".join(issue.render() for issue in self.issues)
+
+
+class ExpressionError(OrchestratorError):
+    """An expression cannot be read, or has no value for the data it met."""
+
+    def __init__(self, text: str, reason: str, column: int = 0) -> None:
+        super().__init__(text, reason, column)
+        self.text, self.reason, self.column = text, reason, column
+
+    def __str__(self) -> str:
+        return f"{self.reason} in `{self.text[:200]}`"
+
+
+class InputError(OrchestratorError):
+    """The inputs given to a run do not fit the plan's `inputs`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"input {self.name!r}: {self.reason}" if self.name else self.reason
+
+
+class PromiseError(OrchestratorError):
+    """A plan asks for something this engine cannot keep; raised before anything starts."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, remedy)
+        self.what, self.remedy = what, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}"
+
+
+class StepError(OrchestratorError):
+    """Raised by worker code to say how its failure is to be treated."""
+
+
+class RetryableError(StepError):
+    """The surroundings failed, not the answer: the step's `retry` policy applies.
+
+    `kind` is one of `timeout`, `rate_limit`, `provider`, `resource`, or a word of your own that a
+    step's `retry.errors` lists; `retry_after_s` is a lower bound for the wait, in seconds.
+    """
+
+    def __init__(self, message: str, kind: str = "provider", retry_after_s: float | None = None) -> None:
+        super().__init__(message, kind, retry_after_s)
+        self.message, self.kind, self.retry_after_s = message, kind, retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class TerminalError(StepError):
+    """Trying again cannot help: the step goes straight past its `retry` rungs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BudgetExceeded(StepError):
+    """A reservation was refused: the run has not this much left."""
+
+    def __init__(self, limit: str, asked: float, left: float) -> None:
+        super().__init__(limit, asked, left)
+        self.limit, self.asked, self.left = limit, asked, left
+
+    def __str__(self) -> str:
+        return f"budget {self.limit}: asked for {self.asked:g}, {self.left:g} left"
+
+
+class AdmissionRefused(OrchestratorError):
+    """Too many runs are open; nothing was created. Try again after `retry_after_s` seconds."""
+
+    def __init__(self, open_runs: int, limit: int, retry_after_s: float) -> None:
+        super().__init__(open_runs, limit, retry_after_s)
+        self.open_runs, self.limit, self.retry_after_s = open_runs, limit, retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.open_runs} runs are open and the limit is {self.limit}; try again in {self.retry_after_s:g} s"
+
+
+class RunNotFound(OrchestratorError):
+    """No run has this id."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"no run {self.run_id!r}; `orchestrator ps --all` lists the runs of this store"
+
+
+class WrongState(OrchestratorError):
+    """The run or step is not in a state that allows this command."""
+
+    def __init__(self, what: str, state: str, remedy: str = "") -> None:
+        super().__init__(what, state, remedy)
+        self.what, self.state, self.remedy = what, state, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.state}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+class IdempotencyConflict(OrchestratorError):
+    """The idempotency key was used before, for another plan or other inputs."""
+
+    def __init__(self, key: str, run_id: str) -> None:
+        super().__init__(key, run_id)
+        self.key, self.run_id = key, run_id
+
+    def __str__(self) -> str:
+        return f"idempotency key {self.key!r} belongs to run {self.run_id}, which has other contents"
+
+
+class JournalError(OrchestratorError):
+    """The journal could not be read or written."""
+
+
+class JournalConflict(JournalError):
+    """Another owner wrote this run: the sequence number or the epoch is taken. Stop driving it."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(run_id, reason)
+        self.run_id, self.reason = run_id, reason
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}: {self.reason}"
+
+
+class JournalOwned(JournalError):
+    """Another process owns the journal file."""
+
+    def __init__(self, path: str, pid: int) -> None:
+        super().__init__(path, pid)
+        self.path, self.pid = path, pid
+
+    def __str__(self) -> str:
+        return f"{self.path} is owned by process {self.pid}; use the command line from a second terminal, or stop it"
+
+
+class JournalCorrupt(JournalError):
+    """A stored record is damaged: its hash, its form or its place in the chain is wrong."""
+
+    def __init__(self, run_id: str, seq: int, reason: str) -> None:
+        super().__init__(run_id, seq, reason)
+        self.run_id, self.seq, self.reason = run_id, seq, reason
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run_id}, record {self.seq}: {self.reason}; `orchestrator audit verify {self.run_id}` tells more"
+        )
+
+
+class JournalFull(JournalError):
+    """The disk or the page limit is full. Nothing was written; free room and resume."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path}: no room left; free some and resume, nothing half-written is kept"
+
+
+class ArtifactMissing(OrchestratorError):
+    """An artifact named in the journal is not in the store, or its bytes do not fit its digest."""
+
+    def __init__(self, digest: str, reason: str) -> None:
+        super().__init__(digest, reason)
+        self.digest, self.reason = digest, reason
+
+    def __str__(self) -> str:
+        return f"artifact {self.digest}: {self.reason}"
+
+
+class IllegalTransition(OrchestratorError):
+    """Our bug: an event that no rule allows. The run is parked; its journal stays as it was."""
+
+    def __init__(self, step: str, status: str, event: str, story: tuple[str, ...] = ()) -> None:
+        super().__init__(step, status, event, story)
+        self.step, self.status, self.event, self.story = step, status, event, story
+
+    def __str__(self) -> str:
+        return f"{self.event} met {self.step or 'the run'} in state {self.status}" + "".join(
+            f"\n  {line}" for line in self.story
+        )
+
+
+class EngineClosed(OrchestratorError):
+    """The engine is not open, or is draining and takes no new runs."""

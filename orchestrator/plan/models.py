@@ -1,0 +1,139 @@
+"""The plan as data: one frozen model that YAML, Python and a planner all produce."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from orchestrator.ids import Digest, JsonValue, StepId
+from orchestrator.plan import limits
+from orchestrator.plan.parts import (
+    Budget,
+    Check,
+    Defaults,
+    Effect,
+    Foreach,
+    Human,
+    Join,
+    ModelUse,
+    Name,
+    Part,
+    Retry,
+    RungText,
+    Text,
+    Timeout,
+    exactly_one,
+)
+
+STEP_KINDS = ("task", "call", "human", "plan", "goal")
+JsonSchema = dict[str, JsonValue]
+
+
+class Step(Part):
+    """One node of the plan. Exactly one of task, call, human, plan, goal."""
+
+    description: Annotated[str, Field(max_length=limits.TEXT_CHARS_MAX)] = ""
+    pool: Name | None = None  #: where it runs; required for task and call
+    task: Text | None = None  #: an instruction to the pool's agent
+    call: Name | None = None  #: a named function of the pool
+    human: Human | None = None
+    plan: "Plan | None" = None  #: a sub-plan: a run of its own
+    goal: Text | None = None  #: planned at run time by a sub-supervisor
+    with_: dict[Name, JsonValue] = Field(default_factory=dict, alias="with")
+    output: JsonSchema | None = None  #: JSON Schema (2020-12); enforced always
+    checks: Annotated[tuple[Check, ...], Field(max_length=limits.CHECKS_MAX)] = ()
+    on_fail: Annotated[tuple[RungText, ...], Field(max_length=limits.RUNGS_MAX)] = ()
+    needs: Annotated[tuple[Name, ...], Field(max_length=limits.STEPS_MAX)] = ()  #: pure ordering
+    if_: Text | bool | None = Field(default=None, alias="if")
+    foreach: Foreach | None = None
+    join: Join = "all"
+    early: bool = False  #: with at_least: start at the n-th pass and cancel the rest
+    timeout: Timeout | None = None  #: None: the plan's defaults
+    retry: Retry | None = None
+    model: ModelUse | None = None
+    effect: Effect | None = None
+    budget: Budget | None = None  #: the share of a `plan` or `goal` step
+    finally_: bool = Field(default=False, alias="finally")  #: runs whatever happened
+
+    @property
+    def kind(self) -> Literal["task", "call", "human", "plan", "goal"]:
+        """Which of the five a step is."""
+        for name in STEP_KINDS:
+            if getattr(self, name) is not None:
+                return name  # type: ignore[return-value]  # the tuple holds just these literals
+        raise AssertionError("validated: one kind is set")
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        kind = exactly_one(self, STEP_KINDS)
+        if kind in ("task", "call") and self.pool is None:
+            raise ValueError(f"a {kind} step needs a pool")
+        if kind not in ("task", "call") and self.pool is not None:
+            raise ValueError(f"a {kind} step has no pool")
+        if self.budget is not None and kind not in ("plan", "goal"):
+            raise ValueError("budget on a step is the share of a plan or goal step")
+        if self.effect is not None and kind != "call":
+            raise ValueError("effect goes with call: only a function of the host can honour a key")
+        if self.early and self.join == "all":
+            raise ValueError("early goes with join: any or at_least")
+        agrees = [check for check in self.checks if check.agree is not None]
+        if len(agrees) > 1:
+            raise ValueError("at most one agree check")
+        if agrees and (self.effect is not None or kind not in ("task", "call")):
+            raise ValueError("agree runs the work several times: only a task or call without effect can do that")
+        return self
+
+
+class Plan(Part):
+    """A goal turned into a DAG of steps: frozen, canonical, with a digest."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, ignored_types=(cached_property,)
+    )
+
+    version: Literal[1] = 1
+    name: Name
+    description: Annotated[str, Field(max_length=limits.TEXT_CHARS_MAX)] = ""
+    inputs: dict[Name, JsonSchema] = Field(default_factory=dict)  #: JSON Schema per input; `default` makes it optional
+    constraints: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
+    budget: Budget = Budget()
+    defaults: Defaults = Defaults()
+    steps: Annotated[dict[Name, Step], Field(min_length=1, max_length=limits.STEPS_MAX)]
+    result: JsonValue = None  #: references to what the run is for; None: every passed step's output by id
+
+    def canonical(self) -> dict[str, JsonValue]:
+        """The plan as plain JSON: names as people write them, defaults of the format version left out."""
+        data: dict[str, JsonValue] = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return {"version": 1, **data}
+
+    @cached_property
+    def digest(self) -> Digest:
+        """`sha256:…` of the canonical JSON; equal for equal plans, whatever door they came through."""
+        return digest_of(self.canonical())
+
+    def step(self, step_id: StepId) -> Step:
+        """The step of this id; KeyError when there is none."""
+        return self.steps[step_id]
+
+
+def canonical_json(value: JsonValue) -> str:
+    """JSON with sorted keys and no spaces: equal text for equal values.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: JsonValue) -> Digest:
+    """`sha256:` and the hash of the canonical JSON of `value`, as UTF-8.
+
+    Raises:
+        ValueError: a number is NaN or infinite, or a string holds a lone surrogate.
+    """
+    return Digest("sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest())
+
+
+Step.model_rebuild()

@@ -1,0 +1,287 @@
+"""The parts of a step as data: checks, rungs, limits. Frozen; unknown keys are refused."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from orchestrator.ids import JsonValue
+from orchestrator.plan import limits
+from orchestrator.plan.durations import Duration, format_duration, parse_duration
+
+Tier = Literal["cheap", "standard", "strong"]
+NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Text = Annotated[str, Field(min_length=1, max_length=limits.TEXT_CHARS_MAX)]
+
+
+class Part(BaseModel):
+    """Base of everything in a plan: frozen, closed, read by the names that people write."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+
+def exactly_one(part: BaseModel, names: tuple[str, ...]) -> str:
+    """The one field of `names` that is set.
+
+    Raises:
+        ValueError: none or several are set.
+    """
+    given = [name for name in names if getattr(part, name) not in (None, False)]
+    if len(given) != 1:
+        have = " and ".join(given) if given else "none"
+        raise ValueError(f"expected exactly one of {', '.join(names)}; found {have}")
+    return given[0]
+
+
+class Budget(Part):
+    """What a run, a sub-plan or a goal may use; reserved before it is spent, over the whole tree below."""
+
+    usd: Annotated[float, Field(ge=0, le=1e6)] = limits.BUDGET_USD
+    tokens: Annotated[int, Field(ge=0, le=10**12)] = limits.BUDGET_TOKENS
+    wall: Duration = limits.BUDGET_WALL_S  #: seconds; pauses while everything open waits for a person
+    steps: Annotated[int, Field(ge=1, le=10_000_000)] = limits.BUDGET_STEPS  #: first dispatches, not retries
+    on_limit: Literal["degrade", "stop", "ask"] = "degrade"
+
+
+class Timeout(Part):
+    """How long a step may take, in seconds."""
+
+    attempt: Duration = limits.TIMEOUT_ATTEMPT_S  #: one attempt
+    total: Duration = limits.TIMEOUT_TOTAL_S  #: all attempts and waits between them; pauses for people
+    idle: Duration | None = None  #: longest silence of a worker that reports progress; None: not watched
+
+
+class Backoff(Part):
+    """Waits between tries, in seconds: doubling from `first` to `most`. Written `1s..30s`."""
+
+    first: Duration = limits.RETRY_FIRST_S
+    most: Duration = limits.RETRY_MOST_S
+
+
+def _read_backoff(value: object) -> object:
+    if isinstance(value, str):
+        first, dots, most = value.partition("..")
+        if not dots:
+            raise ValueError("expected two durations such as 1s..30s")
+        read = {"first": parse_duration(first.strip()), "most": parse_duration(most.strip())}
+        if read["first"] > read["most"]:
+            raise ValueError("the first wait is longer than the longest; expected such as 1s..30s")
+        return read
+    return value
+
+
+def _write_backoff(value: Backoff) -> str:
+    return f"{format_duration(value.first)}..{format_duration(value.most)}"
+
+
+BackoffText = Annotated[
+    Backoff,
+    BeforeValidator(_read_backoff, json_schema_input_type=str),
+    PlainSerializer(_write_backoff, return_type=str, when_used="json"),
+]
+
+
+class Retry(Part):
+    """When an attempt is tried again because its surroundings failed; bad answers climb the ladder instead."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = limits.RETRY_ATTEMPTS  #: tries, the first included
+    backoff: BackoffText = Backoff()
+    errors: Annotated[tuple[Name, ...], Field(max_length=20)] = limits.RETRY_ERRORS
+
+
+class Defaults(Part):
+    """What steps that say nothing get."""
+
+    timeout: Timeout = Timeout()
+    retry: Retry = Retry()
+
+
+class AtLeast(Part):
+    """A join that is content with `at_least` passes."""
+
+    at_least: Annotated[int, Field(ge=1, le=limits.BRANCHES_MAX)]
+
+
+Join = Literal["all", "any"] | AtLeast
+
+
+class Foreach(Part):
+    """One branch per item of a list known at run time, or per branch of another mapped step."""
+
+    over: Text | list[JsonValue] | None = None  #: an expression that gives a list, or the list
+    each: Name | None = None  #: a mapped step: branch i starts the moment its branch i has passed
+    as_: Name = Field(default="item", alias="as")
+    max_parallel: Annotated[int, Field(ge=1, le=10_000)] = limits.MAX_PARALLEL
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.over is None) == (self.each is None):
+            raise ValueError("expected exactly one of over, each")
+        return self
+
+
+class Grounded(Part):
+    """Every value or quote at `field` of the output must occur in the inputs or in tool results."""
+
+    field: Text  #: a path into the output; a list on the way means each of its items
+    in_: Literal["inputs", "tool_results", "any"] = Field(default="any", alias="in")
+
+
+class Agree(Part):
+    """Work is done `runs` times; `quorum` of the outputs must agree."""
+
+    runs: Annotated[int, Field(ge=2, le=15)]
+    quorum: Annotated[int, Field(ge=2, le=15)]
+    field: Text | None = None  #: compare this path only; None compares whole outputs
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0  #: relative, for numbers
+
+    @model_validator(mode="after")
+    def _quorum_fits(self) -> Self:
+        if not self.runs // 2 < self.quorum <= self.runs:
+            raise ValueError("quorum must be more than half of runs and at most runs")
+        return self
+
+
+class Judge(Part):
+    """A model reads task, inputs, constraints and output, and gives a score."""
+
+    rubric: Text
+    tier: Tier = "strong"
+    pass_at: Annotated[float, Field(ge=0, le=1)] = 0.8
+    votes: Annotated[int, Field(ge=1, le=9)] = 1
+
+
+class Ask(Part):
+    """A question to a person as a rung: accept the output as it is, retry, or take the way of `then`."""
+
+    expires: Duration = limits.ASK_EXPIRES_S
+    then: Literal["fail", "gap", "retry", "accept"] = "fail"
+
+
+class HumanCheck(Part):
+    """A person accepts or rejects the output."""
+
+    ask: Text
+    expires: Duration = limits.ASK_EXPIRES_S
+    then: Literal["reject", "accept"] = "reject"
+
+
+class Check(Part):
+    """One condition on a step's output. Exactly one kind; `schema` is always on and not written."""
+
+    rule: Text | None = None  #: an expression over output, inputs, steps, run
+    reason: Text | None = None  #: for `rule`: what the worker is told when it does not hold
+    grounded: Grounded | None = None
+    call: Name | None = None  #: a function of a pool that returns a verdict
+    pool: Name | None = None  #: for `call`; the step's own pool when absent
+    with_: dict[Name, JsonValue] | None = Field(default=None, alias="with")  #: for `call`: arguments beside `output`
+    agree: Agree | None = None
+    judge: Judge | None = None
+    human: HumanCheck | None = None
+
+    @property
+    def kind(self) -> str:
+        """`rule`, `grounded`, `call`, `agree`, `judge` or `human`."""
+        return next(name for name in CHECK_KINDS if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kind = exactly_one(self, CHECK_KINDS)
+        if self.reason is not None and kind != "rule":
+            raise ValueError("reason goes with rule")
+        if kind != "call" and (self.pool is not None or self.with_ is not None):
+            raise ValueError("pool and with go with call")
+        return self
+
+
+CHECK_KINDS = ("rule", "grounded", "call", "agree", "judge", "human")
+
+
+class Escalate(Part):
+    """The next attempt runs with a stronger tier, or in another pool."""
+
+    tier: Tier | None = None
+    pool: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.tier is None and self.pool is None:
+            raise ValueError("expected tier, pool, or both")
+        return self
+
+
+class Rung(Part):
+    """One rung of the ladder that an output climbs when a check refuses it."""
+
+    retry: Annotated[int, Field(ge=1, le=limits.RETRY_RUNG_MAX)] | None = None
+    escalate: Escalate | None = None
+    ask: Ask | None = None
+    replan: Literal["downstream", "step"] | None = None
+    gap: Literal[True] | None = None
+    fail: Literal[True] | None = None
+
+    @property
+    def kind(self) -> str:
+        """`retry`, `escalate`, `ask`, `replan`, `gap` or `fail`."""
+        return next(name for name in RUNG_KINDS if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        exactly_one(self, RUNG_KINDS)
+        return self
+
+
+RUNG_KINDS = ("retry", "escalate", "ask", "replan", "gap", "fail")
+
+
+def _read_rung(value: object) -> object:
+    return {value: True} if value in ("gap", "fail") else value
+
+
+RungText = Annotated[Rung, BeforeValidator(_read_rung, json_schema_input_type=Rung | Literal["gap", "fail"])]
+
+
+class Human(Part):
+    """A step that a person does: choose one of `choices`."""
+
+    ask: Text
+    show: JsonValue = None  #: what the person is shown; may hold references
+    choices: Annotated[tuple[Name, ...], Field(min_length=1, max_length=20)]
+    expires: Duration = limits.ASK_EXPIRES_S
+    then: Name | None = None  #: the choice taken when nobody answers in time; None: the step fails
+
+    @model_validator(mode="after")
+    def _then_is_a_choice(self) -> Self:
+        if self.then is not None and self.then not in self.choices and self.then != "fail":
+            raise ValueError(f"then must be one of {', '.join(self.choices)}, or fail")
+        return self
+
+
+class Batch(Part):
+    """The step may wait for the provider's cheaper batch service until `deadline`."""
+
+    deadline: Duration
+
+
+class ModelUse(Part):
+    """How a step uses models."""
+
+    tier: Tier = "standard"
+    cache: Literal["none", "exact", "semantic"] = "none"
+    batch: Batch | None = None
+
+
+class Effect(Part):
+    """The step changes the world outside: its intent is journaled first, and the key goes to the worker."""
+
+    key: Text  #: may hold references; equal over retries
+    on_unknown: Literal["ask", "retry", "fail"] = "ask"  #: what a resume does with an intent that has no outcome
+
+
+_DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` has the form of a `Digest`."""
+    return _DIGEST.fullmatch(text) is not None

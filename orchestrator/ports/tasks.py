@@ -1,0 +1,145 @@
+"""The messages between a run's owner and the workers of a pool."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestrator.ids import JsonValue, PoolName, RunId, StepId, TenantId
+
+Lane = Literal["high", "normal", "low", "batch"]
+LANES: tuple[Lane, ...] = ("high", "normal", "low", "batch")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """Names one task for good. A second answer under the same key is a duplicate."""
+
+    run_id: RunId
+    step_id: StepId
+    branch: int  #: from 0; -1 for a step that is not mapped
+    attempt: int  #: from 1
+    sample: int = 0
+    purpose: Literal["work", "check"] = "work"
+    check: int = 0  #: for purpose `check`: position of the check from 1
+
+    def __str__(self) -> str:
+        at = f"[{self.branch}]" if self.branch >= 0 else ""
+        tail = f".{self.sample}" if self.sample else ""
+        return f"{self.run_id}/{self.step_id}{at}#{self.attempt}{tail}" + (f"?{self.check}" if self.check else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTask:
+    """One task for any worker of a pool."""
+
+    key: TaskKey
+    tenant: TenantId
+    pool: PoolName
+    lane: Lane
+    function: str | None  #: of a call; None for a task of the pool's agent
+    instruction: str | None  #: of a task: literal inputs spliced in, everything else in `args`
+    args: dict[str, JsonValue]  #: plain data; the worker gets copies, never the owner's objects
+    output_schema: dict[str, JsonValue] | None = None
+    constraints: tuple[str, ...] = ()
+    tier: str | None = None
+    reasons: tuple[str, ...] = ()  #: why the attempt before was refused
+    idempotency_key: str | None = None  #: of an effect step; equal over retries
+    timeout_s: float | None = None  #: what is left for this attempt
+    plan: str = ""
+    sent_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStarted:
+    """A worker began a task that had waited."""
+
+    key: TaskKey
+    worker: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskProgress:
+    """A sign of life: progress (journaled) or, with `journal=False`, a heartbeat or log line only watchers see."""
+
+    key: TaskKey
+    worker: str
+    fraction: float | None = None
+    message: str = ""
+    journal: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvidence:
+    """What a tool gave the worker; `grounded` checks with `in: tool_results` look here."""
+
+    key: TaskKey
+    worker: str
+    tool: str
+    result: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpent:
+    """The worker spent money or tokens, under a charge id of its own (settles a reservation of the same id)."""
+
+    key: TaskKey
+    worker: str
+    charge: str
+    usd: float = 0.0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDone:
+    """The worker returned. The output is plain JSON already."""
+
+    key: TaskKey
+    worker: str
+    output: JsonValue
+    started_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed:
+    """The worker raised, or could not be asked at all."""
+
+    key: TaskKey
+    worker: str
+    error: str  #: see `AttemptFailed.error`
+    message: str
+    retry_after_s: float | None = None
+    started_at_s: float = 0.0
+
+
+TaskMessage = TaskStarted | TaskProgress | TaskEvidence | TaskSpent | TaskDone | TaskFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendRequest:
+    """A worker asks to reserve before it spends; answered once the owner has journaled it."""
+
+    key: TaskKey
+    charge: str
+    usd: float = 0.0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendReply:
+    """Granted, or which limit refused and what is left of it."""
+
+    granted: bool
+    limit: str = ""
+    left: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How much a pool has to do; the scaling signal is the sum of the three."""
+
+    pool: PoolName
+    waiting: int = 0
+    delayed: int = 0
+    running: int = 0
+    oldest_wait_s: float = 0.0
+    by_lane: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,51 @@
+"""The transport port: carries tasks to pools and messages back. It may lose everything; the journal heals it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from orchestrator.ids import PoolName
+from orchestrator.ports.tasks import Backlog, SpendReply, SpendRequest, StepTask, TaskKey, TaskMessage
+
+
+class Transport(Protocol):
+    """The owner's side. `send` and `revoke` never block: they queue, and the transport delivers."""
+
+    def bind(self, deliver: Callable[[TaskMessage], None]) -> None:
+        """Where messages of workers go. Called in the owner's event loop, never from a thread."""
+        ...
+
+    def send(self, task: StepTask) -> None:
+        """Queue a task for its pool and lane."""
+        ...
+
+    def revoke(self, key: TaskKey) -> None:
+        """Nobody wants this result any more: drop it if it waits, cancel it if it runs. Idempotent."""
+        ...
+
+    async def backlog(self) -> list[Backlog]:
+        """Work per pool."""
+        ...
+
+
+class WorkerPort(Protocol):
+    """The workers' side."""
+
+    async def fetch(self, pool: PoolName, slots: int) -> list[StepTask]:
+        """Wait until tasks of the pool are there; return at most `slots`, highest lane first, no lane starving."""
+        ...
+
+    def take(self, pool: PoolName) -> StepTask | None:
+        """The next waiting task at once, or None. For a worker that has just become free."""
+        ...
+
+    def post(self, message: TaskMessage) -> None:
+        """Send a message to the owner of the task's run. Never blocks."""
+        ...
+
+    async def reserve(self, request: SpendRequest) -> SpendReply:
+        """Ask the owner for money before spending it; returns once the answer is journaled."""
+        ...
+
+    def on_revoke(self, pool: PoolName, cancel: Callable[[TaskKey], None]) -> None:
+        """Who is told, in the workers' event loop, that a running task is not wanted any more."""
+        ...
