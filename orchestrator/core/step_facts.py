@@ -1,0 +1,253 @@
+"""Facts about one step or branch, from its dispatch to its end."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from orchestrator.core.fact import Purpose, StepFact, VerdictKind
+from orchestrator.ids import Digest, JsonValue, RunId, StepId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepExpanded(StepFact):
+    """A mapped step knows its branches."""
+
+    KIND: ClassVar[str] = "step.expanded"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("items",)
+
+    count: int
+    items: list[JsonValue]  #: empty under `each`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReused(StepFact):
+    """A retry or fork takes over an output that passed in the run it came from."""
+
+    KIND: ClassVar[str] = "step.reused"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("output",)
+
+    digest: Digest
+    source: RunId
+    output: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDispatched(StepFact):
+    """A task was sent: work, or the call of a check."""
+
+    KIND: ClassVar[str] = "step.dispatched"
+
+    pool: str  #: empty for a person or a sub-plan
+    purpose: Purpose = "work"
+    check: int = 0  #: for a check: its position, 1 for the first written one
+    tier: str | None = None
+    digest: Digest  #: of the inputs
+    rung: int = -1  #: the rung of the ladder that led here; -1 for none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(StepFact):
+    """A worker took a task that had to wait for it. Without this fact, dispatch was the start."""
+
+    KIND: ClassVar[str] = "step.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProgress(StepFact):
+    """A sign of life from a worker."""
+
+    KIND: ClassVar[str] = "step.progress"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("message",)
+
+    fraction: float | None = None  #: 0 to 1
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(StepFact):
+    """A worker recorded what a tool gave it; `grounded` checks may look here."""
+
+    KIND: ClassVar[str] = "tool.called"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("result",)
+
+    tool: str
+    result: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCalled(StepFact):
+    """One call of a model, with what it cost."""
+
+    KIND: ClassVar[str] = "model.called"
+
+    model: str
+    outcome: str
+    usd: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    charge: str  #: a duplicate of a charge counts once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectIntended(StepFact):
+    """The step is about to change the world outside, under this key."""
+
+    KIND: ClassVar[str] = "effect.intended"
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectDone(StepFact):
+    """The worker reported the outcome of the effect."""
+
+    KIND: ClassVar[str] = "effect.done"
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProduced(StepFact):
+    """A worker returned an output. Nobody may read it until its checks have passed."""
+
+    KIND: ClassVar[str] = "step.produced"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("output",)
+
+    digest: Digest
+    started_at_s: float = 0.0  #: when the worker began; 0 when unknown
+    usd: float = 0.0
+    tokens: int = 0
+    degraded: bool = False  #: a sub-plan that ended with gaps
+    output: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed(StepFact):
+    """An attempt ended without an output."""
+
+    KIND: ClassVar[str] = "attempt.failed"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("message",)
+
+    error: str  #: `timeout`, `idle`, `rate_limit`, `provider`, `resource`, `worker`, `terminal`, `output`, `child`, `budget`, or the worker's own word
+    retry_after_s: float | None = None
+    started_at_s: float = 0.0
+    usd: float = 0.0
+    tokens: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost(StepFact):
+    """The worker of this attempt is gone; its result, should one come, counts no more."""
+
+    KIND: ClassVar[str] = "lease.lost"
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckVerdict(StepFact):
+    """One check's word on one output."""
+
+    KIND: ClassVar[str] = "check.verdict"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("reasons", "evidence")
+
+    check: int  #: 0 for the schema, then the position in the step's list from 1
+    name: str  #: schema, rule, grounded, call, agree, judge, human
+    verdict: VerdictKind
+    digest: Digest  #: of the output it speaks of
+    score: float | None = None
+    usd: float = 0.0
+    tokens: int = 0
+    reasons: tuple[str, ...] = ()
+    evidence: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRejected(StepFact):
+    """The attempt is refused; the ladder decides what follows."""
+
+    KIND: ClassVar[str] = "step.rejected"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("reasons",)
+
+    terminal: bool = False  #: trying the same again cannot help
+    repeat: bool = False  #: the same output was refused before for the same input
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepBackoff(StepFact):
+    """The attempt is tried again at `until_s`."""
+
+    KIND: ClassVar[str] = "step.backoff"
+
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEscalated(StepFact):
+    """The next attempt runs with another tier or in another pool."""
+
+    KIND: ClassVar[str] = "step.escalated"
+
+    rung: int
+    tier: str | None = None
+    pool: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPassed(StepFact):
+    """Every check passed: from here on the output may be read. For a mapped step: all branches have settled."""
+
+    KIND: ClassVar[str] = "step.passed"
+
+    digest: Digest
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSkipped(StepFact):
+    """The step does not run."""
+
+    KIND: ClassVar[str] = "step.skipped"
+
+    reason: str  #: condition, upstream_failed, join_unmet, or quarantined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepGap(StepFact):
+    """The step is allowed to be missing, and is."""
+
+    KIND: ClassVar[str] = "step.gap"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("reason",)
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed(StepFact):
+    """The step failed for good."""
+
+    KIND: ClassVar[str] = "step.failed"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("cause",)
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCancelled(StepFact):
+    """The step was cancelled; a late result is discarded."""
+
+    KIND: ClassVar[str] = "step.cancelled"
+
+    reason: str  #: cancel, join_met, limit, quarantined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepQuarantined(StepFact):
+    """A passed result was found wrong later; `affected` is everything built on it."""
+
+    KIND: ClassVar[str] = "step.quarantined"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("reason",)
+
+    reason: str
+    affected: tuple[StepId, ...] = ()
