@@ -25,8 +25,8 @@ test-all: env ## what needs node or Chromium
 	@$(BIN)/python -m pytest -m "browser or node" $(ARGS); code=$$?; \
 	if [ $$code = 5 ]; then echo "no test needs node or a browser"; exit 0; fi; exit $$code
 
-prove: env ## the default suite at full sizes (long)
-	@ORCHESTRATOR_PROVE=full $(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node" $(ARGS)
+prove: env ## the default suite at full sizes (long; goes on where it was interrupted)
+	@JOBS=$(JOBS) tools/prove.sh $(ARGS)
 
 soak: env ## the crash tests at full sizes, over and over, until one fails or SOAK_ROUNDS (default 10) are done
 	@for round in $$(seq 1 $${SOAK_ROUNDS:-10}); do \
@@ -51,7 +51,7 @@ lock: ## write the hashed lock files (UPGRADE=1 renews versions)
 	@tools/lock.sh
 
 clean: ## remove environments, caches and outputs
-	@rm -rf .venv .venv-bench .tools build dist demo-output bench-output .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	@rm -rf .venv .venv-bench .tools .prove build dist demo-output bench-output .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache .coverage .coverage.* htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
