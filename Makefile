@@ -8,7 +8,7 @@ BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help demo test check test-all prove soak bench lint types fmt lock clean env env-run env-bench
+.PHONY: help demo test check cover test-all prove soak bench lint types fmt lock clean env env-run env-bench
 
 help: ## list these entries
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ demo: env-run ## the main job on real input: audit this environment's packages; 
 test: env ## the default suite at reduced sizes (ARGS="-k gate" selects)
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node" $(ARGS)
 
-check: lint types test ## lint, import contracts, types, tests: what must be green before a push
+check: lint types test cover ## lint, import contracts, types, tests, coverage of the core: green before a push
+
+cover: env ## branch coverage of the core by its own tests: all of it
+	@$(BIN)/python -m pytest -q --cov=orchestrator.core --cov-branch --cov-report=term-missing --cov-fail-under=100 tests/core
 
 test-all: env ## what needs node or Chromium
 	@$(BIN)/python -m pytest -m "browser or node" $(ARGS); code=$$?; \

@@ -4,6 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export ORCHESTRATOR_PROVE=full
+trap 'echo "prove: interrupted; the same command goes on from here" >&2; exit 130' INT TERM
 
 state=$({ git rev-parse HEAD; git diff HEAD; git ls-files --others --exclude-standard -z | xargs -0 -r cat; } | git hash-object --stdin) || exit 1
 done_list=.prove/$state-$(printf '%s ' "$@" | git hash-object --stdin | cut -c1-12)
@@ -18,7 +19,6 @@ while IFS= read -r file; do
   case $code in
     0) echo "$file" >>"$done_list"; echo "proved  $file ($((SECONDS - started)) s)" ;;
     5) echo "$file" >>"$done_list"; echo "nothing $file" ;; # every test of the file needs node or a browser, or was deselected
-    130) exit 130 ;;
     *) cat .prove/last.log; failed+=("$file"); echo "FAILED  $file ($((SECONDS - started)) s)" ;;
   esac
 done < <(find tests -name 'test_*.py' | sort)
