@@ -1,0 +1,1 @@
+"""Concrete adapters of the ports; named by the composition root alone."""

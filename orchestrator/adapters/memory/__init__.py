@@ -1,0 +1,1 @@
+"""Reference adapters that live and die with the process."""

@@ -1,0 +1,1 @@
+"""Adapters that keep their facts in a SQL database."""

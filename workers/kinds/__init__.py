@@ -1,0 +1,1 @@
+"""Specialised workers, one kind per file."""
