@@ -1,0 +1,1 @@
+"""Benchmarks of the orchestrator: never imported by the product."""

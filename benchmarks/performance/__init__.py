@@ -1,0 +1,1 @@
+"""Speed, growth, memory and start-up of the orchestrator beside its peers and the bare floor, in one run."""
