@@ -211,6 +211,17 @@ class JournalFull(JournalError):
         return f"{self.path}: no room left; free some and resume, nothing half-written is kept"
 
 
+class ValueRefused(JournalError):
+    """A fact holds a value that no journal can keep: NaN, a lone surrogate, NUL, and the like. Nothing was written."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(place, reason)
+        self.place, self.reason = place, reason
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}; hand over plain JSON values"
+
+
 class ArtifactMissing(OrchestratorError):
     """An artifact named in the journal is not in the store, or its bytes do not fit its digest."""
 
