@@ -4,6 +4,7 @@ The state is one dictionary that a reducer updates in place: the cheapest channe
 LangGraph has no join over edges of different lengths but the one that `add_edge([sources], target)` builds.
 """
 
+import asyncio
 import operator
 from typing import Annotated, TypedDict
 
@@ -86,8 +87,6 @@ def session_graph(sleep_s: float) -> CompiledStateGraph[Session]:
 
 async def start_all(runs: int, sleep_s: float) -> list[int]:
     """All sessions at once on one compiled graph."""
-    import asyncio
-
     compiled = session_graph(sleep_s)
     states = await asyncio.gather(*(compiled.ainvoke({"number": run}) for run in range(runs)))
     return [state["number"] for state in states]

@@ -5,6 +5,8 @@ sends N events and one that counts them in, and the layered graph needs a coordi
 which is scheduling written by the user.
 """
 
+import asyncio
+
 from workflows import Context, Workflow, step
 from workflows.events import Event, StartEvent, StopEvent
 
@@ -131,8 +133,6 @@ class Session(Workflow):
 
 async def start_all(runs: int, sleep_s: float) -> list[int]:
     """All sessions at once on one workflow object."""
-    import asyncio
-
     workflow = Session(timeout=None)
     workflow.sleep_s = sleep_s
 
