@@ -1,0 +1,130 @@
+"""The edges of a plan and what follows from them: cycles, generations, the critical path, ancestors, descendants.
+
+The only file that imports networkx, and only when a question is asked, because the import takes a fifth of a second.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = ["CYCLES_MAX", "Edge", "PlanGraph"]
+
+CYCLES_MAX: Final = 20  #: cycles reported, one for each knot of steps
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`target` waits for `source`, because of what stands at `origin` of the target."""
+
+    source: str
+    target: str
+    kind: Literal["reference", "needs", "each"]
+    origin: str  #: a path in the step, such as `with.tables`, `checks[0].rule` or `needs[1]`
+    text: str = ""  #: the reference, such as `steps.sources.passed`
+
+
+class PlanGraph:
+    """Steps and edges. The first edge between two steps stands for all of them. Self-edges are left out."""
+
+    def __init__(self, steps: Iterable[str], edges: Iterable[Edge]) -> None:
+        self.steps = tuple(steps)
+        known = set(self.steps)
+        self.edges: dict[tuple[str, str], Edge] = {}
+        for edge in edges:
+            if edge.source in known and edge.source != edge.target:
+                self.edges.setdefault((edge.source, edge.target), edge)
+
+    @cached_property
+    def _graph(self) -> "nx.DiGraph[str]":
+        import networkx as nx
+
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.steps)
+        graph.add_edges_from(self.edges)
+        return graph
+
+    @cached_property
+    def cycles(self) -> tuple[tuple[Edge, ...], ...]:
+        """One shortest cycle for each knot of steps that wait for each other, as edges from a step back to itself."""
+        if self.generations or not self.steps:
+            return ()  # the usual case, at a third of the price
+        import networkx as nx
+
+        position = {step: at for at, step in enumerate(self.steps)}
+        knots = [knot for knot in nx.strongly_connected_components(self._graph) if len(knot) > 1]
+        knots.sort(key=lambda knot: min(position[step] for step in knot))
+        return tuple(self._cycle(min(knot, key=position.__getitem__), knot) for knot in knots[:CYCLES_MAX])
+
+    def _cycle(self, start: str, knot: set[str]) -> tuple[Edge, ...]:
+        """The shortest way from `start` back to it inside its knot."""
+        came_from: dict[str, str] = {}
+        todo = deque([start])
+        while todo:
+            step = todo.popleft()
+            for after in self._graph.successors(step):
+                if after not in knot or (after in came_from and after != start):
+                    continue
+                came_from[after] = step
+                if after == start:
+                    return self._walk_back(start, came_from)
+                todo.append(after)
+        raise AssertionError("a strongly connected component of several steps has a cycle through each of them")
+
+    def _walk_back(self, start: str, came_from: Mapping[str, str]) -> tuple[Edge, ...]:
+        edges: list[Edge] = []
+        at = start
+        while not edges or at != start:
+            edges.append(self.edges[came_from[at], at])
+            at = came_from[at]
+        return tuple(reversed(edges))
+
+    @cached_property
+    def generations(self) -> tuple[tuple[str, ...], ...]:
+        """Steps by depth: each has all its dependencies in earlier generations. Empty when there is a cycle."""
+        import networkx as nx
+
+        try:
+            return tuple(tuple(generation) for generation in nx.topological_generations(self._graph))
+        except nx.NetworkXUnfeasible:
+            return ()
+
+    def critical_path(self, weights: Mapping[str, float]) -> tuple[tuple[str, ...], float]:
+        """The chain of steps with the greatest sum of `weights`, and that sum; nothing when there is a cycle.
+
+        `weights` are seconds by step; a step that is not in it weighs nothing.
+        """
+        best: dict[str, float] = {}
+        before: dict[str, str] = {}
+        for generation in self.generations:
+            for step in generation:
+                longest = 0.0
+                for source in self._graph.predecessors(step):
+                    if best[source] > longest or step not in before:
+                        longest, before[step] = best[source], source
+                best[step] = longest + weights.get(step, 0.0)
+        if not best:
+            return (), 0.0
+        last = max(best, key=best.__getitem__)
+        path = [last]
+        while path[-1] in before:
+            path.append(before[path[-1]])
+        return tuple(reversed(path)), best[last]
+
+    def ancestors(self, step: str) -> set[str]:
+        """Every step that `step` waits for, directly or not."""
+        import networkx as nx
+
+        found: set[str] = nx.ancestors(self._graph, step)
+        return found
+
+    def descendants(self, step: str) -> set[str]:
+        """Every step that waits for `step`, directly or not."""
+        import networkx as nx
+
+        found: set[str] = nx.descendants(self._graph, step)
+        return found
