@@ -46,6 +46,7 @@ class ApprovalAsked(StepFact):
 
     subject: Literal["step", "check", "rung", "effect", "budget"]
     check: int = 0
+    rung: int = -1
     choices: tuple[str, ...]
     then: str | None = None  #: taken at the deadline; None: the step fails
     expires_at_s: float

@@ -1,7 +1,7 @@
 """Facts about one step or branch, from its dispatch to its end."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from orchestrator.core.fact import Purpose, StepFact, VerdictKind
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
@@ -42,6 +42,7 @@ class StepDispatched(StepFact):
     tier: str | None = None
     digest: Digest  #: of the inputs
     rung: int = -1  #: the rung of the ladder that led here; -1 for none
+    cause: Literal["first", "ladder", "retry", "lost"] = "first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,7 @@ class AttemptFailed(StepFact):
     KIND: ClassVar[str] = "attempt.failed"
     PAYLOAD: ClassVar[tuple[str, ...]] = ("message",)
 
-    error: str  #: `timeout`, `idle`, `rate_limit`, `provider`, `resource`, `worker`, `terminal`, `output`, `child`, `budget`, or the worker's own word
+    error: str  #: a word of `ERRORS`, or the worker's own
     retry_after_s: float | None = None
     started_at_s: float = 0.0
     usd: float = 0.0

@@ -1,0 +1,112 @@
+"""Commands: what the machine asks of the shell. Each is answered by one input."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.ids import JsonValue, RunId, StepId
+from orchestrator.plan.models import Plan
+from orchestrator.plan.parts import Judge
+
+TimerKind = Literal["attempt", "backoff", "approval", "wall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """Send a task to a pool: work, or the call of a check. Answered by an output or a failed attempt."""
+
+    step: StepId
+    branch: int
+    attempt: int
+    sample: int
+    purpose: Literal["work", "check"]
+    check: int
+    pool: str
+    function: str | None
+    instruction: str | None
+    args: dict[str, JsonValue]
+    tier: str | None
+    reasons: tuple[str, ...]
+    idempotency_key: str | None
+    timeout_s: float  #: until the attempt counts as timed out
+    idle_s: float | None
+    output_schema: dict[str, JsonValue] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke:
+    """Nobody wants the answer of this task any more. Not answered."""
+
+    step: StepId
+    branch: int
+    attempt: int
+    sample: int
+    purpose: Literal["work", "check"] = "work"
+    check: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskJudge:
+    """Let a model judge an output. Answered by a verdict."""
+
+    step: StepId
+    branch: int
+    attempt: int
+    check: int
+    judge: Judge
+    task: str
+    args: dict[str, JsonValue]
+    output: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTimer:
+    """Wake the machine at a time. Answered by `TimerFired`; late ones are harmless."""
+
+    kind: TimerKind
+    at_s: float
+    step: StepId = StepId("")
+    branch: int = -1
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartChild:
+    """Start a sub-plan as a run of its own. Answered by `ChildEnded`. Starting one that exists is no error."""
+
+    step: StepId
+    branch: int
+    attempt: int
+    child: RunId
+    plan: Plan
+    inputs: dict[str, JsonValue]
+    usd: float
+    tokens: int
+    wall_s: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelChild:
+    """Cancel a sub-plan. Not answered: the parent has moved on."""
+
+    child: RunId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskReplan:
+    """Ask the planner for a patch. Answered by a patch or a refusal."""
+
+    step: StepId
+    branch: int
+    attempt: int
+    scope: Literal["downstream", "step"]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The run has ended: tell whoever waits. Not answered."""
+
+
+Command = Dispatch | Revoke | AskJudge | SetTimer | StartChild | CancelChild | AskReplan | Finish

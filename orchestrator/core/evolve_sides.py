@@ -1,0 +1,138 @@
+"""What each fact about the run, its sub-plans, its people and its money changes in the state. Decides nothing."""
+
+from orchestrator.core import facts as f
+from orchestrator.core.rebuild import quarantine, replace_plan
+from orchestrator.core.scope import base_scope
+from orchestrator.core.settle import move, pause, spend, unit_of
+from orchestrator.core.state import RunState, Status
+from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.patch import Patch, apply_patch
+
+
+def on_accepted(run: RunState, fact: f.RunAccepted) -> None:
+    run.accepted = fact
+    run.inputs = fact.inputs
+    ledger = run.ledger
+    ledger.usd_limit, ledger.tokens_limit = fact.usd, fact.tokens
+    ledger.wall_s, ledger.steps_limit = fact.wall_s, fact.steps
+    run.scope = base_scope(run)
+
+
+def on_frozen(run: RunState, fact: f.PlanFrozen) -> None:
+    assert fact.digest == run.plan.digest, "the machine was made for another plan"
+    run.frozen = True
+    run.todo.extend(range(len(run.steps)))
+
+
+def on_patched(run: RunState, fact: f.PlanPatched) -> None:
+    patch = Patch.model_validate(fact.patch)
+    plan = apply_patch(run.plan.plan, patch, locked=())  # locked steps were refused before the fact was made
+    replace_plan(run, compile_plan(plan), patch.touched, fact.at_s)
+    if fact.asked_by is not None:
+        run.replans += 1
+
+
+def on_limit_hit(run: RunState, fact: f.LimitHit) -> None:
+    run.limit, run.limit_policy, run.limit_swept = fact.limit, fact.policy, False
+    run.budget_approval = run.budget_answer = None
+
+
+def on_limit_extended(run: RunState, fact: f.LimitExtended) -> None:
+    ledger = run.ledger
+    if fact.limit == "usd":
+        ledger.usd_limit += fact.by
+    elif fact.limit == "tokens":
+        ledger.tokens_limit += int(fact.by)
+    elif fact.limit == "steps":
+        ledger.steps_limit += int(fact.by)
+    else:
+        ledger.wall_s += fact.by
+    run.limit = run.limit_policy = ""
+    run.budget_approval = run.budget_answer = None
+    run.todo.extend(range(len(run.steps)))
+
+
+def on_cancel(run: RunState, fact: f.CancelRequested) -> None:
+    run.cancelled = True
+    run.cancel_reason = fact.reason
+
+
+def on_ended(run: RunState, fact: f.RunEnded) -> None:
+    run.ended = fact.status
+
+
+def on_nothing(run: RunState, fact: f.Fact) -> None:
+    """A record for people; it changes no rule."""
+
+
+def on_child_started(run: RunState, fact: f.ChildStarted) -> None:
+    _, unit = unit_of(run, fact)
+    unit.child = fact.child
+    run.ledger.reserve(fact.child, fact.usd, fact.tokens, fact.steps)
+
+
+def on_child_ended(run: RunState, fact: f.ChildEnded) -> None:
+    _, unit = unit_of(run, fact)
+    if run.ledger.settle(fact.child, fact.usd, fact.tokens, fact.steps):
+        unit.usd += fact.usd
+        unit.tokens += fact.tokens
+
+
+def on_asked(run: RunState, fact: f.ApprovalAsked) -> None:
+    if fact.subject == "budget":
+        run.budget_approval = fact
+        run.waiting += 1
+        pause(run, fact.at_s)
+        return
+    _, unit = unit_of(run, fact)
+    unit.approval = fact
+    if fact.subject == "rung":
+        unit.asked = fact.rung
+        unit.rung, unit.rung_used = fact.rung, 0
+    move(run, unit, Status.WAITING, fact.at_s)
+
+
+def on_answered(run: RunState, fact: f.ApprovalAnswered | f.ApprovalExpired) -> None:
+    """The answer is kept until the fact that follows from it is there."""
+    if not fact.step:
+        run.budget_answer = fact
+        run.waiting -= 1
+        pause(run, fact.at_s)
+        return
+    _, unit = unit_of(run, fact)
+    unit.answer = fact
+    move(run, unit, Status.CHECKING, fact.at_s)
+
+
+def on_replan_asked(run: RunState, fact: f.ReplanAsked) -> None:
+    _, unit = unit_of(run, fact)
+    unit.replan = fact.scope
+    unit.replanned = fact.rung
+    unit.rung, unit.rung_used = fact.rung, 0
+    move(run, unit, Status.WAITING, fact.at_s)
+
+
+def on_replan_refused(run: RunState, fact: f.ReplanRefused) -> None:
+    _, unit = unit_of(run, fact)
+    unit.replan = ""
+    unit.reasons = (*unit.reasons, f"no new plan: {fact.reason}")
+    run.replans += 1
+    move(run, unit, Status.REJECTED, fact.at_s)
+
+
+def on_reserved(run: RunState, fact: f.BudgetReserved) -> None:
+    run.ledger.reserve(fact.charge, fact.usd, fact.tokens)
+
+
+def on_settled(run: RunState, fact: f.BudgetSettled) -> None:
+    _, unit = unit_of(run, fact)
+    spend(run, unit, fact.charge, fact.usd, fact.tokens)
+
+
+def on_model_called(run: RunState, fact: f.ModelCalled) -> None:
+    _, unit = unit_of(run, fact)
+    spend(run, unit, fact.charge, fact.usd, fact.tokens_in + fact.tokens_out)
+
+
+def on_quarantined(run: RunState, fact: f.StepQuarantined) -> None:
+    quarantine(run, fact)

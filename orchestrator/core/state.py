@@ -1,0 +1,270 @@
+"""What the machine remembers of a run: plain slots, counters instead of scans."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from orchestrator.core.facts import WHOLE, ApprovalAnswered, ApprovalAsked, ApprovalExpired, RunAccepted
+from orchestrator.ids import JsonValue, RunId, StepId
+from orchestrator.plan.compiled import CompiledPlan, CompiledStep
+
+
+class Status(StrEnum):
+    """Where a step or branch is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    CHECKING = "checking"
+    REJECTED = "rejected"  #: for the moment between a refusal and the ladder's answer
+    BACKOFF = "backoff"
+    WAITING = "waiting"  #: for a person or for the planner
+    PASSED = "passed"
+    GAP = "gap"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+SETTLED: Final = frozenset({Status.PASSED, Status.GAP, Status.FAILED, Status.SKIPPED, Status.CANCELLED})
+ACTIVE: Final = frozenset({Status.RUNNING, Status.CHECKING, Status.REJECTED, Status.BACKOFF})
+UPSTREAM: Final = frozenset(
+    {"upstream_failed", "join_unmet", "quarantined"}
+)  #: reasons of a skip that count as failure
+
+
+@dataclass(slots=True)
+class Sample:
+    """One of the outputs that an `agree` check compares."""
+
+    output: JsonValue = None
+    digest: str = ""
+    well: bool | None = None  #: None until its own checks have spoken
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One step, or one branch of a mapped step, on its way."""
+
+    step: int
+    branch: int = WHOLE
+    status: Status = Status.PENDING
+    attempt: int = 0
+    rung: int = -1  #: the rung in use
+    rung_used: int = 0  #: attempts made on it
+    asked: int = -1  #: the last rung on which a person was asked
+    replanned: int = -1  #: the last rung on which the planner was asked
+    tries: int = 0  #: attempts since the ladder last moved: what `retry.attempts` counts
+    losses: int = 0
+    broken: int = 0  #: times the open check broke
+    check: int = 0  #: the next check to speak; 0 is the schema
+    check_sent: bool = False  #: the check was handed to a pool, a person or a model
+    open_samples: int = 0  #: tasks of this attempt still without an answer
+    error: str = ""  #: of the last failed attempt
+    retry_after_s: float = 0.0
+    terminal: bool = False  #: trying the same again cannot help
+    repeat: bool = False
+    degraded: bool = False
+    effect_open: bool = False  #: an intent without an outcome
+    usd: float = 0.0
+    tokens: int = 0
+    first_at_s: float = -1.0  #: of the first dispatch; below 0 before it
+    sent_at_s: float = 0.0
+    paused_s: float = 0.0  #: time spent waiting for people
+    waiting_at_s: float = 0.0
+    until_s: float = 0.0
+    tier: str | None = None
+    pool: str | None = None
+    reason: str = ""  #: of a gap, a skip, a failure
+    reasons: tuple[str, ...] = ()  #: what the next attempt is told
+    digest: str = ""
+    input_digest: str = ""
+    output: JsonValue = None
+    args: dict[str, JsonValue] | None = None  #: while it runs
+    text: str | None = None
+    approval: ApprovalAsked | None = None
+    answer: ApprovalAnswered | ApprovalExpired | None = None  #: until what follows from it is journaled
+    replan: str = ""  #: the scope asked for, while a patch is awaited
+    child: RunId | None = None
+    samples: dict[int, Sample] | None = None
+    evidence: list[JsonValue] | None = None
+    refused: set[str] | None = None  #: digests of refused outputs
+    quarantined: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status in SETTLED
+
+    def release(self) -> None:
+        """Let go of what only a unit under way needs."""
+        self.args = self.text = self.samples = self.evidence = self.refused = self.approval = self.answer = None
+        self.reasons = ()
+        self.check_sent = False
+        self.replan = ""
+
+
+@dataclass(slots=True, eq=False)
+class StepState:
+    """One step of the plan, and its branches when it is mapped."""
+
+    spec: CompiledStep
+    unmet: int  #: dependencies that have not settled (under `each`: not expanded)
+    status: Status = Status.PENDING
+    reason: str = ""
+    bad: int = 0  #: dependencies that failed
+    good: int = 0  #: dependencies that passed
+    started: bool = False  #: its join was met
+    degraded: bool = False
+    unit: Unit | None = None  #: of a step that is not mapped
+    units: list[Unit] | None = None  #: of a mapped step, once expanded
+    items: list[JsonValue] = field(default_factory=list)
+    ready: deque[int] = field(default_factory=deque)  #: branches that may be dispatched
+    running: int = 0  #: branches dispatched and not settled
+    settled: int = 0
+    passed: int = 0
+    gaps: int = 0
+    failed: int = 0
+    outputs: list[JsonValue] | None = None  #: of a mapped step, once settled
+
+    def find(self, branch: int) -> Unit | None:
+        """The unit of a branch, or of the step itself; None when it does not exist (yet)."""
+        if self.units is None:
+            return self.unit if branch == WHOLE else None
+        return self.units[branch] if 0 <= branch < len(self.units) else None
+
+    def all_units(self) -> list[Unit]:
+        """Every unit there is."""
+        if self.units is not None:
+            return self.units
+        return [self.unit] if self.unit is not None else []
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Money, tokens and steps of a run: limits, what is spent, what is set aside."""
+
+    usd_limit: float
+    tokens_limit: int
+    steps_limit: int
+    wall_s: float
+    usd: float = 0.0
+    tokens: int = 0
+    steps: int = 0
+    usd_reserved: float = 0.0
+    tokens_reserved: int = 0
+    steps_reserved: int = 0  #: by sub-plans
+    open: dict[str, tuple[float, int, int]] = field(default_factory=dict)  #: charge: USD, tokens, steps
+    charged: set[str] = field(default_factory=set)
+
+    def reserve(self, charge: str, usd: float, tokens: int, steps: int = 0) -> None:
+        """Set an amount aside. A charge that is known already changes nothing."""
+        if charge in self.open or charge in self.charged:
+            return
+        self.open[charge] = (usd, tokens, steps)
+        self.usd_reserved += usd
+        self.tokens_reserved += tokens
+        self.steps_reserved += steps
+
+    def settle(self, charge: str, usd: float, tokens: int, steps: int = 0) -> bool:
+        """Book what was spent under a charge and give its reservation back. False for a duplicate."""
+        if charge in self.charged:
+            return False
+        self.charged.add(charge)
+        held = self.open.pop(charge, None)
+        if held is not None:
+            self.usd_reserved = self.usd_reserved - held[0] if self.open else 0.0
+            self.tokens_reserved -= held[1]
+            self.steps_reserved -= held[2]
+        self.usd += usd
+        self.tokens += tokens
+        self.steps += steps
+        return True
+
+    @property
+    def usd_left(self) -> float:
+        """USD neither spent nor set aside; not below zero."""
+        return max(self.usd_limit - self.usd - self.usd_reserved, 0.0)
+
+    @property
+    def tokens_left(self) -> int:
+        """Tokens neither spent nor set aside; not below zero."""
+        return max(self.tokens_limit - self.tokens - self.tokens_reserved, 0)
+
+    @property
+    def steps_left(self) -> int:
+        """First dispatches left; not below zero."""
+        return max(self.steps_limit - self.steps - self.steps_reserved, 0)
+
+    def spent_out(self) -> str | None:
+        """`usd` or `tokens` when that limit is reached, else None. A limit of 0 is reached by the first spending."""
+        if self.usd > self.usd_limit or (self.usd >= self.usd_limit > 0):
+            return "usd"
+        if self.tokens > self.tokens_limit or (self.tokens >= self.tokens_limit > 0):
+            return "tokens"
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class RunState:
+    """One run."""
+
+    plan: CompiledPlan
+    steps: list[StepState]
+    ledger: Ledger
+    accepted: RunAccepted | None = None
+    frozen: bool = False
+    inputs: dict[str, JsonValue] = field(default_factory=dict)
+    scope: dict[str, object] = field(default_factory=dict)
+    todo: deque[int] = field(default_factory=deque)  #: steps whose turn may have come
+    open: int = 0  #: steps, without `finally` ones, that have not settled
+    open_finally: int = 0
+    finally_held: int = 0  #: dispatches kept back for `finally` steps
+    finally_on: bool = False
+    active: int = 0
+    waiting: int = 0
+    paused_at_s: float | None = None
+    paused_s: float = 0.0
+    limit: str = ""
+    limit_policy: str = ""
+    limit_swept: bool = False
+    budget_approval: ApprovalAsked | None = None
+    budget_answer: ApprovalAnswered | ApprovalExpired | None = None
+    cancelled: bool = False
+    cancel_reason: str = ""
+    swept: bool = False  #: the cancellation has been carried out
+    ended: str = ""  #: the result's status, once there is one
+    replans: int = 0
+    revision: int = 0
+
+    @property
+    def run_id(self) -> RunId:
+        """The run's id; empty before it was accepted."""
+        return self.accepted.run if self.accepted is not None else RunId("")
+
+    def step(self, step_id: StepId) -> StepState | None:
+        """The state of a step by its id."""
+        index = self.plan.by_id.get(step_id)
+        return self.steps[index] if index is not None else None
+
+
+def fresh_steps(plan: CompiledPlan) -> list[StepState]:
+    """One pending state per step."""
+    return [
+        StepState(spec=spec, unmet=len(spec.needs), unit=None if spec.mapped else Unit(spec.index))
+        for spec in plan.steps
+    ]
+
+
+def fresh_state(plan: CompiledPlan) -> RunState:
+    """A run that has not been accepted yet."""
+    budget = plan.plan.budget
+    ledger = Ledger(usd_limit=budget.usd, tokens_limit=budget.tokens, steps_limit=budget.steps, wall_s=budget.wall)
+    return RunState(
+        plan=plan,
+        steps=fresh_steps(plan),
+        ledger=ledger,
+        open=len(plan.steps) - plan.finally_count,
+        open_finally=plan.finally_count,
+        finally_held=plan.finally_count,
+    )

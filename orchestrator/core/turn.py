@@ -1,0 +1,49 @@
+"""One turn of the machine: the state, the time, the facts made so far and the commands that follow from them."""
+
+from orchestrator.core import commands as c
+from orchestrator.core import facts as f
+from orchestrator.core.evolve import EVOLVE
+from orchestrator.core.state import RunState, StepState, Unit
+
+
+class Turn:
+    """What the rules of `flow`, `checking`, `climb` and `finish` share while they answer one input."""
+
+    __slots__ = ("commands", "facts", "now_s", "run", "wall_armed")
+
+    def __init__(self, run: RunState) -> None:
+        self.run = run
+        self.now_s = 0.0
+        self.facts: list[f.Fact] = []
+        self.commands: list[c.Command] = []
+        self.wall_armed = False  #: a wall timer is under way
+
+    def emit(self, fact: f.Fact) -> None:
+        """Record a fact and bring the state up to it."""
+        self.facts.append(fact)
+        EVOLVE[type(fact)](self.run, fact)
+
+    def ask(self, command: c.Command) -> None:
+        """Ask something of the shell."""
+        self.commands.append(command)
+
+    def revoke(self, state: StepState, unit: Unit) -> None:
+        """Take back whatever is under way for a unit."""
+        spec = state.spec
+        if unit.child is not None and unit.open_samples:
+            self.ask(c.CancelChild(child=unit.child, reason=f"the step {spec.id} of the parent has moved on"))
+        elif unit.open_samples and spec.kind != "human":
+            open_ones = [0] if unit.samples is None else [n for n, s in unit.samples.items() if not s.digest]
+            for sample in open_ones:
+                self.ask(c.Revoke(step=spec.id, branch=unit.branch, attempt=unit.attempt, sample=sample))
+        if unit.check_sent:
+            self.ask(
+                c.Revoke(
+                    step=spec.id,
+                    branch=unit.branch,
+                    attempt=unit.attempt,
+                    sample=0,
+                    purpose="check",
+                    check=unit.check,
+                )
+            )
