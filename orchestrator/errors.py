@@ -11,6 +11,15 @@ class OrchestratorError(Exception):
     """Root of all errors of this project."""
 
 
+_SHOWN_CHARS = 120  #: of a source line
+_SHOWN_BEFORE = 80  #: of them at most before the column
+
+
+def _printable(text: str) -> str:
+    """The text without what could steer a terminal; equal in length, so that a caret stays where it points."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " if c == "\t" else "�" for c in text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanIssue:
     """One thing that is wrong with a plan, with the place and the remedy."""
@@ -29,10 +38,13 @@ class PlanIssue:
         at = f" (at {self.path})" if self.path else ""
         lines = [f"{where}: {self.message}{at}"]
         if self.source_line:
-            lines += [f"    {self.source_line}", f"    {' ' * max(self.column - 1, 0)}^"]
+            # Of a long line, what stands around the column.
+            start = max(self.column - 1 - _SHOWN_BEFORE, 0)
+            lines.append(f"    {self.source_line[start : start + _SHOWN_CHARS]}")
+            lines.append(f"    {' ' * (max(self.column - 1, 0) - start)}^")
         if self.expected:
             lines.append(f"    expected: {self.expected}")
-        return "\n".join(lines)
+        return "\n".join(map(_printable, lines))
 
 
 class PlanError(OrchestratorError):
