@@ -1,6 +1,6 @@
 """The transport port: carries tasks to pools and messages back. It may lose everything; the journal heals it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from orchestrator.ids import PoolName
@@ -14,8 +14,12 @@ class Transport(Protocol):
         """Where messages of workers go. Called in the owner's event loop, never from a thread."""
         ...
 
+    def bind_reserve(self, reserve: Callable[[SpendRequest], Awaitable[SpendReply]]) -> None:
+        """Who answers a worker that asks for money; awaited until the answer is journaled."""
+        ...
+
     def send(self, task: StepTask) -> None:
-        """Queue a task for its pool and lane."""
+        """Queue a task for its pool and lane. Sending a task again that is not answered yet changes nothing."""
         ...
 
     def revoke(self, key: TaskKey) -> None:

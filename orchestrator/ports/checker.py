@@ -1,0 +1,41 @@
+"""The checker port: who judges an output by a rubric."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from orchestrator.ids import JsonValue, RunId, StepId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeRequest:
+    """What a judge sees: task, inputs, constraints and output, nothing else."""
+
+    run_id: RunId
+    step: StepId
+    task: str
+    args: dict[str, JsonValue]
+    constraints: tuple[str, ...]
+    output: JsonValue
+    rubric: str
+    tier: str
+    pass_at: float  #: 0 to 1
+    votes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A judge's word."""
+
+    verdict: Literal["pass", "fix", "reject", "check_broken"]
+    reasons: tuple[str, ...] = ()
+    score: float | None = None  #: 0 to 1
+    usd: float = 0.0
+    tokens: int = 0
+
+
+class Checker(Protocol):
+    """Judges outputs."""
+
+    async def judge(self, request: JudgeRequest) -> Judgement:
+        """A verdict. An error raised here counts as `check_broken`, never as a pass."""
+        ...
