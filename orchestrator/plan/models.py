@@ -5,7 +5,7 @@ import json
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from orchestrator.ids import Digest, JsonValue, StepId
 from orchestrator.plan import limits
@@ -46,16 +46,16 @@ class Step(Part):
     checks: Annotated[tuple[Check, ...], Field(max_length=limits.CHECKS_MAX)] = ()
     on_fail: Annotated[tuple[RungText, ...], Field(max_length=limits.RUNGS_MAX)] = ()
     needs: Annotated[tuple[Name, ...], Field(max_length=limits.STEPS_MAX)] = ()  #: pure ordering
-    if_: Text | bool | None = Field(default=None, alias="if")
+    if_: Text | StrictBool | None = Field(default=None, alias="if")
     foreach: Foreach | None = None
     join: Join = "all"
-    early: bool = False  #: with at_least: start at the n-th pass and cancel the rest
+    early: StrictBool = False  #: with at_least: start at the n-th pass and cancel the rest
     timeout: Timeout | None = None  #: None: the plan's defaults
     retry: Retry | None = None
     model: ModelUse | None = None
     effect: Effect | None = None
     budget: Budget | None = None  #: the share of a `plan` or `goal` step
-    finally_: bool = Field(default=False, alias="finally")  #: runs whatever happened
+    finally_: StrictBool = Field(default=False, alias="finally")  #: runs whatever happened
 
     @property
     def kind(self) -> Literal["task", "call", "human", "plan", "goal"]:

@@ -37,10 +37,11 @@ def exactly_one(part: BaseModel, names: tuple[str, ...]) -> str:
 class Budget(Part):
     """What a run, a sub-plan or a goal may use; reserved before it is spent, over the whole tree below."""
 
-    usd: Annotated[float, Field(ge=0, le=1e6)] = limits.BUDGET_USD
-    tokens: Annotated[int, Field(ge=0, le=10**12)] = limits.BUDGET_TOKENS
+    usd: Annotated[float, Field(ge=0, le=1e6, strict=True)] = limits.BUDGET_USD
+    tokens: Annotated[int, Field(ge=0, le=10**12, strict=True)] = limits.BUDGET_TOKENS
     wall: Duration = limits.BUDGET_WALL_S  #: seconds; pauses while everything open waits for a person
-    steps: Annotated[int, Field(ge=1, le=10_000_000)] = limits.BUDGET_STEPS  #: first dispatches, not retries
+    #: first dispatches, not retries
+    steps: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = limits.BUDGET_STEPS
     on_limit: Literal["degrade", "stop", "ask"] = "degrade"
 
 
@@ -85,7 +86,7 @@ BackoffText = Annotated[
 class Retry(Part):
     """When an attempt is tried again because its surroundings failed; bad answers climb the ladder instead."""
 
-    attempts: Annotated[int, Field(ge=1, le=20)] = limits.RETRY_ATTEMPTS  #: tries, the first included
+    attempts: Annotated[int, Field(ge=1, le=20, strict=True)] = limits.RETRY_ATTEMPTS  #: tries, the first included
     backoff: BackoffText = Backoff()
     errors: Annotated[tuple[Name, ...], Field(max_length=20)] = limits.RETRY_ERRORS
 
@@ -100,7 +101,7 @@ class Defaults(Part):
 class AtLeast(Part):
     """A join that is content with `at_least` passes."""
 
-    at_least: Annotated[int, Field(ge=1, le=limits.BRANCHES_MAX)]
+    at_least: Annotated[int, Field(ge=1, le=limits.BRANCHES_MAX, strict=True)]
 
 
 Join = Literal["all", "any"] | AtLeast
@@ -112,7 +113,7 @@ class Foreach(Part):
     over: Text | list[JsonValue] | None = None  #: an expression that gives a list, or the list
     each: Name | None = None  #: a mapped step: branch i starts the moment its branch i has passed
     as_: Name = Field(default="item", alias="as")
-    max_parallel: Annotated[int, Field(ge=1, le=10_000)] = limits.MAX_PARALLEL
+    max_parallel: Annotated[int, Field(ge=1, le=10_000, strict=True)] = limits.MAX_PARALLEL
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -131,10 +132,10 @@ class Grounded(Part):
 class Agree(Part):
     """Work is done `runs` times; `quorum` of the outputs must agree."""
 
-    runs: Annotated[int, Field(ge=2, le=15)]
-    quorum: Annotated[int, Field(ge=2, le=15)]
+    runs: Annotated[int, Field(ge=2, le=15, strict=True)]
+    quorum: Annotated[int, Field(ge=2, le=15, strict=True)]
     field: Text | None = None  #: compare this path only; None compares whole outputs
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0  #: relative, for numbers
+    tolerance: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0  #: relative, for numbers
 
     @model_validator(mode="after")
     def _quorum_fits(self) -> Self:
@@ -148,8 +149,8 @@ class Judge(Part):
 
     rubric: Text
     tier: Tier = "strong"
-    pass_at: Annotated[float, Field(ge=0, le=1)] = 0.8
-    votes: Annotated[int, Field(ge=1, le=9)] = 1
+    pass_at: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.8
+    votes: Annotated[int, Field(ge=1, le=9, strict=True)] = 1
 
 
 class Ask(Part):
@@ -214,7 +215,7 @@ class Escalate(Part):
 class Rung(Part):
     """One rung of the ladder that an output climbs when a check refuses it."""
 
-    retry: Annotated[int, Field(ge=1, le=limits.RETRY_RUNG_MAX)] | None = None
+    retry: Annotated[int, Field(ge=1, le=limits.RETRY_RUNG_MAX, strict=True)] | None = None
     escalate: Escalate | None = None
     ask: Ask | None = None
     replan: Literal["downstream", "step"] | None = None
