@@ -1,1 +1,25 @@
 """Specialised workers: pools, the functions and agents that run in them, and their registry."""
+
+from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
+from workers.context import Reservation, WorkContext, current_context
+from workers.contracts import compatible
+from workers.host import PoolHost
+from workers.local import Workers, worker_id
+from workers.pool import Pool, WorkerSpec
+from workers.registry import Registry
+
+__all__ = [
+    "BudgetExceeded",
+    "Pool",
+    "PoolHost",
+    "Registry",
+    "Reservation",
+    "RetryableError",
+    "TerminalError",
+    "WorkContext",
+    "WorkerSpec",
+    "Workers",
+    "compatible",
+    "current_context",
+    "worker_id",
+]

@@ -1,0 +1,304 @@
+"""The context a worker is called with: what it may know of its task, and how it speaks to the owner of the run."""
+
+import contextvars
+import math
+import secrets
+from collections.abc import Awaitable, Generator
+from types import TracebackType
+from typing import Protocol, Self
+
+from pydantic import TypeAdapter
+
+from orchestrator.errors import BudgetExceeded
+from orchestrator.ids import JsonValue
+from orchestrator.ports.tasks import (
+    SpendReply,
+    SpendRequest,
+    StepTask,
+    TaskEvidence,
+    TaskMessage,
+    TaskProgress,
+    TaskSpent,
+)
+from workers.limits import MESSAGE_CHARS_MAX
+from workers.plain import NotPlain, dumped
+
+_ANYTHING: TypeAdapter[object] = TypeAdapter(object)
+
+
+class Line(Protocol):
+    """How messages of a worker reach the owner of its run, from wherever the worker runs."""
+
+    worker: str  #: who is speaking
+
+    def post(self, message: TaskMessage) -> None:
+        """Send a message."""
+        ...
+
+    def ask(self, request: SpendRequest) -> Awaitable[SpendReply]:
+        """Reserve, from code that can await."""
+        ...
+
+    def ask_blocking(self, request: SpendRequest) -> SpendReply:
+        """Reserve, from code that cannot await."""
+        ...
+
+
+class _Nothing:
+    """An awaitable that is done already, so that one call serves plain and asynchronous code."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield  # makes this a generator
+
+
+_DONE = _Nothing()
+
+
+class Reservation:
+    """Money or tokens set aside before they are spent. Use it as a context manager and `settle` inside.
+
+    `async with ctx.reserve(usd=0.02) as held:` in asynchronous code, `with ctx.reserve(usd=0.02) as held:` in a thread
+    or process. What is left unsettled at the end counts as spent in full: a call that broke may have been billed.
+    """
+
+    __slots__ = ("_line", "_request", "_state")
+
+    def __init__(self, line: Line, request: SpendRequest) -> None:
+        self._line, self._request, self._state = line, request, "asked"
+
+    @property
+    def charge(self) -> str:
+        """The id under which the money is booked, once."""
+        return self._request.charge
+
+    def settle(self, usd: float = 0.0, tokens: int = 0) -> None:
+        """Book what was really spent and give the rest back. Only the first call counts.
+
+        Raises:
+            ValueError: an amount is negative or not finite.
+        """
+        _check_amounts(usd, tokens)
+        if self._state != "settled":
+            self._state = "settled"
+            request = self._request
+            self._line.post(
+                TaskSpent(key=request.key, worker=self._line.worker, charge=request.charge, usd=usd, tokens=tokens)
+            )
+
+    def _granted(self, reply: SpendReply) -> Self:
+        if not reply.granted:
+            self._state = "settled"
+            asked = self._request.tokens if reply.limit == "tokens" else self._request.usd
+            raise BudgetExceeded(reply.limit or "usd", asked, reply.left)
+        self._state = "held"
+        return self
+
+    async def _ask(self) -> Self:
+        return self if self._state == "held" else self._granted(await self._line.ask(self._request))
+
+    def __await__(self) -> Generator[object, object, Self]:
+        """Reserve now; raises BudgetExceeded."""
+        return self._ask().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self._ask()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.settle(self._request.usd, self._request.tokens)
+
+    def __enter__(self) -> Self:
+        return self._granted(self._line.ask_blocking(self._request))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.settle(self._request.usd, self._request.tokens)
+
+
+class WorkContext:
+    """What a worker knows of its task. The same object in asynchronous code, in threads and in child processes."""
+
+    __slots__ = ("_cancelled", "_charges", "_line", "_nonce", "_task")
+
+    def __init__(self, task: StepTask, line: Line) -> None:
+        self._task, self._line = task, line
+        self._cancelled = False
+        self._charges = 0
+        self._nonce = ""
+
+    # ---- what the task says
+
+    @property
+    def run_id(self) -> str:
+        """The run this is part of."""
+        return self._task.key.run_id
+
+    @property
+    def step_id(self) -> str:
+        """The step's key in its plan."""
+        return self._task.key.step_id
+
+    @property
+    def branch(self) -> int | None:
+        """The branch of a mapped step, from 0; None for a step that is not mapped."""
+        return None if self._task.key.branch < 0 else self._task.key.branch
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first."""
+        return self._task.key.attempt
+
+    @property
+    def tenant(self) -> str:
+        """Whose data this is."""
+        return self._task.tenant
+
+    @property
+    def plan(self) -> str:
+        """The name of the plan."""
+        return self._task.plan
+
+    @property
+    def tier(self) -> str | None:
+        """The model tier the step asks for: cheap, standard or strong."""
+        return self._task.tier
+
+    @property
+    def constraints(self) -> tuple[str, ...]:
+        """What holds for every step of the plan."""
+        return self._task.constraints
+
+    @property
+    def instruction(self) -> str | None:
+        """The text of a `task` step; None in a call."""
+        return self._task.instruction
+
+    @property
+    def output_schema(self) -> dict[str, JsonValue] | None:
+        """JSON Schema the step's output must fit; None when the plan says nothing. Do not change it."""
+        return self._task.output_schema
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the attempt before was refused; empty on the first."""
+        return self._task.reasons
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """Of an `effect` step, equal over every retry; None in other steps."""
+        return self._task.idempotency_key
+
+    @property
+    def timeout_s(self) -> float | None:
+        """What was left for this attempt when it was sent, in seconds."""
+        return self._task.timeout_s
+
+    @property
+    def cancelled(self) -> bool:
+        """Nobody wants the result any more. Long loops in threads ask and stop."""
+        return self._cancelled
+
+    # ---- what the worker says
+
+    def log(self, message: str) -> None:
+        """Say something to whoever watches the run. Not journaled; at most 2,000 characters are kept."""
+        self._progress(None, message, journal=False)
+
+    def progress(self, fraction: float | None, message: str = "") -> None:
+        """Say how far the work is, from 0 to 1 (None: unknown). Journaled.
+
+        Raises:
+            ValueError: `fraction` is outside 0 to 1.
+        """
+        if fraction is not None and not 0.0 <= fraction <= 1.0:
+            raise ValueError(f"progress is {fraction}; it lies between 0 and 1")
+        self._progress(fraction, message, journal=True)
+
+    def heartbeat(self) -> None:
+        """Show that the work goes on, for steps with an idle timeout. Not journaled."""
+        self._progress(None, "", journal=False)
+
+    def evidence(self, tool: str, result: object) -> None:
+        """Record what a tool gave, so that `grounded` checks can look quotes up in it.
+
+        Raises:
+            ValueError: `result` is no JSON, or above the limits of an output.
+        """
+        if self._cancelled:
+            return
+        try:
+            plain = dumped(_ANYTHING, result)
+        except NotPlain as error:
+            raise ValueError(error.at(f"evidence of {tool}")) from None
+        self._line.post(TaskEvidence(key=self._task.key, worker=self._line.worker, tool=tool, result=plain))
+
+    def cost(self, usd: float = 0.0, tokens: int = 0, charge: str | None = None) -> Awaitable[None]:
+        """Book money (USD) or tokens that were spent. Booked by the call itself; asynchronous code may await it.
+
+        `charge` is an id of your own, such as a provider's request id: the same id is booked once per run.
+
+        Raises:
+            ValueError: an amount is negative or not finite.
+        """
+        _check_amounts(usd, tokens)
+        self._line.post(
+            TaskSpent(
+                key=self._task.key,
+                worker=self._line.worker,
+                charge=charge or self._charge(),
+                usd=float(usd),
+                tokens=tokens,
+            )
+        )
+        return _DONE
+
+    def reserve(self, usd: float = 0.0, tokens: int = 0) -> Reservation:
+        """Set money or tokens aside before spending them; see `Reservation`.
+
+        Raises:
+            ValueError: an amount is negative or not finite.
+            BudgetExceeded: on entering it, when the run has not this much left.
+        """
+        _check_amounts(usd, tokens)
+        request = SpendRequest(key=self._task.key, charge=self._charge(), usd=float(usd), tokens=tokens)
+        return Reservation(self._line, request)
+
+    def _progress(self, fraction: float | None, message: str, *, journal: bool) -> None:
+        if self._cancelled:
+            return  # nobody listens, and a late word must not look like a sign of life
+        text = message[:MESSAGE_CHARS_MAX].encode(errors="backslashreplace").decode()
+        self._line.post(
+            TaskProgress(key=self._task.key, worker=self._line.worker, fraction=fraction, message=text, journal=journal)
+        )
+
+    def _charge(self) -> str:
+        # A random part, because a task delivered twice under one key really spends twice.
+        self._nonce = self._nonce or secrets.token_hex(8)
+        self._charges += 1
+        return f"{self._nonce}.{self._charges}"
+
+    def _fence(self) -> None:
+        """From here on only money is reported: it was spent whether the result is wanted or not."""
+        self._cancelled = True
+
+
+def _check_amounts(usd: float, tokens: int) -> None:
+    if not (math.isfinite(usd) and usd >= 0 and tokens >= 0):
+        raise ValueError(f"cannot book {usd} USD and {tokens} tokens; amounts are 0 or more")
+
+
+CURRENT: contextvars.ContextVar[WorkContext] = contextvars.ContextVar("workers.current_context")
+
+
+def current_context() -> WorkContext:
+    """The context of the worker that this code runs in, for libraries that it is not handed to.
+
+    Raises:
+        LookupError: no worker is running here.
+    """
+    return CURRENT.get()

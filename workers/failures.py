@@ -1,0 +1,112 @@
+"""Turns what a worker raised into the words that a run's journal knows."""
+
+import signal
+import traceback
+from pathlib import PurePath
+from types import CodeType
+
+from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
+from orchestrator.ports.tasks import TaskFailed, TaskKey
+from workers.limits import ERROR_CHARS_MAX, FRAMES_MAX
+from workers.plain import NotPlain
+from workers.signature import BadArguments
+
+
+class ChildFailed(Exception):
+    """A function in a child process raised; the child put it into words already."""
+
+    def __init__(self, error: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(error, message, retry_after_s)
+        self.error, self.message, self.retry_after_s = error, message, retry_after_s
+
+
+class ChildDied(Exception):
+    """A child process ended before it answered; a negative code is the signal that ended it."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        if self.code >= 0:
+            return f"the child process ended with exit code {self.code}"
+        name = signal.Signals(-self.code).name if -self.code in set(signal.Signals) else f"signal {-self.code}"
+        told = "; the system kills processes this way when memory runs out" if -self.code == signal.SIGKILL else ""
+        return f"the child process was ended by {name}{told}"
+
+
+def failed(
+    key: TaskKey, worker: str, error: BaseException, started_at_s: float = 0.0, code: CodeType | None = None
+) -> TaskFailed:
+    """The failure that `error` stands for; `code` is the worker's function, where its own frames begin."""
+    cause = _cause(error)
+    word, message, retry_after_s = _words(cause, code)
+    return TaskFailed(
+        key=key,
+        worker=worker,
+        error=word,
+        message=bounded(message),
+        retry_after_s=retry_after_s,
+        started_at_s=started_at_s,
+    )
+
+
+def bounded(text: str) -> str:
+    """At most `ERROR_CHARS_MAX` characters that certainly can be stored."""
+    return text[:ERROR_CHARS_MAX].encode(errors="backslashreplace").decode()[:ERROR_CHARS_MAX]
+
+
+def _words(error: BaseException, code: CodeType | None) -> tuple[str, str, float | None]:
+    match error:
+        case RetryableError():
+            return error.kind, error.message, error.retry_after_s
+        case TerminalError():
+            return "terminal", error.message, None
+        case BudgetExceeded():
+            return "budget", str(error), None
+        case BadArguments():
+            return "input", str(error), None
+        case NotPlain():
+            return "output", error.at("output"), None
+        case ChildFailed():
+            return error.error, error.message, error.retry_after_s
+        case ChildDied():
+            return "resource" if error.code == -signal.SIGKILL else "worker", str(error), None
+        case TimeoutError():
+            return "timeout", _told(error, code), None
+        case MemoryError():
+            return "resource", _told(error, code), None
+        case _:
+            return "worker", _told(error, code), None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Of a group of errors the one that decides: trying again must not hide that it cannot help."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_cause(part) for part in error.exceptions]
+    for kind in (TerminalError, BudgetExceeded, MemoryError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    others = [leaf for leaf in leaves if not isinstance(leaf, RetryableError)]
+    return (others or leaves)[0]
+
+
+def _told(error: BaseException, code: CodeType | None) -> str:
+    """Type and message, then the innermost frames of the worker's own code: file, line and function, no values."""
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001  # a broken __str__ is user code too; its failure must not hide the first one
+        text = f"(its message cannot be read: {type(broken).__name__})"
+    frames = list(traceback.walk_tb(error.__traceback__))
+    start = next((index for index, (frame, _) in enumerate(frames) if frame.f_code is code), 0)
+    places = [
+        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-2:])}:{line} in {frame.f_code.co_name}"
+        for frame, line in frames[start:][-FRAMES_MAX:]
+    ]
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    tail = f" (at {' > '.join(places)})" if places else ""
+    head = f"{name}: {text}" if text else name
+    return head[: max(ERROR_CHARS_MAX - len(tail), 0)] + tail

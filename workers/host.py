@@ -1,0 +1,250 @@
+"""Runs one pool's tasks: fetches them, keeps the concurrency limit, cancels, drains.
+
+The hop from a sent task to running user code is the product's hottest path, so a coroutine is not spent per task. One
+server leads: it waits for work and runs what arrives. Only when a task really suspends does the next server take over
+the lead. A thousand steps that never wait are thus run by one coroutine, ten thousand that sleep by as many as needed.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.ids import PoolName
+from orchestrator.ports.tasks import StepTask, TaskDone, TaskFailed, TaskKey, TaskStarted
+from orchestrator.ports.transport import WorkerPort
+from workers.context import CURRENT, WorkContext
+from workers.driving import drive
+from workers.failures import failed
+from workers.isolation import Isolations
+from workers.limits import BURST, FETCH_MAX, IDLE_SERVERS_MAX, QUEUED_S
+from workers.lines import LoopLine
+from workers.pool import Pool, WorkerSpec
+
+
+class _Server:
+    """One serving coroutine and the task it is at."""
+
+    __slots__ = ("context", "key", "on_suspend", "scope")
+
+    def __init__(self, on_suspend: Callable[["_Server"], None]) -> None:
+        self.scope = anyio.CancelScope()
+        self.key: TaskKey | None = None
+        self.context: WorkContext | None = None
+        self.on_suspend = on_suspend
+
+    def suspended(self) -> None:
+        """The task waits for something: others may run meanwhile."""
+        self.on_suspend(self)
+
+
+class PoolHost:
+    """One pool at work in this process."""
+
+    def __init__(self, pool: Pool, port: WorkerPort, *, worker: str, clock: Callable[[], float] = time.time) -> None:
+        self.pool, self.worker = pool, worker
+        self._name = PoolName(pool.name)
+        self._port, self._clock = port, clock
+        self._line = LoopLine(port, worker)
+        self._isolations = Isolations(pool, self._line)
+        self._functions, self._handler = pool.functions, pool.agent_handler
+        self._group: TaskGroup | None = None
+        self._ready: deque[StepTask] = deque()  #: fetched, not begun
+        self._suspended: dict[TaskKey, _Server] = {}
+        self._idle: list[anyio.Event] = []
+        self._busy = 0  #: servers that are at a task
+        self._led = False  #: a server waits for work, or is about to
+        self._leader: _Server | None = None  #: the one inside `fetch`
+        self._draining = False
+        self._quiet: anyio.Event | None = None  #: set when nothing runs any more, while draining
+
+    def open(self, group: TaskGroup) -> None:
+        """Begin to serve inside `group`, which must outlive the host."""
+        self._group = group
+        self._port.on_revoke(self._name, self.cancel)
+        self._rouse()
+
+    @property
+    def running(self) -> int:
+        """Tasks fetched and not answered."""
+        return self._busy + len(self._ready)
+
+    def cancel(self, key: TaskKey) -> None:
+        """Stop a task and forget it: whatever it still returns is not posted. Unknown keys are ignored."""
+        server = self._suspended.get(key)
+        if server is not None:
+            if server.context is not None:
+                server.context._fence()  # the host is the context's other half
+            server.scope.cancel()
+            return
+        for task in self._ready:
+            if task.key == key:
+                self._ready.remove(task)
+                return
+
+    async def drain(self, grace_s: float) -> list[TaskKey]:
+        """Take nothing more, wait up to `grace_s` seconds for what runs, cancel the rest and return its keys."""
+        self._draining = True
+        while self._idle:
+            self._idle.pop().set()
+        if self._leader is not None:
+            self._leader.scope.cancel()
+        if self._busy:
+            self._quiet = anyio.Event()
+            with anyio.move_on_after(grace_s):
+                await self._quiet.wait()
+        undone = [*self._suspended, *(task.key for task in self._ready)]
+        self._ready.clear()
+        for key in undone:
+            self.cancel(key)
+        if self._busy:
+            self._quiet = anyio.Event()
+            with anyio.CancelScope(shield=True):
+                await self._quiet.wait()
+        await self._isolations.close()
+        return undone
+
+    # ---- servers
+
+    def _rouse(self) -> None:
+        """See to it that a server takes the lead."""
+        self._led = True
+        if self._idle:
+            self._idle.pop().set()
+        elif self._group is not None:
+            self._group.start_soon(self._serve, name=f"pool {self.pool.name}")
+
+    def _on_suspend(self, server: _Server) -> None:
+        assert server.key is not None
+        self._suspended[server.key] = server
+        if not self._led and self._busy < self.pool.concurrency and not self._draining:
+            self._rouse()
+
+    async def _serve(self) -> None:
+        server = _Server(self._on_suspend)
+        leading = True  # whoever is roused takes over the lead
+        with server.scope:
+            while not self._draining:
+                if leading:
+                    self._led = leading = False
+                if await self._work(server):
+                    continue
+                if server.scope.cancel_called or self._draining:
+                    break
+                if not self._led and self._busy < self.pool.concurrency:
+                    await self._lead(server)
+                elif len(self._idle) < IDLE_SERVERS_MAX:
+                    wake = anyio.Event()
+                    self._idle.append(wake)
+                    await wake.wait()
+                    leading = True
+                else:
+                    break
+        if not self._led and not self._draining and self._busy < self.pool.concurrency:
+            self._rouse()
+
+    async def _lead(self, server: _Server) -> None:
+        self._led, self._leader = True, server
+        try:
+            free = min(self.pool.concurrency - self._busy - len(self._ready), FETCH_MAX)
+            self._ready.extend(await self._port.fetch(self._name, free))
+        finally:
+            self._led, self._leader = False, None
+
+    async def _work(self, server: _Server) -> bool:
+        """Run tasks until none waits. False when the server must not go on by itself."""
+        ready, take, name = self._ready, self._port.take, self._name
+        burst = 0
+        while not self._draining:
+            if ready:
+                task = ready.popleft()
+            elif self._busy >= self.pool.concurrency or (found := take(name)) is None:
+                return False
+            else:
+                task = found
+            self._busy += 1
+            try:
+                await self._run(server, task)
+            finally:
+                self._busy -= 1
+                server.key = server.context = None
+                if self._quiet is not None and not self._busy:
+                    self._quiet.set()
+            if server.scope.cancel_called:
+                return False
+            burst += 1
+            if burst >= BURST:
+                burst = 0
+                await anyio.lowlevel.checkpoint()
+        return False
+
+    # ---- one task
+
+    async def _run(self, server: _Server, task: StepTask) -> None:
+        key, port = task.key, self._port
+        spec = self._handler if task.function is None else self._functions.get(task.function)
+        if spec is None:
+            port.post(self._unknown(task))
+            return
+        started_at_s = self._clock()
+        if started_at_s - task.sent_at_s > QUEUED_S and task.sent_at_s:
+            port.post(TaskStarted(key=key, worker=self.worker, at_s=started_at_s))
+        server.key = key
+        surroundings = copy_context()  # what user code sets must not leak into the next task
+        try:
+            work = self._begin(server, spec, task)
+            surroundings.run(CURRENT.set, server.context)  # type: ignore[arg-type]  # set by _begin
+            output = await drive(work, surroundings, server.suspended)
+            if spec.isolation == "async":
+                output = spec.signature.output(output)
+        except Exception as error:  # noqa: BLE001  # whatever user code raises becomes a value here, and nowhere else
+            if not server.scope.cancel_called:
+                port.post(failed(key, self.worker, error, started_at_s, spec.function.__code__))
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -math.inf:
+                raise  # this task, or everything around it, is being cancelled
+            message = "the worker was cancelled by its own code, not by the run"
+            port.post(
+                TaskFailed(key=key, worker=self.worker, error="worker", message=message, started_at_s=started_at_s)
+            )
+        else:
+            if not server.scope.cancel_called:
+                port.post(TaskDone(key=key, worker=self.worker, output=output, started_at_s=started_at_s))  # type: ignore[arg-type]  # JSON since `output`
+        finally:
+            self._suspended.pop(key, None)
+
+    def _begin(self, server: _Server, spec: WorkerSpec, task: StepTask) -> Coroutine[object, object, object]:
+        """The coroutine that does the work, not begun."""
+        if spec.isolation == "async":
+            args = arguments_of(spec, task)
+            server.context = context = WorkContext(task, self._line)
+            if spec.signature.context is None:
+                return spec.function(**args)  # type: ignore[return-value]  # registered as async def
+            return spec.function(context, **args)  # type: ignore[return-value]  # registered as async def
+        if spec.isolation == "thread":
+            args = arguments_of(spec, task)
+            server.context = context = WorkContext(task, self._isolations.thread_line)
+            return self._isolations.in_thread(spec, context, args)
+        server.context = WorkContext(task, self._line)
+        return self._isolations.in_process(spec, task)
+
+    def _unknown(self, task: StepTask) -> TaskFailed:
+        pool = self.pool
+        have = ", ".join(sorted(pool.functions)) or "none"
+        what = f"function {task.function!r}; it has {have}" if task.function else "handler for `task` steps"
+        return TaskFailed(key=task.key, worker=self.worker, error="terminal", message=f"pool {pool.name} has no {what}")
+
+
+def arguments_of(spec: WorkerSpec, task: StepTask) -> dict[str, object]:
+    """The checked arguments of a call, or of a handler.
+
+    Raises:
+        BadArguments: they do not fit the signature.
+    """
+    if task.function is None:
+        return spec.signature.arguments({"instruction": task.instruction or "", "args": task.args})
+    return spec.signature.arguments(task.args)

@@ -1,0 +1,50 @@
+"""The ways from a worker to the owner of its run: inside the event loop, and from a thread."""
+
+from collections.abc import Awaitable
+
+import anyio.from_thread
+
+from orchestrator.ports.tasks import SpendReply, SpendRequest, TaskMessage
+from orchestrator.ports.transport import WorkerPort
+
+
+class LoopLine:
+    """Straight to the port: for code in the event loop."""
+
+    __slots__ = ("_port", "post", "worker")
+
+    def __init__(self, port: WorkerPort, worker: str) -> None:
+        self._port, self.worker = port, worker
+        self.post = port.post
+
+    def ask(self, request: SpendRequest) -> Awaitable[SpendReply]:
+        """Reserve."""
+        return self._port.reserve(request)
+
+    def ask_blocking(self, request: SpendRequest) -> SpendReply:
+        """Refused: blocking here would stop the event loop that has to answer."""
+        raise RuntimeError("in asynchronous code write `async with ctx.reserve(...)`")
+
+
+class ThreadLine:
+    """Through the event loop, from a thread that it started."""
+
+    __slots__ = ("_line", "worker")
+
+    def __init__(self, line: LoopLine) -> None:
+        self._line, self.worker = line, line.worker
+
+    def post(self, message: TaskMessage) -> None:
+        """Hand the message to the event loop and wait until it was queued, so that order is kept."""
+        anyio.from_thread.run_sync(self._line.post, message)
+
+    def ask(self, request: SpendRequest) -> Awaitable[SpendReply]:
+        """Refused: a plain function has nothing to await with."""
+        raise RuntimeError("in a thread write `with ctx.reserve(...)`")
+
+    def ask_blocking(self, request: SpendRequest) -> SpendReply:
+        """Reserve; blocks this thread until the answer is journaled."""
+        return anyio.from_thread.run(self._ask, request)
+
+    async def _ask(self, request: SpendRequest) -> SpendReply:
+        return await self._line.ask(request)

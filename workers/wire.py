@@ -1,0 +1,64 @@
+"""The lines between a pool and its child processes: a word and one JSON value per line, nothing else."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from orchestrator.ids import JsonValue
+from orchestrator.plan.limits import OUTPUT_BYTES_MAX
+from orchestrator.ports.tasks import SpendReply, SpendRequest, StepTask, TaskEvidence, TaskProgress, TaskSpent
+
+LINE_BYTES_MAX: Final = 6 * OUTPUT_BYTES_MAX + 2**20  #: the largest output, every character escaped, and its frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A task, for the function `module:qualname`."""
+
+    function: str
+    task: StepTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """The function returned; its output was checked in the child."""
+
+    output: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """The function raised; fields as in `TaskFailed`."""
+
+    error: str
+    message: str
+    retry_after_s: float | None = None
+
+
+Said = TaskProgress | TaskEvidence | TaskSpent  #: what a worker says on its way
+Frame = Job | SpendReply | SpendRequest | Said | Returned | Raised
+
+_KINDS: Final[tuple[type[Frame], ...]] = (
+    Job,
+    SpendReply,
+    SpendRequest,
+    TaskProgress,
+    TaskEvidence,
+    TaskSpent,
+    Returned,
+    Raised,
+)
+_BY_WORD: Final = {kind.__name__.encode(): TypeAdapter[Frame](kind) for kind in _KINDS}
+
+
+def line_of(frame: Frame) -> bytes:
+    """One line, with its end."""
+    word = type(frame).__name__.encode()
+    return word + b" " + _BY_WORD[word].dump_json(frame) + b"\n"
+
+
+def frame_of(line: bytes) -> Frame:
+    """The frame of a line that `line_of` made."""
+    word, _, data = line.partition(b" ")
+    return _BY_WORD[word].validate_json(data)
