@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from benchmarks.performance.shapes import SHAPES
+
 OURS = "ours"
 FLOOR = "anyio"
 LANGGRAPH_FORMS = ("langgraph-static", "langgraph-send")
@@ -16,6 +18,7 @@ class Contestant:
     measures: frozenset[str]
     variant: str = ""
     distribution: str = ""  #: whose version is printed
+    shapes: frozenset[str] = frozenset(SHAPES)  #: those where it is not the same as another contestant
     reduced: dict[tuple[str, int], int] = field(default_factory=dict)  #: (shape, size) -> size run instead
 
 
@@ -31,7 +34,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     _entry("pydantic-graph", "pydantic_graph_builder", "steps", distribution="pydantic-graph"),
     _entry("langgraph-static", "langgraph_static", "steps sessions eager", distribution="langgraph"),
     _entry("langgraph-send", "langgraph_send", "steps", distribution="langgraph"),
-    _entry("langgraph-waves", "langgraph_send", "steps", variant="waves", distribution="langgraph"),
+    _entry("langgraph-waves", "langgraph_send", "steps", variant="waves", shapes=frozenset({"dag"})),
     _entry(
         "llamaindex",
         "llamaindex",

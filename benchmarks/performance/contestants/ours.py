@@ -15,7 +15,7 @@ from benchmarks.performance.eager_facts import EagerClock, report
 from benchmarks.performance.shapes import CAP, Shape, noop
 from orchestrator import Budget, Engine, Plan, Run, Succeeded
 from orchestrator.ports.journal import Recorded
-from workers import Context, Pool
+from workers import Pool, WorkContext
 
 pool = Pool("bench", concurrency=CAP)
 sleepers = Pool("sleepers", concurrency=10_000)  # every session may sleep at once
@@ -42,37 +42,37 @@ class EagerIn(BaseModel):
 
 
 @pool.worker
-async def add(ctx: Context, node: int, values: list[int]) -> int:
+async def add(ctx: WorkContext, node: int, values: list[int]) -> int:
     """The no-op step."""
     return await noop(node, values)
 
 
 @pool.worker
-async def leaf(ctx: Context, node: int, base: int) -> int:
+async def leaf(ctx: WorkContext, node: int, base: int) -> int:
     """The no-op step of a branch."""
     return await noop(node, [base])
 
 
 @sleepers.worker
-async def sleep(ctx: Context, number: int, sleep_s: float) -> int:
+async def sleep(ctx: WorkContext, number: int, sleep_s: float) -> int:
     """One step of a session."""
     return await sleeping_step(number, sleep_s)
 
 
 @clocked.worker
-async def slow(ctx: Context, run: int) -> int:
+async def slow(ctx: WorkContext, run: int) -> int:
     """The one-second sibling."""
     return await clock.slow(run)
 
 
 @clocked.worker
-async def quick(ctx: Context, run: int) -> int:
+async def quick(ctx: WorkContext, run: int) -> int:
     """The 50 ms step."""
     return await clock.quick(run)
 
 
 @clocked.worker
-async def dependent(ctx: Context, run: int) -> int:
+async def dependent(ctx: WorkContext, run: int) -> int:
     """The step that needs only the quick one."""
     return await clock.dependent(run)
 
@@ -88,7 +88,7 @@ def build(graph: Shape) -> Plan:
     with Plan(graph.name) as plan:
         refs: list[object] = []
         for node, needs in enumerate(graph.inputs):
-            refs.append(plan.step(add, node=node, values=[refs[need] for need in needs]))
+            refs.append(plan.step(add, id=f"n{node}", node=node, values=[refs[need] for need in needs]))
         plan.result(refs[graph.sink])
     return plan
 
