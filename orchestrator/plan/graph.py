@@ -40,6 +40,17 @@ class PlanGraph:
                 self.edges.setdefault((edge.source, edge.target), edge)
 
     @cached_property
+    def _into(self) -> dict[str, list[Edge]]:
+        found: dict[str, list[Edge]] = {}
+        for edge in self.edges.values():
+            found.setdefault(edge.target, []).append(edge)
+        return found
+
+    def into(self, step: str) -> list[Edge]:
+        """The edges that end in a step, one for each step it waits for."""
+        return self._into.get(step, [])
+
+    @cached_property
     def _graph(self) -> "nx.DiGraph[str]":
         import networkx as nx
 

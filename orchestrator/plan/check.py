@@ -1,0 +1,134 @@
+"""`plan check`: everything that can be known to be wrong with a plan before anything runs."""
+
+from collections.abc import Iterator
+
+from orchestrator.plan import limits
+from orchestrator.plan.catalogue import PoolCatalogue
+from orchestrator.plan.check_calls import check_calls
+from orchestrator.plan.check_context import Checking
+from orchestrator.plan.check_flow import check_flow, check_plain_texts
+from orchestrator.plan.check_references import check_references
+from orchestrator.plan.check_schemas import check_schemas
+from orchestrator.plan.durations import format_duration
+from orchestrator.plan.estimate import estimate_along, step_worst_s
+from orchestrator.plan.issues import Issues, PlaceLookup
+from orchestrator.plan.models import Plan, Step
+from orchestrator.plan.parts import Backoff, Budget, Part
+from orchestrator.plan.plan_types import PlanTypes
+from orchestrator.plan.references import graph_of, result_uses, uses_of
+from orchestrator.plan.report import InForce, Report
+
+__all__ = ["check_plan", "limits_in_force"]
+
+
+def check_plan(plan: Plan, pools: PoolCatalogue | None = None, places: PlaceLookup | None = None) -> Report:
+    """Check a plan whole, sub-plans included: linear in its steps and edges. Nothing is started or fetched.
+
+    With `pools`, pools, functions and their arguments are checked too; with `places`, issues say where they stand.
+    """
+    issues = Issues(places)
+    checking = _check(plan, pools, issues, depth=1)
+    weights = {step_id: step_worst_s(plan, step) for step_id, step in plan.steps.items()}
+    path, seconds = checking.graph.critical_path(weights)
+    return Report(
+        errors=issues.errors,
+        warnings=issues.warnings,
+        in_force=tuple(limits_in_force(plan)),
+        edges=tuple(checking.graph.edges.values()),
+        critical_path=path,
+        critical_path_s=seconds,
+        estimate=estimate_along(plan, path, seconds, pools),
+        generations=tuple(len(generation) for generation in checking.graph.generations),
+    )
+
+
+def _check(plan: Plan, pools: PoolCatalogue | None, issues: Issues, depth: int) -> Checking:
+    uses = {step_id: uses_of(step, issues.below(("steps", step_id))) for step_id, step in plan.steps.items()}
+    checking = Checking(
+        plan=plan,
+        issues=issues,
+        pools=pools,
+        uses=uses,
+        result=result_uses(plan, issues),
+        graph=graph_of(plan, uses),
+        types=PlanTypes(plan, pools),
+        depth=depth,
+    )
+    check_schemas(checking)
+    check_flow(checking)
+    check_references(checking)
+    check_calls(checking)
+    _check_limits(checking)
+    for step_id, step in plan.steps.items():
+        check_plain_texts(step, checking.at(step_id))
+        if step.plan is None:
+            continue
+        if depth == limits.SUBPLAN_DEPTH_MAX:
+            told = f"plans lie more than {limits.SUBPLAN_DEPTH_MAX} deep inside plans"
+            checking.at(step_id).error(("plan",), told, "a flatter plan")
+        else:
+            _check(step.plan, pools, checking.at(step_id).below(("plan",)), depth + 1)
+    return checking
+
+
+def _check_limits(checking: Checking) -> None:
+    plan, issues = checking.plan, checking.issues
+    needed = sum(step.foreach is None for step in plan.steps.values())
+    if needed > plan.budget.steps:
+        told = f"budget.steps is {plan.budget.steps:,}, and {needed:,} steps are not even mapped: the run cannot finish"
+        issues.warning(("budget", "steps"), told, f"steps: {needed:,} or more, under `budget`")
+    for step_id, step in plan.steps.items():
+        at = checking.at(step_id)
+        timeout = step.timeout
+        if timeout is not None and timeout.attempt > timeout.total:
+            told = (
+                f"one attempt may take {format_duration(timeout.attempt)}, all of them {format_duration(timeout.total)}"
+            )
+            at.warning(("timeout", "attempt"), told, "an attempt shorter than the total")
+        share = step.budget if step.budget is not None else step.plan.budget if step.plan is not None else None
+        if share is not None:
+            _check_share(step, share, plan.budget, at)
+
+
+def _check_share(step: Step, share: Budget, whole: Budget, issues: Issues) -> None:
+    path = ("budget",) if step.budget is not None else ("plan",)
+    for name in ("usd", "tokens", "steps"):
+        part, most = getattr(share, name), getattr(whole, name)
+        if part > most:
+            told = f"the share reserves {part:,g} {name} of a run that has {most:,g}"
+            issues.warning(path, told, f"{name}: {most:,g} or less, under `budget` of the step")
+
+
+def limits_in_force(plan: Plan) -> Iterator[InForce]:
+    """Every limit that holds for a run of the plan; defaults are marked."""
+    for name, part in (
+        ("budget", plan.budget),
+        ("defaults.timeout", plan.defaults.timeout),
+        ("defaults.retry", plan.defaults.retry),
+    ):
+        yield from _written(name, part, everything=True)
+    for step_id, step in plan.steps.items():
+        for name, own in (("timeout", step.timeout), ("retry", step.retry), ("budget", step.budget)):
+            if own is not None:
+                yield from _written(f"steps.{step_id}.{name}", own, everything=False)
+    yield InForce(path="foreach.max_parallel", value=str(limits.MAX_PARALLEL), default=True)
+    yield InForce(path="human.expires", value=format_duration(limits.ASK_EXPIRES_S), default=True)
+    for name in ("BRANCHES_MAX", "OUTPUT_BYTES_MAX", "OUTPUT_DEPTH_MAX", "SUBPLAN_DEPTH_MAX"):
+        yield InForce(path=name.lower(), value=f"{getattr(limits, name):,}", default=True)
+    for name in ("LEASE_LOSSES_MAX", "CHECK_BROKEN_MAX", "REPLANS_MAX"):
+        yield InForce(path=name.lower(), value=f"{getattr(limits, name):,}", default=True)
+
+
+def _written(prefix: str, part: Part, *, everything: bool) -> Iterator[InForce]:
+    dumped = part.model_dump(mode="json", by_alias=True)
+    for field, info in type(part).model_fields.items():
+        given = field in part.model_fields_set
+        value = getattr(part, field)
+        if value is None or not (given or everything):
+            continue
+        shown = dumped[info.alias or field]
+        if isinstance(value, int | float) and not isinstance(shown, str):
+            shown = f"{value:,g}" if isinstance(value, float) else f"{value:,}"
+        elif isinstance(value, tuple):
+            shown = ", ".join(value)
+        yield InForce(path=f"{prefix}.{field}", value=str(shown), default=not given and not isinstance(value, Backoff))

@@ -1,0 +1,55 @@
+"""What all parts of `plan check` share: the plan, its expressions, its graph, its types, and where issues go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.plan.catalogue import FunctionContract, PoolCatalogue
+from orchestrator.plan.graph import PlanGraph
+from orchestrator.plan.issues import Issues
+from orchestrator.plan.models import Plan, Step
+from orchestrator.plan.plan_types import PlanTypes
+from orchestrator.plan.references import Use
+
+__all__ = ["Checking"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checking:
+    """One plan under check."""
+
+    plan: Plan
+    issues: Issues  #: stands at the plan
+    pools: PoolCatalogue | None
+    uses: dict[str, list[Use]]  #: by step
+    result: list[Use]
+    graph: PlanGraph
+    types: PlanTypes
+    depth: int  #: 1 for the plan itself
+    contracts: dict[str, Mapping[str, FunctionContract]] = field(default_factory=dict)
+
+    def at(self, step_id: str) -> Issues:
+        """Where issues of one step go."""
+        return self.issues.below(("steps", step_id))
+
+    def functions(self, pool: str) -> Mapping[str, FunctionContract]:
+        """A pool's functions; asked of the catalogue once."""
+        if self.pools is None:
+            return {}
+        if pool not in self.contracts:
+            self.contracts[pool] = self.pools.functions(pool)
+        return self.contracts[pool]
+
+    def branched(self, step_id: str) -> bool:
+        """Whether the step's `if` speaks of its item, and is asked per branch."""
+        step = self.plan.steps[step_id]
+        if step.foreach is None:
+            return False
+        names = {step.foreach.as_, "index"}
+        return any(
+            ref.root in names for use in self.uses[step_id] if use.path == ("if",) for ref in use.expression.refs
+        )
+
+
+def has_gap(step: Step) -> bool:
+    """Whether the ladder may end in a gap."""
+    return any(rung.gap or (rung.ask is not None and rung.ask.then == "gap") for rung in step.on_fail)
