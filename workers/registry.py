@@ -89,7 +89,9 @@ def _pools_of(module: str) -> list[Pool]:
             f"the pools module {module!r} cannot be imported: {type(error).__name__}: {error}",
             "name a module that `python -c 'import ...'` finds from here, with dots and without .py",
         ) from error
-    found: dict[int, Pool] = {id(value): value for value in vars(loaded).values() if isinstance(value, Pool)}
+    # By `dir`, so that a module may import its pools when they are first asked for (PEP 562).
+    values = (getattr(loaded, name, None) for name in dir(loaded))
+    found: dict[int, Pool] = {id(value): value for value in values if isinstance(value, Pool)}
     if not found:
         raise PromiseError(
             f"the module {module!r} holds no Pool", "name the module whose top level has `pool = Pool(...)`"

@@ -1,6 +1,6 @@
 """Pool `reports`, first half: join what the workers found to one row per distribution, and count."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ from workers.kinds.records import (
 )
 from workers.pool import Pool
 
+WORST_MAX: Final = 10  #: findings that the run's result repeats
 #: Licences whose texts read so alike that metadata may name either.
 _ALIKE = (frozenset({"PSF-2.0", "Python-2.0"}), frozenset({"MIT", "X11"}))
 #: Licences that do not ask for their text to go with every copy.
@@ -103,6 +104,7 @@ class Summary(Record):
     unmet: list[Unmet]
     cycles: list[list[str]]
     roots: list[str]
+    worst: list[Finding]  #: the gravest of all findings, at most `WORST_MAX`
     remarks: list[str]  #: shadowed distributions, requirements that do not apply, unreadable requirements
 
 
@@ -192,6 +194,7 @@ def summarise(
                 lacks=own,
             )
         )
+    every = sorted((finding for row in rows for finding in row.findings), key=_gravity)
     ctx.log(f"{len(rows)} packages joined, {len(lacks)} gaps")
     return Summary(
         python=inventory.python,
@@ -203,6 +206,7 @@ def summarise(
         unmet=dependencies.unmet,
         cycles=dependencies.cycles,
         roots=dependencies.roots,
+        worst=[finding for finding in every if finding.severity != "low"][:WORST_MAX],
         remarks=_remarks(inventory, dependencies, findings, texts),
     )
 
