@@ -147,7 +147,7 @@ class PlanBuilder(Draft):
         step_id = self._id(id, name)
         data = self._arguments(step_id, with_, arguments)
         task = plain(text, f"steps.{step_id}.task", self)
-        return self._add(step_id, {"pool": name, "task": task, "with_": data}, options)
+        return self._add(step_id, {"pool": name, "task": task, "with": data}, options)
 
     def plan(
         self,
@@ -195,7 +195,7 @@ class PlanBuilder(Draft):
         self._fits(
             step_id, data, list(frozen.inputs), [name for name in frozen.inputs if name not in optional], "input"
         )
-        return self._add(step_id, {"plan": frozen, "with_": data}, options, shape)
+        return self._add(step_id, {"plan": frozen, "with": data}, options, shape)
 
     def human(
         self,
@@ -242,7 +242,7 @@ class PlanBuilder(Draft):
         """
         step_id = self._id(id, "goal")
         said = verbatim(text, f"steps.{step_id}.goal", "the reference in with_={…}")
-        return self._add(step_id, {"goal": said, "with_": self._arguments(step_id, with_, {})}, options)
+        return self._add(step_id, {"goal": said, "with": self._arguments(step_id, with_, {})}, options)
 
     def _call(
         self,
@@ -265,7 +265,7 @@ class PlanBuilder(Draft):
         if options.get("output") is None and target.output_schema is not None:
             options = options | StepOptions(output=target.output_schema)
         name = target.pool if pool is None else pool_name(pool, f"steps.{step_id}.pool")
-        return self._add(step_id, {"pool": name, "call": target.function, "with_": data}, options)
+        return self._add(step_id, {"pool": name, "call": target.function, "with": data}, options)
 
     @staticmethod
     def _place_item(step_id: str, target: Target, data: dict[str, JsonValue], item: str) -> None:

@@ -18,11 +18,11 @@ args: Final = Ref("args")  #: the step's arguments, resolved
 index: Final = Ref("index")  #: of a mapped step: the branch's position, from 0
 
 
-def _check(kind: str, data: Mapping[str, object]) -> Check:
+def _check(data: Mapping[str, object]) -> Check:
     try:
         return Check.model_validate(data)
     except ValidationError as error:
-        raise invalid(error, f"checks.{kind}", absent={kind}) from error
+        raise invalid(error, Check, data, "checks") from None
 
 
 def rule(condition: str | Expr, reason: str | None = None) -> Check:
@@ -32,12 +32,12 @@ def rule(condition: str | Expr, reason: str | None = None) -> Check:
         PlanError: the text is not an expression.
     """
     found = condition if isinstance(condition, Expr) else expr(condition)
-    return _check("rule", {"rule": text_of(found), "reason": reason})
+    return _check({"rule": text_of(found), "reason": reason})
 
 
 def grounded(field: str, in_: Literal["inputs", "tool_results", "any"] = "any") -> Check:
     """Every value or quote at the path `field` of the output must occur in the inputs or in tool results."""
-    return _check("grounded", {"grounded": {"field": field, "in": in_}})
+    return _check({"grounded": {"field": field, "in": in_}})
 
 
 def agree(runs: int, quorum: int, field: str | None = None, tolerance: float = 0.0) -> Check:
@@ -48,13 +48,13 @@ def agree(runs: int, quorum: int, field: str | None = None, tolerance: float = 0
     Raises:
         PlanError: `quorum` is not more than half of `runs`, or a number is out of range.
     """
-    return _check("agree", {"agree": {"runs": runs, "quorum": quorum, "field": field, "tolerance": tolerance}})
+    return _check({"agree": {"runs": runs, "quorum": quorum, "field": field, "tolerance": tolerance}})
 
 
 def judge(rubric: str, *, tier: Tier = "strong", pass_at: float = 0.8, votes: int = 1) -> Check:
     """A model reads task, inputs, constraints and output, and must give a score of at least `pass_at`, 0 to 1."""
     said = verbatim(rubric, "checks.judge.rubric", "the reference in with=…: the judge sees the step's arguments")
-    return _check("judge", {"judge": {"rubric": said, "tier": tier, "pass_at": pass_at, "votes": votes}})
+    return _check({"judge": {"rubric": said, "tier": tier, "pass_at": pass_at, "votes": votes}})
 
 
 def call(
@@ -76,7 +76,7 @@ def call(
         name: plain(value, f"checks.call.with.{name}") for name, value in {**(with_ or {}), **arguments}.items()
     }
     chosen = target.pool if pool is None else pool_name(pool, "checks.call")
-    return _check("call", {"call": target.function, "pool": chosen or None, "with": given or None})
+    return _check({"call": target.function, "pool": chosen or None, "with": given or None})
 
 
 def human(ask: str, *, expires: str | float | None = None, then: Literal["reject", "accept"] = "reject") -> Check:
@@ -87,4 +87,4 @@ def human(ask: str, *, expires: str | float | None = None, then: Literal["reject
     }
     if expires is not None:
         data["expires"] = expires
-    return _check("human", {"human": data})
+    return _check({"human": data})

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from orchestrator.ids import JsonValue
 from orchestrator.plan import models
-from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.options import StepOptions, check_roots, foreach_of, keys_of, output_of
 from orchestrator.plan.parts import NAME_PATTERN, Budget, Defaults
 from orchestrator.plan.refs import Inputs, Ref, StepRef, shape_of
@@ -109,8 +109,10 @@ class Draft:
         references(self._result, "result")
         self._result_shape = shape_of(value) if isinstance(value, Ref) else ANYTHING
 
-    def freeze(self) -> models.Plan:
+    def freeze(self, pools: PoolCatalogue | None = None) -> models.Plan:
         """The plan as frozen data, checked. No step can be added afterwards; a second call gives the same object.
+
+        With `pools` it is also held against the functions that they have now.
 
         Raises:
             PlanError: everything that `orchestrator plan check` would refuse.
@@ -120,13 +122,22 @@ class Draft:
                 raise refusal(
                     f"plan {self.name!r} has no steps", path="steps", expected="p.step(…), p.map(…), p.task(…)"
                 )
+            data = {**self._head, "steps": self._steps, "result": self._result}
             try:
-                made = models.Plan.model_validate({**self._head, "steps": self._steps, "result": self._result})
+                made = models.Plan.model_validate(data)
             except ValidationError as error:
-                raise invalid(error, "") from error
-            compile_plan(made)
+                raise invalid(error, models.Plan, data, "") from None
+            self._checked(made, pools)
             self._frozen = made
+        elif pools is not None:
+            self._checked(self._frozen, pools)
         return self._frozen
+
+    @staticmethod
+    def _checked(plan: models.Plan, pools: PoolCatalogue | None) -> None:
+        from orchestrator.plan.check import check_plan  # it brings the graph library along
+
+        check_plan(plan, pools).raise_if_errors()
 
     def _open(self) -> None:
         if self._frozen is not None:
@@ -194,7 +205,7 @@ class Draft:
         try:
             step = models.Step.model_validate(keys)
         except ValidationError as error:
-            raise invalid(error, path) from error
+            raise invalid(error, models.Step, keys, path) from None
         self._steps[step_id] = step
         known = shape if shape is not None and output is None else Shape(step.output)
         return StepRef(step_id, self, known, mapped=step.foreach is not None)

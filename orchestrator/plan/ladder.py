@@ -16,7 +16,7 @@ def _rung(kind: str, value: object) -> Rung:
     try:
         return Rung.model_validate({kind: value})
     except ValidationError as error:
-        raise invalid(error, f"ladder.{kind}", absent={kind}) from error
+        raise invalid(error, Rung, {kind: value}, "ladder") from None
 
 
 def retry(attempts: int = 1) -> Rung:
@@ -30,7 +30,8 @@ def escalate(*, tier: Tier | None = None, pool: object = None) -> Rung:
     Raises:
         PlanError: neither is given.
     """
-    return _rung("escalate", {"tier": tier, "pool": None if pool is None else pool_name(pool, "ladder.escalate")})
+    way = {} if tier is None else {"tier": str(tier)}
+    return _rung("escalate", way if pool is None else {**way, "pool": pool_name(pool, "ladder.escalate")})
 
 
 def ask(*, expires: str | float | None = None, then: Literal["fail", "gap", "retry", "accept"] = "fail") -> Rung:

@@ -66,12 +66,12 @@ def keys_of(options: StepOptions, path: str, owner: object) -> dict[str, object]
     for name in ("description", "join", "early", "finally_", "timeout", "retry", "budget"):
         given = options.get(name)
         if given is not None:
-            keys[name] = given
+            keys[name.removesuffix("_")] = given
     if needs := tuple(options.get("needs", ())):
         keys["needs"] = [_step_id(each, f"{path}.needs", owner) for each in needs]
     when = options.get("when")
     if when is not None:
-        keys["if_"] = when if isinstance(when, bool) else _condition(when, f"{path}.if", owner)
+        keys["if"] = when if isinstance(when, bool) else _condition(when, f"{path}.if", owner)
     checks = list(options.get("checks", ()))
     for at, check in enumerate(checks):
         if not isinstance(check, Check):
@@ -172,7 +172,7 @@ def check_roots(keys: Mapping[str, object], path: str) -> None:
     key = effect.key if isinstance(effect, Effect) else effect.get("key") if isinstance(effect, dict) else None
     places: list[tuple[str, object, list[str]]] = [
         ("task", keys.get("task"), known),
-        ("with", keys.get("with_"), known),
+        ("with", keys.get("with"), known),
         ("effect.key", key, known),
         ("human.show", human.get("show") if isinstance(human, dict) else None, known),
         ("foreach.over", over, known[:4]),
@@ -181,7 +181,7 @@ def check_roots(keys: Mapping[str, object], path: str) -> None:
     for at, check in enumerate(checks if isinstance(checks, list) else ()):
         places.append((f"checks[{at}].with", dict(check.with_ or {}), [*known, "output", "args"]))
         places.append((f"checks[{at}].rule", check.rule, [*known, "output", "args"]))
-    places.append(("if", keys.get("if_"), known))
+    places.append(("if", keys.get("if"), known))
     for where, value, roots in places:
         for root in _roots(value, f"{path}.{where}", whole=where == "if" or where.endswith(".rule")):
             if root not in roots:

@@ -1,13 +1,14 @@
 """Patches: the only way a plan changes under a run. Reads them, and applies them to plans as a pure function."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from orchestrator.errors import PlanError, PlanIssue
 from orchestrator.ids import Digest, JsonValue, StepId
-from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.explain import explained
+from orchestrator.plan.issues import Path, path_text
 from orchestrator.plan.models import Plan, Step, digest_of
 from orchestrator.plan.parts import Name, Part, Text, exactly_one, is_digest
 
@@ -58,7 +59,7 @@ class Rewire(Part):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.with_ is None and self.needs is None:
-            raise ValueError("expected with, needs, or both")
+            raise ValueError("expected with, needs, or both; found neither")
         return self
 
 
@@ -169,9 +170,11 @@ def apply_patch(plan: Plan, patch: Patch, *, locked: Collection[StepId], check: 
     try:
         made = Plan.model_validate({**{name: getattr(plan, name) for name in Plan.model_fields}, "steps": steps})
     except ValidationError as error:
-        raise PlanError(_issues_of(error, _issue)) from error
+        raise explained(error, Plan, {}, _Ops()) from error
     if check:
-        compile_plan(made)
+        from orchestrator.plan.check import check_plan  # it brings the graph library along
+
+        check_plan(made).raise_if_errors()
     return made
 
 
@@ -192,15 +195,12 @@ def _issue(message: str, path: str, expected: str = "") -> PlanIssue:
     return PlanIssue(message=message, file="<patch>", path=path, expected=expected)
 
 
-def _issues_of(error: ValidationError, issue: Callable[[str, str, str], PlanIssue]) -> tuple[PlanIssue, ...]:
-    """What pydantic found, one issue each; `issue` gives it its place."""
-    found = []
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in each["loc"]).removeprefix(".")
-        unknown = each["type"] == "extra_forbidden"
-        message = f"unknown key {each['loc'][-1]!r}" if unknown else each["msg"].removeprefix("Value error, ")
-        found.append(issue(message, path, ""))
-    return tuple(found)
+class _Ops:
+    """Places of a plan that a patch has made: it stands in no file."""
+
+    def issue(self, message: str, path: Path, *, expected: str = "", key: bool = False) -> PlanIssue:
+        """An issue of the plan as it would be."""
+        return _issue(message, path_text(path), expected)
 
 
 def read_patch(text: str | bytes, file: str = "<patch>") -> Patch:
@@ -209,17 +209,12 @@ def read_patch(text: str | bytes, file: str = "<patch>") -> Patch:
     Raises:
         PlanError: it is not a patch; with file, line and column.
     """
-    from orchestrator.plan.yaml_text import Located, read_yaml  # the reader is needed by few who import this module
+    from orchestrator.plan.yaml_text import read_yaml  # the reader is needed by few who import this module
 
-    located: Located = read_yaml(text, file)
+    located = read_yaml(text, file)
     if not isinstance(located.value, dict):
         raise PlanError((located.issue("a patch is a mapping", (), expected="patch, base, author, reason and ops"),))
     try:
-        return Patch.model_validate(located.value)
+        return Patch.model_validate(located.value, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise PlanError(
-            tuple(
-                located.issue(issue.message, tuple(each["loc"]), key=each["type"] == "extra_forbidden")
-                for issue, each in zip(_issues_of(error, _issue), error.errors(), strict=True)
-            )
-        ) from error
+        raise explained(error, Patch, located.value, located) from None

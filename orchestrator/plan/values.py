@@ -1,14 +1,17 @@
 """Turns what a user hands to the builder into plain plan data, references included."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.errors import ExpressionError, PlanError, PlanIssue
 from orchestrator.ids import JsonValue
+from orchestrator.plan.explain import explained
 from orchestrator.plan.expressions import Expression, Ref, text_parts
+from orchestrator.plan.issues import Path, path_text
 from orchestrator.plan.refs import Expr, owner_of
 from orchestrator.plan.shapes import refusal
 
@@ -125,20 +128,18 @@ def references(value: JsonValue, path: str) -> list[Ref]:
     return found
 
 
-def invalid(error: ValidationError, path: str, absent: Iterable[str] = ()) -> PlanError:
-    """What pydantic found, with places as people write them; locations in `absent` are left out of the place."""
-    hidden = set(absent)
-    issues = []
-    for each in error.errors(include_url=False, include_context=False):
-        place = path
-        for key in each["loc"]:
-            if isinstance(key, int):
-                place += f"[{key}]"
-            elif key not in hidden and not key.startswith("function-"):
-                place += f".{key.removesuffix('_')}" if place else key.removesuffix("_")
-        message = each["msg"].removeprefix("Value error, ")
-        given = repr(each["input"])
-        if each["type"] not in {"value_error", "missing"}:
-            message += f", not {given if len(given) <= 80 else given[:77] + '...'}"
-        issues.append(PlanIssue(message=message, file="<python>", path=place))
-    return PlanError(tuple(issues))
+class _Places:
+    """Places in a plan that is being written in Python: a path below the part that was given."""
+
+    def __init__(self, below: str) -> None:
+        self._below = below
+
+    def issue(self, message: str, path: Path, *, expected: str = "", key: bool = False) -> PlanIssue:
+        """An issue at `path` of the part."""
+        place = ".".join(filter(None, (self._below, path_text(path)))).replace(".[", "[")
+        return PlanIssue(message=message, file="<python>", path=place, expected=expected)
+
+
+def invalid(error: ValidationError, model: type[BaseModel], data: object, below: str) -> PlanError:
+    """What pydantic found wrong with `data`, in the words of the plan format; its places lie under `below`."""
+    return explained(error, model, cast(JsonValue, data), _Places(below))

@@ -157,21 +157,18 @@ def test_a_written_patch_is_read_and_survives_the_round_trip() -> None:
     assert list(apply_patch(BASE, made, locked=(A,)).steps) == ["a", "c"]
 
 
-ONE_OF = "expected exactly one of add, replace, drop, rewire, retry"
-
-
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("patch: 1", "patch: 2", ("Input should be 1", 2, 8)),
-        ("author: ann", "author: ann\nowner: bob", ("unknown key 'owner'", 5, 1)),
+        ("patch: 1", "patch: 2", ("patch is 2", 2, 8)),
+        ("author: ann", "author: ann\nowner: bob", ("unknown key owner", 5, 1)),
         ("author: ann", "author: ann\nauthor: bob", None),
         ("base: sha256:", "base: sha1:", None),
-        ("- drop: {id: b}", "- drop: {id: b}\n    retry: {step: c}", (f"{ONE_OF}; found drop and retry", 7, 5)),
-        ("- drop: {id: b}", "- {}", (f"{ONE_OF}; found none", 7, 5)),
-        ("- drop: {id: b}", "- rewire: {step: b}", ("expected with, needs, or both", 7, 13)),
+        ("- drop: {id: b}", "- drop: {id: b}\n    retry: {step: c}", ("found drop and retry", 7, 5)),
+        ("- drop: {id: b}", "- {}", ("found none", 7, 5)),
+        ("- drop: {id: b}", "- rewire: {step: b}", ("found neither", 7, 5)),
         ("- drop: {id: b}", "- rewire: {step: b, with: {}}", None),
-        ("- drop: {id: b}", "- add: {id: d, step: {task: x}}", ("a task step needs a pool", 7, 24)),
+        ("- drop: {id: b}", "- add: {id: d, step: {task: x}}", ("a task step needs a pool", 7, 18)),
     ],
 )  # fmt: skip
 def test_a_patch_is_read_strictly(old: str, new: str, told: tuple[str, int, int] | None) -> None:
