@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import json
 import sqlite3
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -125,16 +124,18 @@ async def steps(graph: Shape, probe: Probe) -> int:
 
 
 class Commits:
-    """Counts what every SQLite connection of this process executes."""
+    """Counts what every SQLite connection opened from now on executes; wraps `sqlite3.connect` of this process."""
 
     def __init__(self) -> None:
         self.statements: Counter[str] = Counter()
         self.pragmas: list[str] = []
-        sys.addaudithook(self._hook)
+        self._connect = sqlite3.connect
+        sqlite3.connect = self._counted  # type: ignore[assignment] # same arguments, same result
 
-    def _hook(self, event: str, arguments: tuple[object, ...]) -> None:
-        if event == "sqlite3.connect/handle" and isinstance(arguments[0], sqlite3.Connection):
-            arguments[0].set_trace_callback(self._statement)
+    def _counted(self, *arguments: object, **options: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = self._connect(*arguments, **options)  # type: ignore[call-overload] # handed on
+        connection.set_trace_callback(self._statement)
+        return connection
 
     def _statement(self, text: str) -> None:
         words = text.split(maxsplit=1)
@@ -152,6 +153,8 @@ async def durable_steps(graph: Shape, probe: Probe) -> int:
         probe.start()
         answer, run = await run_shape(graph, probe, engine)
         if commits:
+            if commits.statements["COMMIT"] == before:
+                raise AssertionError("the journal committed nothing that could be counted")
             probe.facts |= {
                 "commits": commits.statements["COMMIT"] - before,
                 "statements": dict(commits.statements),
