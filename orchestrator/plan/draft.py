@@ -50,6 +50,7 @@ class Draft:
         }
         self._head |= {key: given for key, given in (("budget", budget), ("defaults", defaults)) if given is not None}
         self._steps: dict[str, models.Step] = {}
+        self._numbers: dict[str, int] = {}  #: the last number tried behind a name
         self._result: JsonValue = None
         self._result_shape = ANYTHING
         self._frozen: models.Plan | None = None
@@ -158,9 +159,10 @@ class Draft:
             return given
         base = re.sub(r"[^A-Za-z0-9_]", "_", name)[:_ID_CHARS] or "step"
         base = f"_{base}" if base[0].isdigit() else base
-        number = 1
+        number = self._numbers.get(base, 1)
         while (found := base if number == 1 else f"{base}_{number}") in self._steps:
             number += 1
+        self._numbers[base] = number  # the next search begins here: thousands of steps may share a name
         return found
 
     def _arguments(

@@ -115,8 +115,14 @@ class Expr:
     def __floordiv__(self, other: object) -> "Expr":
         return self._joined("//", other, _PRODUCT)
 
+    def __rfloordiv__(self, other: object) -> "Expr":
+        return self._joined("//", other, _PRODUCT, turned=True)
+
     def __mod__(self, other: object) -> "Expr":
         return self._joined("%", other, _PRODUCT)
+
+    def __rmod__(self, other: object) -> "Expr":
+        return self._joined("%", other, _PRODUCT, turned=True)
 
     def in_(self, container: object) -> "Expr":
         """Whether this is an item of a list, a part of a text, or a key of a mapping."""

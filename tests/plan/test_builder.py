@@ -3,11 +3,14 @@
 import datetime as dt
 import enum
 import json
+import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field, JsonValue
 
 from orchestrator.errors import PlanError
@@ -18,8 +21,8 @@ from orchestrator.plan.files import dump_plan, parse_plan
 from orchestrator.plan.models import Plan as FrozenPlan
 from orchestrator.plan.options import any_, at_least
 from orchestrator.plan.parts import Budget, Defaults, Effect, ModelUse, Retry, Timeout
-from orchestrator.plan.refs import Expr, StepRef, expr, length, text_of
-from workers import Pool
+from orchestrator.plan.refs import Expr, StepRef, expr, length, literal, text_of
+from workers import Pool, Registry
 
 
 class Source(BaseModel):
@@ -86,6 +89,18 @@ SOURCES_OUT: dict[str, JsonValue] = {
 }
 
 
+SIZING_OUT: dict[str, JsonValue] = {
+    "type": "object",
+    "required": ["low", "mid", "high"],
+    "properties": {
+        "low": {"type": "number"},
+        "mid": {"type": "number"},
+        "high": {"type": "number"},
+        "status": {"type": "string", "default": "final"},
+    },
+}
+
+
 def refused(act: Callable[[], object]) -> tuple[str, str, str]:
     """Message, place and remedy of the one thing that is wrong."""
     with pytest.raises(PlanError) as caught:
@@ -111,7 +126,7 @@ def design_sample() -> FrozenPlan:
             checks=[checks.rule("len(output['items']) >= 3")],
             on_fail=[ladder.retry(2), ladder.gap()],
         )
-        size = p.step(size_market, tables=src.passed, join=at_least(2), output={"type": "object"})
+        size = p.step(size_market, tables=src.passed, join=at_least(2))
         p.result(size)
     return p.freeze()
 
@@ -138,7 +153,7 @@ DESIGN_SAMPLE: dict[str, JsonValue] = {
             "call": "size_market",
             "with": {"tables": "${{ steps.find_sources.passed }}"},
             "join": {"at_least": 2},
-            "output": {"type": "object"},
+            "output": SIZING_OUT,
         },
     },
     "result": "${{ steps.size_market.output }}",
@@ -520,16 +535,7 @@ AGENTS: dict[str, JsonValue] = {
             "task": "Pick one for ${{ item }}",
             "foreach": {"each": "writer"},
             "timeout": {"attempt": 5},
-            "output": {
-                "type": "object",
-                "required": ["low", "mid", "high"],
-                "properties": {
-                    "low": {"type": "number"},
-                    "mid": {"type": "number"},
-                    "high": {"type": "number"},
-                    "status": {"type": "string", "default": "final"},
-                },
-            },
+            "output": SIZING_OUT,
         },
         "goal": {"goal": "Print it", "with": {"titles": "${{ steps.writer_2.output }}"}, "output": TEXT},
         "writer_3": {"pool": "writer", "task": "Say so", "with": {"effort": 3}, "finally": True},
@@ -720,6 +726,8 @@ def test_every_operator_gives_an_expression_that_means_the_same() -> None:
         (10 - a, 3),
         (2 * (a + b), 20),
         (21 / a, 3.0),
+        (15 // a, 2),
+        (15 % a, 1),
         ((a > b) == True, True),  # noqa: E712 # builds an expression
         (~((a > b) & (a > 10)), True),
         ((a < b) | ~(b == 3), False),
@@ -732,6 +740,77 @@ def test_every_operator_gives_an_expression_that_means_the_same() -> None:
     ]
 
     assert [bare(text_of(made)).evaluate(scope) for made, _ in cases] == [value for _, value in cases]
+
+
+TWO_NUMBERS = st.sampled_from(["+", "-", "*"])
+NUMBERS: st.SearchStrategy[Any] = st.deferred(
+    lambda: st.one_of(
+        st.integers(-9, 9),
+        st.sampled_from(["a", "b"]),
+        st.tuples(TWO_NUMBERS, NUMBERS, NUMBERS),
+        st.tuples(st.just("neg"), NUMBERS),
+    )
+)
+TRUTHS: st.SearchStrategy[Any] = st.deferred(
+    lambda: st.one_of(
+        st.tuples(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), NUMBERS, NUMBERS),
+        st.tuples(st.sampled_from(["==", "!=", "&", "|"]), TRUTHS, TRUTHS),
+        st.tuples(st.just("~"), TRUTHS),
+    )
+)
+NAMED = {"a": 7, "b": -3}
+OPERATE: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "neg": operator.neg,
+    "&": operator.and_,
+    "|": operator.or_,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def as_expression(tree: Any) -> Any:
+    """The tree over references; at least one operand of every operator is one."""
+    match tree:
+        case int():
+            return tree
+        case str():
+            return Expr(tree)
+        case "~", one:
+            return ~as_expression(one)
+        case sign, *operands:
+            first, *others = map(as_expression, operands)
+            return OPERATE[sign](literal(first), *others)
+        case _:
+            raise AssertionError(tree)
+
+
+def as_value(tree: Any) -> Any:
+    match tree:
+        case int():
+            return tree
+        case str():
+            return NAMED[tree]
+        case "~", one:
+            return not as_value(one)
+        case sign, *operands:
+            return OPERATE[sign](*map(as_value, operands))
+        case _:
+            raise AssertionError(tree)
+
+
+@given(TRUTHS)
+def test_brackets_stand_where_they_are_needed(tree: Any) -> None:
+    text = text_of(as_expression(tree))
+    assume(text.count("(") < 15 and len(text) < 300)  # the language caps nesting and size
+
+    assert bare(text).evaluate(dict(NAMED)) == as_value(tree)
 
 
 # ---- steps and options
@@ -941,3 +1020,34 @@ def test_a_step_reference_is_what_the_verbs_return() -> None:
     made = [p.step(fetch, url="a"), p.task("w", "x"), p.goal("y"), p.human("h", ask="?", choices=["a"])]
 
     assert [(type(step), step.mapped) for step in made] == [(StepRef, False)] * 4
+
+
+def test_a_frozen_plan_shares_nothing_with_what_it_was_made_of() -> None:
+    schema: dict[str, JsonValue] = {"type": "object", "properties": {"x": {"type": "string"}}}
+    deep: dict[str, JsonValue] = {"y": [1]}
+    p = Plan("x", inputs={"a": schema})
+    p.task("w", "x", output=schema, deep=deep)
+    frozen = p.freeze()
+    before = frozen.canonical()
+    schema["properties"] = {}
+    deep["y"] = []
+
+    assert Plan("x", inputs={"a": {"type": "string"}}).inputs.a is not None
+    assert frozen.canonical() == before
+
+
+def test_freezing_with_pools_holds_the_plan_against_their_functions() -> None:
+    p = Plan("x")
+    p.step("tools.nothing", id="gone")
+    p.freeze()
+
+    message, path, _ = refused(lambda: p.freeze(Registry([tools])))
+    assert path == "steps.gone.call"
+    assert "nothing" in message
+
+
+def test_thousands_of_steps_may_share_a_name() -> None:
+    p = opened()
+    made = [p.step("tools.f", x=at).step_id for at in range(2_000)]
+
+    assert (made[0], made[1], made[-1], len(set(made))) == ("f", "f_2", "f_2000", 2_000)
