@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 from orchestrator.core.facts import FACTS, Fact
 from orchestrator.core.shapes import Shape, shape_of
-from orchestrator.core.values import check_values
+from orchestrator.core.values import COUNT_BITS_MAX, check_values
 from orchestrator.errors import JournalCorrupt
 from orchestrator.ids import RunId
 
@@ -105,7 +105,7 @@ def check_fact(fact: Fact) -> None:
         ValueRefused: names the kind of the fact and what is wrong.
     """
     layout = LAYOUTS[fact.KIND]
-    check_values(fact.KIND, layout.header_values(fact))
+    check_values(fact.KIND, layout.header_values(fact), COUNT_BITS_MAX)
     if layout.payload:
         check_values(fact.KIND, layout.payload_values(fact))
 
@@ -120,7 +120,7 @@ def encode(fact: Fact, epoch: int) -> tuple[bytes, bytes | None]:
     """
     layout = LAYOUTS[fact.KIND]
     header = layout.header_values(fact)
-    check_values(fact.KIND, header)
+    check_values(fact.KIND, header, COUNT_BITS_MAX)
     head = to_json((CODEC_VERSION, fact.KIND, epoch, *header))
     if not layout.payload:
         return head, None

@@ -6,15 +6,14 @@ from typing import Final
 from orchestrator.errors import ValueRefused
 
 VALUE_DEPTH_MAX: Final = 200  #: nesting of one value; readers of JSON commonly stop near 1,000
-_INT_BITS_MAX: Final = (
-    1023  #: larger integers have no counterpart among floats, which is what most readers of JSON know
-)
+INT_BITS_MAX: Final = 1023  #: a larger integer has no float beside it, and floats are what most readers of JSON know
+COUNT_BITS_MAX: Final = 63  #: of numbers that databases count and sum
 
 
-def check_values(place: str, values: Iterable[object]) -> None:
+def check_values(place: str, values: Iterable[object], int_bits: int = INT_BITS_MAX) -> None:
     """Refuse anything that is not plain JSON, or that some store could not give back unchanged.
 
-    Allowed are None, booleans, integers up to 1023 bits, finite floats, text without NUL and without lone surrogates,
+    Allowed are None, booleans, integers up to `int_bits`, finite floats, text without NUL and without lone surrogates,
     and lists, tuples and dicts (keys are text) of these, nested at most `VALUE_DEPTH_MAX` deep. Subclasses are refused:
     they would come back as something else.
 
@@ -34,8 +33,8 @@ def check_values(place: str, values: Iterable[object]) -> None:
             if value - value != 0.0:  # type: ignore[operator]  # exactly float; only NaN and the infinities differ
                 raise ValueRefused(place, f"{value} is no number of JSON")
         elif kind is int:
-            if value.bit_length() > _INT_BITS_MAX:  # type: ignore[attr-defined]  # exactly int
-                raise ValueRefused(place, "an integer is beyond the range of a float")
+            if value.bit_length() > int_bits:  # type: ignore[attr-defined]  # exactly int
+                raise ValueRefused(place, f"an integer has more than {int_bits} bits")
         else:
             nested.append(value)
     if nested:

@@ -1,0 +1,128 @@
+"""Reading a SQLite journal: records, each checked against the chain, and the list of runs."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Final
+
+from orchestrator.core.chain import FIRST_HASH, Link, check_link
+from orchestrator.core.codec import decode
+from orchestrator.errors import JournalCorrupt, RunNotFound
+from orchestrator.ids import RunId
+from orchestrator.ports.journal import Recorded, RunQuery, RunRow
+
+_PAGE: Final = 2_000  #: records fetched at a time while a whole run is verified
+_RECORDS: Final = """
+SELECT e.seq, e.header, e.digest, e.hash, p.salt, coalesce(p.body, a.body), p.artifact
+FROM events e
+LEFT JOIN payloads p ON p.at = (e.run * 4294967296 + e.seq)
+LEFT JOIN artifacts a ON a.digest = p.artifact
+WHERE e.run = ? AND e.seq > ? ORDER BY e.seq LIMIT ?
+"""
+_ROWS: Final = """
+SELECT run_id, tenant, plan, lane, status, accepted_at_s, ended_at_s,
+  coalesce((SELECT max(seq) FROM events WHERE run = runs.id), 0),
+  epoch, owner, origin, parent, idempotency_key, request_digest, usd, tokens
+FROM runs
+"""
+_NAMES: Final = tuple(field.name for field in fields(RunRow))  #: in the order of the columns above
+
+
+def read(connection: sqlite3.Connection, run_id: RunId, after: int, limit: int) -> list[Recorded]:
+    """See `Journal.read`."""
+    found: list[Recorded] = []
+    for link, before in _checked(connection, run_id, after, limit):
+        held = decode(run_id, link.seq, link.header, link.payload, had_payload=link.payload_digest is not None)
+        found.append(
+            Recorded(
+                run_id=run_id,
+                seq=link.seq,
+                epoch=held.epoch,
+                fact=held.fact,
+                prev_hash=before.hex(),
+                hash=link.hash.hex(),
+                forgotten=held.forgotten,
+            )
+        )
+    return found
+
+
+def verify(connection: sqlite3.Connection, run_id: RunId) -> int:
+    """Check every hash of a run without decoding its facts; return the number of its records.
+
+    Raises:
+        JournalCorrupt: a record is damaged or missing.
+        RunNotFound: no such run.
+    """
+    if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is None:
+        raise RunNotFound(run_id)
+    seq = 0
+    while True:
+        counted = sum(1 for _ in _checked(connection, run_id, seq, _PAGE))
+        seq += counted
+        if counted < _PAGE:
+            return seq
+
+
+def _checked(connection: sqlite3.Connection, run_id: RunId, after: int, limit: int) -> Iterator[tuple[Link, bytes]]:
+    """Records with the hash before each, in order; a damaged or missing one ends it with an error."""
+    run = connection.execute("SELECT id, sealed_seq, forgotten_seq FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    if run is None:
+        return
+    key, sealed, forgotten = run
+    before = _hash_of(connection, key, after) if after else FIRST_HASH
+    if before is None:
+        if after < sealed:
+            raise JournalCorrupt(run_id, after, "the record is missing")
+        return
+    seq = after
+    for row in connection.execute(_RECORDS, (key, after, limit)):
+        seq += 1
+        link = _link(run_id, seq, row, forgotten)
+        before, earlier = check_link(run_id, link, before), before
+        yield link, earlier
+    if seq - after < limit and seq < sealed:
+        raise JournalCorrupt(run_id, seq + 1, f"the record is missing, and so is what followed up to {sealed}")
+
+
+def _link(run_id: RunId, expected: int, row: tuple[object, ...], forgotten: int) -> Link:
+    seq, header, digest, hash_, salt, payload, artifact = row
+    if seq != expected:
+        raise JournalCorrupt(run_id, expected, f"the record is missing; the next one kept is {seq}")
+    if not isinstance(header, bytes) or not isinstance(hash_, bytes) or not isinstance(digest, bytes | None):
+        raise JournalCorrupt(run_id, expected, "the record does not hold bytes")
+    if not isinstance(salt, bytes | None) or not isinstance(payload, bytes | None):
+        raise JournalCorrupt(run_id, expected, "the payload does not hold bytes")
+    if payload is None and artifact is not None:
+        raise JournalCorrupt(run_id, expected, "the artifact that holds its payload is missing")
+    if payload is None and digest is not None and expected > forgotten:
+        raise JournalCorrupt(run_id, expected, "the payload is missing, and nobody asked to forget it")
+    return Link(seq=expected, header=header, payload_digest=digest, hash=hash_, salt=salt, payload=payload)
+
+
+def _hash_of(connection: sqlite3.Connection, key: int, seq: int) -> bytes | None:
+    row = connection.execute("SELECT hash FROM events WHERE run = ? AND seq = ?", (key, seq)).fetchone()
+    return None if row is None else row[0]
+
+
+def runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunRow]:
+    """See `Journal.runs`."""
+    terms: list[str] = []
+    values: list[object] = []
+    for column in ("tenant", "run_id", "plan", "idempotency_key", "origin", "parent"):
+        value = getattr(query, column)
+        if value is not None:
+            terms.append(f"{column} = ?")
+            values.append(value)
+    if query.status is not None:
+        terms.append(f"status IN ({', '.join('?' * len(query.status))})")
+        values += query.status
+    if query.top_level:
+        terms.append("parent IS NULL")
+    if query.ended_before_s is not None:
+        terms.append("ended_at_s < ?")
+        values.append(query.ended_before_s)
+    where = f"WHERE {' AND '.join(terms)}" if terms else ""
+    order = "ORDER BY accepted_at_s DESC, id DESC LIMIT ?"
+    rows = connection.execute(f"{_ROWS} {where} {order}", (*values, query.limit))
+    return [RunRow(**dict(zip(_NAMES, row, strict=True))) for row in rows]
