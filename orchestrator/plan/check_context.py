@@ -25,11 +25,15 @@ class Checking:
     graph: PlanGraph
     types: PlanTypes
     depth: int  #: 1 for the plan itself
+    places: dict[str, Issues] = field(default_factory=dict)
     contracts: dict[str, Mapping[str, FunctionContract]] = field(default_factory=dict)
 
     def at(self, step_id: str) -> Issues:
         """Where issues of one step go."""
-        return self.issues.below(("steps", step_id))
+        found = self.places.get(step_id)
+        if found is None:
+            found = self.places[step_id] = self.issues.below(("steps", step_id))
+        return found
 
     def functions(self, pool: str) -> Mapping[str, FunctionContract]:
         """A pool's functions; asked of the catalogue once."""

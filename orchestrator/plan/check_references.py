@@ -9,7 +9,7 @@ from orchestrator.plan.issues import Issues
 from orchestrator.plan.models import Step
 from orchestrator.plan.plan_types import Scope
 from orchestrator.plan.references import Use
-from orchestrator.plan.schema_types import Absent, in_words
+from orchestrator.plan.schema_types import ANYTHING, Absent, Type, in_words
 from orchestrator.plan.vocabulary import GUARDS
 
 __all__ = ["check_references"]
@@ -30,17 +30,17 @@ def check_references(checking: Checking) -> None:
         for use in uses:
             over = use.path[:2] == ("foreach", "over")
             scope = in_check if use.in_check else before if over else plain
-            _names(step_id, use, scope, issues)
-            _kinds(use, scope, issues)
+            _kinds(use, scope, _names(step_id, use, scope, issues), issues)
             _guards(checking, step, use, guarded, issues)
     for use in checking.result:
         scope = Scope(checking.types, None)
-        _names("", use, scope, checking.issues)
-        _kinds(use, scope, checking.issues)
+        _kinds(use, scope, _names("", use, scope, checking.issues), checking.issues)
         _guards(checking, None, use, frozenset(), checking.issues)
 
 
-def _names(step_id: str, use: Use, scope: Scope, issues: Issues) -> None:
+def _names(step_id: str, use: Use, scope: Scope, issues: Issues) -> Type:
+    """Report references to nothing; the type of the last one."""
+    last = ANYTHING
     for ref in use.expression.refs:
         if ref.root == "steps" and ref.path and ref.path[0] == step_id:
             remedy = "`output`" if use.in_check else "another step, or `previous reasons`, which the worker is given"
@@ -50,6 +50,9 @@ def _names(step_id: str, use: Use, scope: Scope, issues: Issues) -> None:
         if isinstance(found, Absent):
             expected = issues.nearest(found.name, found.names) if found.name else ", ".join(found.names)
             issues.error(use.path, f"{found.reason} (`{_cut(ref)}`)", expected)
+        else:
+            last = found
+    return last
 
 
 def _cut(ref: Ref) -> str:
@@ -57,11 +60,16 @@ def _cut(ref: Ref) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-def _kinds(use: Use, scope: Scope, issues: Issues) -> None:
+def _kinds(use: Use, scope: Scope, plain: Type, issues: Issues) -> None:
+    """Report operators on the wrong kinds; `plain` is the type when the expression is one reference."""
+
     def clash(what: str, expected: str) -> None:
         issues.error(use.path, what, expected)
 
-    found = scope.type_of(use.expression, clash)
+    found = plain if use.expression.plain is not None else scope.type_of(use.expression, clash)
+    condition = use.path == ("if",) or (use.in_check and use.path[-1] == "rule")
+    if condition and "boolean" not in found.kinds:
+        issues.error(use.path, f"this gives {in_words(found.kinds)}", "true or false: a comparison, for example")
     if use.path == ("foreach", "over") and "array" not in found.kinds:
         issues.error(use.path, f"`over` needs a list, and this is {in_words(found.kinds)}", "an expression of a list")
 
@@ -96,16 +104,16 @@ def _missing(checking: Checking, step_id: str, step: Step, reader: Step | None, 
     whole = len(ref.path) == 2
     tolerant = reader is not None and reader.join != "all"
     shown = reader is None or reader.finally_  # `result` and `finally` steps may read null, not its members
-    if not (whole and (tolerant or shown)):
-        if step.if_ not in {None, True} and not checking.branched(step_id):
-            return f"the `if` of `{step_id}` may skip it"
-        if step.foreach is None and has_gap(step):
-            return f"the ladder of `{step_id}` may end in a gap"
-    if step.foreach is not None:
+    if step.foreach is not None:  # a list always, and empty when the step was skipped
         branch = len(ref.path) > 3
         if branch and (has_gap(step) or checking.branched(step_id) or step.foreach.each is not None):
             return f"that branch of `{step_id}` may be a gap; `.passed` holds the good ones"
         return ""
+    if not (whole and (tolerant or shown)):
+        if step.if_ not in {None, True}:
+            return f"the `if` of `{step_id}` may skip it"
+        if has_gap(step):
+            return f"the ladder of `{step_id}` may end in a gap"
     if not whole and (tolerant or (reader is not None and reader.finally_)):
         return f"`{step_id}` may have failed, and this step runs all the same"
     return ""
@@ -115,7 +123,7 @@ def _tested(ref: Ref, use: Use) -> bool:
     """Whether the expression itself asks first."""
     expression = use.expression
     if expression.plain is not None:
-        return use.path == ("if",) and len(ref.path) == 2
+        return False
     if len(ref.path) == 2:
         return _TESTS.search(expression.text) is not None
     conditional = " if " in expression.text

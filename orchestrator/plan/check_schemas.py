@@ -76,8 +76,7 @@ _KEYWORDS = frozenset(
         "writeOnly",
     ]
 )
-_FIELD = re.compile(r"[^.\[\]\s]+(?:\[\d{1,5}\])*(?:\.[^.\[\]\s]+(?:\[\d{1,5}\])*)*")
-_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+_FIELD = re.compile(r"[^.\[\]\s]+(?:\.[^.\[\]\s]+)*")
 
 
 def check_schemas(checking: Checking) -> None:
@@ -136,10 +135,10 @@ def _field(path: Path, field: str, output: Type, issues: Issues) -> None:
         issues.error(path, f"`{field[:80]}` is no path into the output", "a path such as items.url")
         return
     found = output
-    for number, name in _PART.findall(field):
-        while name and found.kinds - {"null"} == {"array"}:
+    for name in field.split("."):
+        while found.kinds - {"null"} == {"array"}:
             found = items_of(found)  # a list on the way means each of its items
-        inner = member(found, int(number) if number else name)
+        inner = member(found, name)
         if isinstance(inner, Absent):
             expected = issues.nearest(inner.name, inner.names) if inner.name else in_words(found.kinds)
             issues.error(path, f"the output has no `{field[:80]}`: {inner.reason}", expected)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 
+from orchestrator.plan.expressions import Ref
+from orchestrator.plan.issues import path_text
+
 if TYPE_CHECKING:
     import networkx as nx
 
@@ -24,8 +27,18 @@ class Edge:
     source: str
     target: str
     kind: Literal["reference", "needs", "each"]
-    origin: str  #: a path in the step, such as `with.tables`, `checks[0].rule` or `needs[1]`
-    text: str = ""  #: the reference, such as `steps.sources.passed`
+    path: tuple[str | int, ...]  #: where in the target
+    ref: Ref | None = None  #: the reference that made the edge
+
+    @property
+    def origin(self) -> str:
+        """Where in the target, such as `with.tables`, `checks[0].rule` or `needs[1]`."""
+        return path_text(self.path)
+
+    @property
+    def text(self) -> str:
+        """The reference, such as `steps.sources.passed`; empty for `needs` and `each`."""
+        return str(self.ref) if self.ref is not None else ""
 
 
 class PlanGraph:

@@ -151,7 +151,7 @@ class PlanTypes:
         if name == "output":
             return list_of(self.output(step_id).or_null()) if mapped else self.output(step_id)
         if name == "passed":
-            return list_of(self.output(step_id)) if mapped else of_kinds("boolean")
+            return list_of(self.output(step_id))
         if name == "gaps":
             return _GAPS
         return _STATUSES if name == "status" else Type(STEP_MEMBERS[name].kinds)

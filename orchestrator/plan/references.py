@@ -7,7 +7,7 @@ from orchestrator.errors import ExpressionError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.expressions import VALUE_DEPTH_MAX, Expression, Ref, bare, text_parts
 from orchestrator.plan.graph import Edge, PlanGraph
-from orchestrator.plan.issues import Issues, Path, path_text
+from orchestrator.plan.issues import Issues, Path
 from orchestrator.plan.models import Plan, Step
 
 __all__ = ["Use", "edges_of", "graph_of", "plan_graph", "refs_to_steps", "result_uses", "uses_of"]
@@ -101,13 +101,13 @@ def _text(path: Path, text: str, issues: Issues, uses: list[Use], *, in_check: b
 def edges_of(step_id: str, step: Step, uses: list[Use]) -> Iterator[Edge]:
     """Why `step` waits for others, in the order of the format; the same source may come several times."""
     if step.foreach is not None and step.foreach.each is not None:
-        yield Edge(step.foreach.each, step_id, "each", "foreach.each")
+        yield Edge(step.foreach.each, step_id, "each", ("foreach", "each"))
     for use in uses:
         for ref in use.expression.refs:
             if ref.root == "steps" and ref.path:
-                yield Edge(str(ref.path[0]), step_id, "reference", path_text(use.path), str(ref))
+                yield Edge(str(ref.path[0]), step_id, "reference", use.path, ref)
     for at, name in enumerate(step.needs):
-        yield Edge(name, step_id, "needs", f"needs[{at}]")
+        yield Edge(name, step_id, "needs", ("needs", at))
 
 
 def graph_of(plan: Plan, uses: dict[str, list[Use]]) -> PlanGraph:

@@ -108,6 +108,10 @@ def _followed(schema: JsonValue, root: JsonValue) -> JsonValue:
     return True
 
 
+_ONE_KIND: Final = {"integer": frozenset({"number"}), **{kind: frozenset({kind}) for kind in ALL_KINDS}}
+_NARROWING: Final = frozenset({"const", "enum", "anyOf", "oneOf", "allOf"})
+
+
 def _kinds(schema: JsonValue, root: JsonValue, depth: int) -> Kinds:
     schema = _followed(schema, root)
     if schema is False:
@@ -117,7 +121,9 @@ def _kinds(schema: JsonValue, root: JsonValue, depth: int) -> Kinds:
     kinds = ALL_KINDS
     declared = schema.get("type")
     if isinstance(declared, str):
-        kinds &= {_KIND.get(declared, declared)}
+        kinds = _ONE_KIND.get(declared, ALL_KINDS)
+        if _NARROWING.isdisjoint(schema):
+            return kinds  # the usual case
     elif isinstance(declared, list):
         kinds &= {_KIND.get(str(one), str(one)) for one in declared}
     if "const" in schema:

@@ -40,20 +40,24 @@ STEP_MEMBERS: Final[dict[str, Member]] = {
     "output": Member(
         kinds=ALL_KINDS,
         meaning="what passed; null when the step was skipped, cancelled, failed or is a gap. Of a mapped step: a list "
-        "in input order with null for every branch that did not pass. Of a `human` step: `choice` and `reason`. Of a "
-        "`plan` step: the result of the sub-plan",
+        "in input order with null for every branch that did not pass, empty when the step was skipped. Of a `human` "
+        "step: `choice` and `reason`. Of a `plan` step: the result of the sub-plan",
     ),
     "passed": Member(
-        kinds=frozenset({"array", "boolean"}),
-        meaning="of a mapped step: the outputs of the branches that passed, in input order; of any other: whether it "
-        "passed",
+        kinds=_LIST,
+        meaning="the outputs that passed: of a mapped step those of its good branches in input order, of any other "
+        "step its one output or none",
     ),
     "gaps": Member(
-        kinds=_LIST, meaning="of a mapped step: `index` and `reason` of every gap; of any other step: its gap, or empty"
+        kinds=_LIST,
+        meaning="`index` and `reason` of every branch that is missing; of a step that is not mapped: itself, with "
+        "index null",
     ),
-    "status": Member(kinds=_TEXT, meaning="`passed`, `failed`, `skipped`, `gap` or `cancelled` once it has settled"),
+    "status": Member(kinds=_TEXT, meaning="`passed`, `failed`, `skipped`, `gap` or `cancelled`, once it has settled"),
     "skipped": Member(kinds=_TRUTH, meaning="whether it was skipped"),
-    "degraded": Member(kinds=_TRUTH, meaning="whether it passed with gaps in branches, or its sub-plan ended Degraded"),
+    "degraded": Member(
+        kinds=_TRUTH, meaning="whether it is a gap, passed with gaps in branches, or its sub-plan ended Degraded"
+    ),
     "attempts": Member(kinds=_NUMBER, meaning="attempts made, over all branches"),
     "cost_usd": Member(kinds=_NUMBER, meaning="what it cost so far, checks included, in USD"),
 }
