@@ -100,7 +100,8 @@ def _told(error: BaseException, code: CodeType | None) -> str:
     except Exception as broken:  # noqa: BLE001  # a broken __str__ is user code too; its failure must not hide the first one
         text = f"(its message cannot be read: {type(broken).__name__})"
     frames = list(traceback.walk_tb(error.__traceback__))
-    start = next((index for index, (frame, _) in enumerate(frames) if frame.f_code is code), 0)
+    # The last one: an error object that is raised again still carries the frames of its earlier ways.
+    start = max((index for index, (frame, _) in enumerate(frames) if frame.f_code is code), default=0)
     places = [
         f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-2:])}:{line} in {frame.f_code.co_name}"
         for frame, line in frames[start:][-FRAMES_MAX:]

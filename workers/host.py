@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from orchestrator.ids import PoolName
@@ -21,7 +22,7 @@ from workers.context import CURRENT, WorkContext
 from workers.driving import drive
 from workers.failures import failed
 from workers.isolation import Isolations
-from workers.limits import BURST, FETCH_MAX, IDLE_SERVERS_MAX, QUEUED_S
+from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, QUEUED_S
 from workers.lines import LoopLine
 from workers.pool import Pool, WorkerSpec
 
@@ -59,6 +60,7 @@ class PoolHost:
         self._busy = 0  #: servers that are at a task
         self._led = False  #: a server waits for work, or is about to
         self._leader: _Server | None = None  #: the one inside `fetch`
+        self._keeping: anyio.Event | None = None  #: set when the child processes may go; None while there are none
         self._draining = False
         self._quiet: anyio.Event | None = None  #: set when nothing runs any more, while draining
 
@@ -103,10 +105,20 @@ class PoolHost:
             self.cancel(key)
         if self._busy:
             self._quiet = anyio.Event()
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(CANCEL_S, shield=True):
                 await self._quiet.wait()
+        if self._keeping is not None:
+            self._keeping.set()
         await self._isolations.close()
         return undone
+
+    async def _keep(self, drained: anyio.Event) -> None:
+        """End the child processes when the task group is cancelled and nobody drains."""
+        try:
+            await drained.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._isolations.close()
 
     # ---- servers
 
@@ -229,6 +241,9 @@ class PoolHost:
             args = arguments_of(spec, task)
             server.context = context = WorkContext(task, self._isolations.thread_line)
             return self._isolations.in_thread(spec, context, args)
+        if self._keeping is None and self._group is not None:
+            self._keeping = anyio.Event()
+            self._group.start_soon(self._keep, self._keeping, name=f"children of pool {self.pool.name}")
         server.context = WorkContext(task, self._line)
         return self._isolations.in_process(spec, task)
 

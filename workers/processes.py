@@ -42,7 +42,10 @@ class Children:
             ChildDied: the process ended.
             TimeoutError: `task.timeout_s` passed; the process was killed.
         """
-        child = self._reusable() or await _Child.start(self._bytes_max)
+        child = self._reusable()
+        if child is None:
+            with anyio.CancelScope(shield=True):  # cancelled half-way, the new process would be nobody's
+                child = await _Child.start(self._bytes_max)
         kept = False
         try:
             with anyio.fail_after(task.timeout_s):
@@ -88,6 +91,7 @@ class _Child:
 
     @property
     def alive(self) -> bool:
+        """Whether the process has not ended, as far as is known."""
         return self._process.returncode is None
 
     async def converse(self, spec: WorkerSpec, task: StepTask, line: LoopLine) -> Returned | Raised:
@@ -106,8 +110,9 @@ class _Child:
 
     async def kill(self) -> None:
         """End the process and whatever it started, now."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self.alive:  # a number of a process that is gone may be another's by now
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         await self._process.aclose()
 

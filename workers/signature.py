@@ -84,9 +84,13 @@ def _is_free(hint: object) -> bool:
     return any(hint is free for free in _FREE)
 
 
+def _is_scalar(hint: object) -> bool:
+    return any(hint is scalar for scalar in _SCALARS)  # not `in`: annotations with a Field have no hash
+
+
 def _is_plain(hint: object) -> bool:
     """Whether values of a type are JSON in Python, read alike from both, and rebuilt by validation."""
-    if hint in _SCALARS or hint is JsonValue:
+    if _is_scalar(hint) or hint is JsonValue:
         return True
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -150,7 +154,7 @@ def _writer(returns: object) -> tuple[Callable[[object], JsonValue], dict[str, J
     if not _is_plain(returns):
         return (lambda value: dumped(adapter, value)), schema
     validate = adapter.validator.validate_python
-    scalars = frozenset(part for part in (returns, *get_args(returns)) if part in _SCALARS)
+    scalars = frozenset(part for part in (returns, *get_args(returns)) if _is_scalar(part))
     if get_origin(returns) not in {None, Union, types.UnionType}:
         scalars = frozenset()  # the arguments of list[int] are no types of the whole
 
