@@ -1,1 +1,68 @@
-"""Hierarchical multi-agent orchestration: plans as data, checked outputs, runs that survive any crash."""
+"""Hierarchical multi-agent orchestration: plans as data, checked outputs, runs that survive any crash.
+
+Public names are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.app import Engine
+    from orchestrator.core.results import Cancelled, Degraded, Failed, Gap, RunResult, Stopped, Succeeded, Usage
+    from orchestrator.engine.handle import Run
+    from orchestrator.plan import checks, ladder
+    from orchestrator.plan.builder import PlanBuilder as Plan
+    from orchestrator.plan.options import at_least
+    from orchestrator.plan.models import Plan as FrozenPlan
+    from orchestrator.plan.parts import Budget
+    from orchestrator.settings import Settings
+
+_WHERE = {
+    "Engine": ("orchestrator.app", "Engine"),
+    "Run": ("orchestrator.engine.handle", "Run"),
+    "Plan": ("orchestrator.plan.builder", "PlanBuilder"),
+    "FrozenPlan": ("orchestrator.plan.models", "Plan"),
+    "Budget": ("orchestrator.plan.parts", "Budget"),
+    "Settings": ("orchestrator.settings", "Settings"),
+    "checks": ("orchestrator.plan.checks", None),
+    "ladder": ("orchestrator.plan.ladder", None),
+    "at_least": ("orchestrator.plan.options", "at_least"),
+    **{
+        name: ("orchestrator.core.results", name)
+        for name in ("Succeeded", "Degraded", "Stopped", "Failed", "Cancelled", "Gap", "Usage", "RunResult")
+    },
+}
+__all__ = [
+    "Budget",
+    "Cancelled",
+    "Degraded",
+    "Engine",
+    "Failed",
+    "FrozenPlan",
+    "Gap",
+    "Plan",
+    "Run",
+    "RunResult",
+    "Settings",
+    "Stopped",
+    "Succeeded",
+    "Usage",
+    "at_least",
+    "checks",
+    "ladder",
+]
+
+
+def __getattr__(name: str) -> object:
+    try:
+        module, attribute = _WHERE[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    loaded = import_module(module)
+    found: object = loaded if attribute is None else getattr(loaded, attribute)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,150 @@
+"""The composition root: the only file that names concrete adapters."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from orchestrator.adapters.clock import SystemClock
+from orchestrator.adapters.memory.journal import MemoryJournal
+from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.engine.engine import Freezable, RunEngine
+from orchestrator.engine.handle import Run
+from orchestrator.errors import EngineClosed, PromiseError
+from orchestrator.ids import JsonValue
+from orchestrator.plan.models import Plan
+from orchestrator.plan.parts import Budget
+from orchestrator.ports.checker import Checker
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.journal import Journal
+from orchestrator.ports.planner import Planner
+from orchestrator.settings import Settings, store_path
+from workers import Pool, Registry, Workers, worker_id
+
+
+async def open_journal(settings: Settings) -> Journal:
+    """The journal that the settings name.
+
+    Raises:
+        JournalOwned: another process has the file.
+        PromiseError: the store is not known, or cannot keep what a journal promises.
+    """
+    path = store_path(settings.store)
+    if path is None:
+        return MemoryJournal()
+    from orchestrator.adapters.sql.journal import SqliteJournal  # memory: needs no database
+
+    return await SqliteJournal.open(path, max_bytes=settings.journal_bytes_max)
+
+
+class Engine:
+    """Runs plans in this process: `async with Engine(pools=[…]) as engine: run = await engine.submit(plan, inputs)`.
+
+    Without `store` the settings decide, whose default is `.orchestrator/journal.db`; open runs of the store go on
+    unless `recover` is False. `journal`, `transport` and `clock` are for tests of your own plans.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        pools: Iterable[Pool] | None = None,
+        store: str | None = None,
+        recover: bool = True,
+        planner: Planner | None = None,
+        checker: Checker | None = None,
+        journal: Journal | None = None,
+        clock: Clock | None = None,
+        open_runs_max: int | None = None,
+        drain_s: float | None = None,
+    ) -> None:
+        given = settings or Settings()
+        changes = {"store": store, "open_runs_max": open_runs_max, "drain_s": drain_s}
+        self.settings = given.model_copy(update={k: v for k, v in changes.items() if v is not None})
+        if self.settings.transport != "memory:":
+            raise PromiseError(f"transport {self.settings.transport!r} is not known", "use memory:")
+        self.registry = Registry(pools) if pools is not None else Registry.from_modules(self.settings.pools)
+        self._recover = recover
+        self._planner, self._checker = planner, checker
+        self._journal, self._clock = journal, clock
+        self._stack = AsyncExitStack()
+        self._engine: RunEngine | None = None
+        self._workers: Workers | None = None
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            clock = self._clock or SystemClock()
+            journal = self._journal
+            if journal is None:
+                journal = await open_journal(self.settings)
+                stack.push_async_callback(_close, journal)
+            transport = MemoryTransport(clock.now_s)
+            owner = worker_id()
+            group = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(group.cancel_scope.cancel)
+            engine = RunEngine(
+                journal=journal,
+                transport=transport,
+                clock=clock,
+                catalogue=self.registry,
+                owner=owner,
+                planner=self._planner,
+                checker=self._checker,
+                open_runs_max=self.settings.open_runs_max,
+            )
+            self._workers = Workers(self.registry, transport, worker=owner, clock=clock.now_s)
+            await stack.enter_async_context(engine)
+            self._workers.open(group)
+            self._engine = engine
+            if self._recover:
+                await engine.recover()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        engine, workers = self._engine, self._workers
+        if engine is not None and workers is not None:
+            grace_s = self.settings.drain_s if error is None else 0.0
+            with anyio.CancelScope(shield=True):
+                await engine.drain(grace_s)
+                await workers.drain(0.0)
+        self._engine = self._workers = None
+        await self._stack.aclose()
+
+    async def submit(
+        self,
+        plan: Plan | Freezable,
+        inputs: Mapping[str, JsonValue] | None = None,
+        *,
+        budget: Budget | None = None,
+        lane: str = "normal",
+        idempotency_key: str | None = None,
+        tenant: str = "default",
+    ) -> Run:
+        """Accept a run; see `RunEngine.submit`."""
+        return await self.runs.submit(
+            plan, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
+        )
+
+    @property
+    def runs(self) -> RunEngine:
+        """The engine inside, for everything beyond `submit`.
+
+        Raises:
+            EngineClosed: outside of `async with`.
+        """
+        if self._engine is None:
+            raise EngineClosed("the engine is not open: use `async with Engine(...) as engine`")
+        return self._engine
+
+
+async def _close(journal: Journal) -> None:
+    with anyio.CancelScope(shield=True):
+        await journal.close()
+
+
+__all__ = ["Engine", "open_journal"]

@@ -1,0 +1,98 @@
+"""`Run`: what a caller holds of a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from orchestrator.core import facts as f
+from orchestrator.core.results import Cancelled, Degraded, Failed, Gap, RunResult, Stopped, Succeeded, Usage
+from orchestrator.errors import JournalConflict, WrongState
+from orchestrator.ids import JsonValue, RunId, StepId
+from orchestrator.ports.journal import Recorded
+
+if TYPE_CHECKING:
+    from orchestrator.engine.engine import RunEngine
+
+EVENTS_PAGE = 500  #: records handed on at a time; a slow reader holds no more than this
+
+
+def result_of(run_id: RunId, ended: f.RunEnded) -> RunResult:
+    """The value a run's last fact stands for."""
+    gaps = tuple(_gap(gap) for gap in ended.gaps)
+    usage = Usage(usd=ended.usd, tokens=ended.tokens, steps=ended.steps)
+    match ended.status:
+        case "succeeded":
+            return Succeeded(run_id=run_id, output=ended.output, usage=usage)
+        case "degraded":
+            return Degraded(run_id=run_id, output=ended.output, gaps=gaps, usage=usage)
+        case "stopped":
+            return Stopped(run_id=run_id, reason=ended.reason, partial=ended.output, gaps=gaps, usage=usage)
+        case "failed":
+            return Failed(run_id=run_id, cause=ended.reason, gaps=gaps, usage=usage)
+        case "cancelled":
+            return Cancelled(run_id=run_id, reason=ended.reason, usage=usage)
+
+
+def _gap(gap: dict[str, JsonValue]) -> Gap:
+    branch = gap["branch"]
+    return Gap(
+        step=StepId(str(gap["step"])), branch=branch if isinstance(branch, int) else None, reason=str(gap["reason"])
+    )
+
+
+class Run:
+    """A run in this engine: follow it, wait for it, cancel it."""
+
+    def __init__(self, engine: RunEngine, run_id: RunId) -> None:
+        self._engine = engine
+        self.id = run_id  #: names the run in every command and in the journal
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})"
+
+    async def result(self) -> RunResult:
+        """Wait for the end; return it as a value. A run that waits for a person is waited for.
+
+        Raises:
+            JournalConflict: another owner has taken the run over, or it was parked; the reason is in the error.
+        """
+        driver = self._engine.driver(self.id)
+        if driver is not None:
+            await driver.finished()
+            if driver.ended is not None:
+                return result_of(self.id, driver.ended)
+            raise JournalConflict(self.id, driver.parked)
+        ended = await self._engine.ended(self.id)
+        if ended is None:
+            raise WrongState(f"run {self.id}", "open, but not driven here", "resume it first")
+        return result_of(self.id, ended)
+
+    async def result_or_waiting(self) -> RunResult | None:
+        """As `result`, but None as soon as everything open waits for a person."""
+        driver = self._engine.driver(self.id)
+        while driver is not None and not driver.over:
+            if driver.waiting and self._engine.quiet(driver):
+                return None
+            await driver.change()
+        return await self.result()
+
+    async def events(self, after: int = 0) -> AsyncIterator[Recorded]:
+        """Every record with a sequence number above `after`, as it is journaled, until the run is over."""
+        while True:
+            driver = self._engine.driver(self.id)
+            over = driver is None or driver.over
+            records = await self._engine.journal.read(self.id, after=after, limit=EVENTS_PAGE)
+            for record in records:
+                after = record.seq
+                yield record
+            if len(records) == EVENTS_PAGE:
+                continue
+            if over or driver is None:
+                return
+            if driver.next_seq <= after + 1:
+                await driver.change()
+
+    async def cancel(self, reason: str = "") -> None:
+        """Cancel the run and wait until that is journaled. Nothing is dispatched after this returns; safe to repeat."""
+        await self._engine.cancel(self.id, reason=reason)

@@ -1,0 +1,302 @@
+"""What people do to runs: answer, quarantine, patch, cancel, retry, fork."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.core import facts as f
+from orchestrator.core.machine import RunMachine
+from orchestrator.core.rebuild import built_on
+from orchestrator.core.state import RunState, Status, StepState
+from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.engine import RunEngine
+from orchestrator.engine.handle import Run
+from orchestrator.engine.perform import locked_steps
+from orchestrator.engine.recovery import machine_of, read_all
+from orchestrator.engine.run_ids import new_run_id
+from orchestrator.engine.submission import Request, budget_over
+from orchestrator.errors import JournalConflict, RunNotFound, WrongState
+from orchestrator.ids import Digest, JsonValue, RunId, StepId
+from orchestrator.plan.inputs import validate_inputs
+from orchestrator.plan.parts import Budget
+from orchestrator.plan.patch import Patch, apply_patch
+from orchestrator.ports.journal import Append, Recorded
+
+BUDGET_STEP = "budget"  #: how people name the question about a run's budget
+_STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)(?:\[(\d+)\])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenApproval:
+    """A question that waits for a person."""
+
+    run_id: RunId
+    step: str  #: `draft`, `draft[3]`, or `budget`
+    subject: Literal["step", "check", "rung", "effect", "budget"]
+    ask: str
+    show: JsonValue
+    choices: tuple[str, ...]
+    then: str | None  #: what is taken when nobody answers
+    expires_at_s: float
+    usd: float  #: what the run has cost so far
+
+
+class Operations:
+    """Commands on the runs of one engine."""
+
+    def __init__(self, engine: RunEngine) -> None:
+        self._engine = engine
+
+    def _open(self, run_id: RunId) -> RunDriver:
+        driver = self._engine.driver(run_id)
+        if driver is None or driver.over:
+            raise WrongState(f"run {run_id}", "not open here", "`orchestrator ps --all` shows how it ended")
+        return driver
+
+    async def approvals(self, run_id: RunId | None = None) -> list[OpenApproval]:
+        """Every open question of the open runs, or of one run and its sub-plans, oldest run first."""
+        found: list[OpenApproval] = []
+        for driver in self._engine.drivers():
+            if run_id is not None and driver.run_id != run_id and not driver.run_id.startswith(f"{run_id}."):
+                continue
+            found += _approvals(driver)
+        return found
+
+    async def approve(self, run_id: RunId, step: str, choice: str, *, reason: str = "", by: str = "") -> None:
+        """Answer an open question, and wait until the answer is journaled. The same answer again changes nothing.
+
+        Raises:
+            WrongState: nothing is asked there, or the choice is not offered; the error lists what is.
+        """
+        driver = self._open(run_id)
+        asked = {question.step: question for question in _approvals(driver)}
+        question = asked.get(step)
+        if question is None:
+            have = ", ".join(asked) or "none"
+            raise WrongState(f"{run_id} {step}", "no question is open there", f"open questions: {have}")
+        if choice not in question.choices:
+            raise WrongState(f"choice {choice!r}", "not offered", f"choose one of {', '.join(question.choices)}")
+        name, branch = ("", f.WHOLE) if question.subject == "budget" else _split(step)
+        answer = f.ApprovalAnswered(
+            at_s=self._engine.clock.now_s(),
+            actor=by,
+            step=StepId(name),
+            branch=branch,
+            choice=choice,
+            reason=reason,
+        )
+        await self._engine.tell(driver, answer)
+
+    async def cancel(self, run_id: RunId, *, reason: str = "", by: str = "") -> None:
+        """Cancel a run; safe to repeat. Raises RunNotFound."""
+        await self._engine.cancel(run_id, reason=reason, by=by)
+
+    async def quarantine(self, run_id: RunId, step: str, *, reason: str, by: str = "") -> tuple[StepId, ...]:
+        """Mark a passed result as wrong, with everything built on it; return those steps.
+
+        In an open run they are taken back. After the end it is an audit record, which `retry` respects.
+
+        Raises:
+            RunNotFound: no such run.
+            WrongState: the step has not passed.
+        """
+        driver = self._engine.driver(run_id)
+        state, records = (driver.machine.state, []) if driver is not None else await self._ended_state(run_id)
+        found = state.step(StepId(step))
+        if found is None:
+            raise WrongState(f"step {step!r}", "not in this plan", f"steps: {', '.join(state.plan.by_id)}")
+        if found.status is not Status.PASSED:
+            raise WrongState(f"step {step}", found.status.value, "only a passed result can be quarantined")
+        affected = built_on(state, found)
+        fact = f.StepQuarantined(
+            at_s=self._engine.clock.now_s(), actor=by, step=StepId(step), reason=reason, affected=affected
+        )
+        if driver is not None:
+            await self._engine.tell(driver, fact)
+        else:
+            await self._append_audit(run_id, records, fact)
+        return affected
+
+    async def patch(self, run_id: RunId, patch: Patch, *, by: str = "") -> Digest:
+        """Change the plan under an open run, in steps that have neither passed nor run; return the new digest.
+
+        Raises:
+            WrongState: the run is not open here.
+            PlanError: another base, a locked step, or a plan that would not be valid; nothing has changed.
+            PromiseError: the new plan asks for what this engine does not have.
+        """
+        driver = self._open(run_id)
+        plan = driver.machine.state.plan.plan
+        changed = apply_patch(plan, patch, locked=locked_steps(driver))
+        self._engine.prepare(changed)
+        fact = f.PlanPatched(
+            at_s=self._engine.clock.now_s(),
+            actor=by,
+            base=plan.digest,
+            digest=changed.digest,
+            author=patch.author,
+            reason=patch.reason,
+            patch=patch.canonical(),
+        )
+        await self._engine.tell(driver, fact)
+        return changed.digest
+
+    async def retry(self, run_id: RunId, *, step: str | None = None, budget: Budget | None = None) -> Run:
+        """Start a new run of an ended one: what passed is taken over, the rest runs again.
+
+        With `step`, that step and everything below it runs again even where it passed. Quarantined results are
+        never taken over.
+
+        Raises:
+            RunNotFound: no such run.
+            WrongState: it is open, or everything in it has passed.
+        """
+        return await self._again(run_id, step=step, changes={}, budget=budget)
+
+    async def fork(
+        self, run_id: RunId, *, step: str, inputs: Mapping[str, JsonValue], budget: Budget | None = None
+    ) -> Run:
+        """Start a new run from a step of an ended one, with some inputs changed; what is not below the step is kept.
+
+        Raises:
+            RunNotFound, WrongState: as `retry`.
+            InputError: a changed input does not fit.
+        """
+        return await self._again(run_id, step=step, changes=inputs, budget=budget)
+
+    async def _again(
+        self, run_id: RunId, *, step: str | None, changes: Mapping[str, JsonValue], budget: Budget | None
+    ) -> Run:
+        state, records = await self._ended_state(run_id)
+        plan = state.plan.plan
+        self._engine.prepare(plan)
+        now_s = self._engine.clock.now_s()
+        accepted = state.accepted
+        assert accepted is not None, "an ended run was accepted"
+        reuse = taken_over(state, records, step, now_s)
+        if step is None and len({fact.step for fact in reuse if isinstance(fact, f.StepReused)}) == len(state.steps):
+            raise WrongState(f"run {run_id}", "everything in it has passed", "name a step to run it again from there")
+        before = Budget(
+            usd=accepted.usd,
+            tokens=accepted.tokens,
+            wall=accepted.wall_s,
+            steps=accepted.steps,
+            on_limit=accepted.on_limit,
+        )
+        request = Request(
+            run_id=new_run_id(now_s),
+            plan=plan,
+            inputs=validate_inputs(plan, {**accepted.inputs, **changes}),
+            budget=budget_over(plan.model_copy(update={"budget": before}), budget),
+            lane=accepted.lane,
+            tenant=accepted.tenant,
+            origin=accepted.origin,
+            reuse=reuse,
+        )
+        return await self._engine.accept(request)
+
+    async def _ended_state(self, run_id: RunId) -> tuple[RunState, list[Recorded]]:
+        records = await read_all(self._engine.journal, run_id)
+        if not records:
+            raise RunNotFound(run_id)
+        machine: RunMachine = machine_of(records)
+        if not machine.state.ended:
+            raise WrongState(f"run {run_id}", "open", "cancel it, or wait for its end")
+        return machine.state, records
+
+    async def _append_audit(self, run_id: RunId, records: list[Recorded], fact: f.Fact) -> None:
+        last = records[-1]
+        entry = Append(run_id=run_id, first_seq=last.seq + 1, epoch=last.epoch, facts=(fact,), sync=True)
+        if await self._engine.journal.append([entry]):
+            raise JournalConflict(run_id, "somebody else wrote to it at the same moment; try again")
+
+
+def _split(step: str) -> tuple[str, int]:
+    match = _STEP.fullmatch(step)
+    if match is None:
+        raise WrongState(f"step {step!r}", "not a step's name", "write draft, or draft[3] for a branch")
+    return match[1], int(match[2]) if match[2] is not None else f.WHOLE
+
+
+def _approvals(driver: RunDriver) -> list[OpenApproval]:
+    run = driver.machine.state
+    found: list[OpenApproval] = []
+    if run.budget_approval is not None and run.budget_answer is None:
+        found.append(_question(driver, BUDGET_STEP, run.budget_approval))
+    for state in run.steps if run.waiting else ():
+        for unit in state.all_units():
+            if unit.approval is not None and unit.answer is None:
+                name = state.spec.id if unit.branch < 0 else f"{state.spec.id}[{unit.branch}]"
+                found.append(_question(driver, name, unit.approval))
+    return found
+
+
+def _question(driver: RunDriver, step: str, asked: f.ApprovalAsked) -> OpenApproval:
+    return OpenApproval(
+        run_id=driver.run_id,
+        step=step,
+        subject=asked.subject,
+        ask=asked.ask,
+        show=asked.show,
+        choices=asked.choices,
+        then=asked.then,
+        expires_at_s=asked.expires_at_s,
+        usd=driver.machine.state.ledger.usd,
+    )
+
+
+def taken_over(
+    state: RunState, records: list[Recorded], step: str | None, now_s: float
+) -> tuple[f.StepReused | f.StepExpanded, ...]:
+    """The facts by which a new run takes over what passed in an old one.
+
+    Raises:
+        WrongState: `step` is not a step of the plan.
+    """
+    again: set[str] = set()
+    if step is not None:
+        found = state.step(StepId(step))
+        if found is None:
+            raise WrongState(f"step {step!r}", "not in this plan", f"steps: {', '.join(state.plan.by_id)}")
+        again = {step, *_below(state, found)}
+    for record in records:
+        if isinstance(record.fact, f.StepQuarantined):
+            again |= {record.fact.step, *record.fact.affected}
+    facts: list[f.StepReused | f.StepExpanded] = []
+    for one in state.steps:
+        if one.spec.id not in again and not one.spec.finally_:
+            facts += _reused(state, one, now_s)
+    return tuple(facts)
+
+
+def _below(state: RunState, start: StepState) -> set[str]:
+    found: set[int] = set()
+    stack = [start.spec.index]
+    while stack:
+        for index in state.steps[stack.pop()].spec.dependents:
+            if index not in found:
+                found.add(index)
+                stack.append(index)
+    return {state.steps[index].spec.id for index in found}
+
+
+def _reused(state: RunState, step: StepState, now_s: float) -> list[f.StepReused | f.StepExpanded]:
+    passed = [unit for unit in step.all_units() if unit.status is Status.PASSED]
+    if not passed or (step.spec.mapped and step.units is None):
+        return []
+    facts: list[f.StepReused | f.StepExpanded] = []
+    if step.units is not None:
+        facts.append(f.StepExpanded(at_s=now_s, step=step.spec.id, count=len(step.units), items=step.items))
+    facts += [
+        f.StepReused(
+            at_s=now_s,
+            step=step.spec.id,
+            branch=unit.branch,
+            digest=Digest(unit.digest),
+            source=state.run_id,
+            output=unit.output,
+        )
+        for unit in passed
+    ]
+    return facts

@@ -1,0 +1,33 @@
+"""What a plan asks of its engine, checked before anything starts: a promise that cannot be kept is refused."""
+
+from orchestrator.errors import PromiseError
+from orchestrator.plan.models import Plan, Step
+
+
+def check_promises(plan: Plan, *, judge: bool, planner: bool) -> None:
+    """Refuse a plan that this engine could only run in a weaker way.
+
+    Raises:
+        PromiseError: names the step, what is missing, and the remedy.
+    """
+    for step_id, step in plan.steps.items():
+        _check(step_id, step, judge=judge, planner=planner)
+        if step.plan is not None:
+            check_promises(step.plan, judge=judge, planner=planner)
+
+
+def _check(step_id: str, step: Step, *, judge: bool, planner: bool) -> None:
+    if step.goal is not None:
+        raise PromiseError(
+            f"step {step_id} is a goal", "this engine has no supervisor; write the steps, or give it one"
+        )
+    if not judge and any(check.judge is not None for check in step.checks):
+        raise PromiseError(f"step {step_id} has a judge check", "give the engine a checker: Engine(..., checker=...)")
+    if not planner and any(rung.replan is not None for rung in step.on_fail):
+        raise PromiseError(f"step {step_id} has a replan rung", "give the engine a planner: Engine(..., planner=...)")
+    if step.model is not None and step.model.batch is not None:
+        raise PromiseError(f"step {step_id} asks for the batch service", "this engine has none; leave `batch` out")
+    if step.model is not None and step.model.cache != "none":
+        raise PromiseError(
+            f"step {step_id} asks for a {step.model.cache} cache", "this engine has none; set cache: none"
+        )

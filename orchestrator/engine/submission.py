@@ -1,0 +1,128 @@
+"""Making the first facts of a run: a fresh one, a sub-plan, a retry or a fork."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core import facts as f
+from orchestrator.core.commands import StartChild
+from orchestrator.core.machine import MACHINE_VERSION
+from orchestrator.engine.driver import RunDriver
+from orchestrator.ids import Digest, JsonValue, RunId
+from orchestrator.plan.models import Plan, digest_of
+from orchestrator.plan.parts import Budget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A run to start, already checked."""
+
+    run_id: RunId
+    plan: Plan
+    inputs: dict[str, JsonValue]
+    budget: Budget
+    lane: str = "normal"
+    tenant: str = "default"
+    idempotency_key: str | None = None
+    origin: RunId | None = None  #: None: the run itself
+    reuse: tuple[f.Fact, ...] = ()
+
+
+def budget_over(plan: Plan, override: Budget | None) -> Budget:
+    """The plan's budget with those limits exchanged that the override names."""
+    if override is None:
+        return plan.budget
+    named = {name: getattr(override, name) for name in override.model_fields_set}
+    return plan.budget.model_copy(update=named)
+
+
+def request_digest(plan: Plan, inputs: Mapping[str, JsonValue], budget: Budget) -> Digest:
+    """What an idempotency key stands for: equal requests have equal digests."""
+    limits: JsonValue = budget.model_dump(mode="json")
+    return digest_of({"plan": plan.digest, "inputs": dict(inputs), "budget": limits})
+
+
+def first_facts(request: Request, now_s: float) -> tuple[f.Fact, ...]:
+    """`run.accepted`, what is taken over from another run, and the plan: in this order, appended together."""
+    plan, budget = request.plan, request.budget
+    accepted = f.RunAccepted(
+        at_s=now_s,
+        run=request.run_id,
+        plan=plan.name,
+        plan_digest=plan.digest,
+        request_digest=request_digest(plan, request.inputs, budget),
+        machine=MACHINE_VERSION,
+        tenant=request.tenant,
+        lane=request.lane,
+        idempotency_key=request.idempotency_key,
+        origin=request.origin or request.run_id,
+        usd=budget.usd,
+        tokens=budget.tokens,
+        wall_s=budget.wall,
+        steps=budget.steps,
+        on_limit=budget.on_limit,
+        inputs=request.inputs,
+    )
+    return (accepted, *request.reuse, _frozen(plan, now_s))
+
+
+def child_facts(
+    parent: RunDriver, command: StartChild, inputs: dict[str, JsonValue], now_s: float
+) -> tuple[f.Fact, ...]:
+    """The first facts of a sub-plan, with the share of the budget that its parent set aside."""
+    plan, above = command.plan, parent.accepted
+    accepted = f.RunAccepted(
+        at_s=now_s,
+        run=command.child,
+        plan=plan.name,
+        plan_digest=plan.digest,
+        request_digest=digest_of({"plan": plan.digest, "inputs": inputs}),
+        machine=MACHINE_VERSION,
+        tenant=above.tenant,
+        lane=above.lane,
+        origin=RunId(f"{above.origin}{command.child[len(parent.run_id) :]}"),
+        parent=parent.run_id,
+        parent_step=command.step,
+        parent_branch=command.branch,
+        usd=command.usd,
+        tokens=command.tokens,
+        wall_s=max(command.wall_s, 0.0),
+        steps=command.steps,
+        on_limit="degrade" if plan.budget.on_limit == "ask" else plan.budget.on_limit,
+        inputs=inputs,
+    )
+    return (accepted, _frozen(plan, now_s))
+
+
+def _frozen(plan: Plan, now_s: float) -> f.PlanFrozen:
+    return f.PlanFrozen(at_s=now_s, digest=plan.digest, plan=plan.canonical())
+
+
+def child_ended(driver: RunDriver, ended: f.RunEnded, attempt: int, now_s: float) -> f.ChildEnded:
+    """What a parent is told when its sub-plan has ended."""
+    accepted = driver.accepted
+    assert accepted.parent_step is not None, "a sub-plan knows its step"
+    return f.ChildEnded(
+        at_s=now_s,
+        step=accepted.parent_step,
+        branch=accepted.parent_branch,
+        attempt=attempt,
+        child=driver.run_id,
+        status=ended.status,
+        usd=ended.usd,
+        tokens=ended.tokens,
+        steps=ended.steps,
+        output=ended.output,
+        gaps=ended.gaps,
+        reason=ended.reason,
+    )
+
+
+def child_attempt(run_id: RunId) -> int:
+    """The parent's attempt that a sub-plan's id names."""
+    _, mark, number = run_id.rpartition("#")
+    return int(number) if mark and number.isdigit() else 1
+
+
+def taken_over(facts: Sequence[f.Fact]) -> int:
+    """How many outputs a retry or fork takes over."""
+    return sum(isinstance(fact, f.StepReused) for fact in facts)

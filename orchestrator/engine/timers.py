@@ -1,0 +1,95 @@
+"""Due times: when to wake the machine. Nothing is ever taken out; what comes too late is harmless."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+import anyio
+
+from orchestrator.core.inputs import TimerFired
+from orchestrator.engine.driver import RunDriver
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.tasks import TaskKey
+
+LANES_MAX: Final = 64  #: distinct attempt timeouts that get a queue of their own
+Entry = tuple[float, int, RunDriver, TimerFired]
+
+
+class Timers:
+    """All timers of an engine.
+
+    Attempts nearly all share a few timeouts, so each timeout has a queue in order of arrival whose answered
+    entries fall off the front; everything else is in one heap. Arming costs O(1) for an attempt.
+    """
+
+    def __init__(self, clock: Clock, fire: Callable[[RunDriver, TimerFired], None]) -> None:
+        self._clock, self._fire = clock, fire
+        self._heap: list[Entry] = []
+        self._lanes: dict[float, deque[tuple[float, TaskKey, RunDriver]]] = {}
+        self._order = count()
+        self._wake: anyio.Event | None = None
+        self._next_s = float("inf")
+
+    def arm(self, driver: RunDriver, event: TimerFired) -> None:
+        """Fire `event` at its `at_s`."""
+        heapq.heappush(self._heap, (event.at_s, next(self._order), driver, event))
+        self._sooner(event.at_s)
+
+    def arm_attempt(self, driver: RunDriver, key: TaskKey, now_s: float, timeout_s: float) -> None:
+        """Fire `attempt` for a task unless it has been answered by then."""
+        lane = self._lanes.get(timeout_s)
+        if lane is None:
+            if len(self._lanes) >= LANES_MAX:
+                self.arm(driver, _attempt(key, now_s + timeout_s))
+                return
+            lane = self._lanes[timeout_s] = deque()
+        while lane and lane[0][1] not in lane[0][2].inflight:
+            lane.popleft()
+        lane.append((now_s + timeout_s, key, driver))
+        self._sooner(now_s + timeout_s)
+
+    def _sooner(self, at_s: float) -> None:
+        if at_s < self._next_s and self._wake is not None:
+            self._wake.set()
+
+    def fire_due(self) -> float:
+        """Fire everything that is due; return when the next one is, in seconds since the epoch."""
+        now_s = self._clock.now_s()
+        while self._heap and self._heap[0][0] <= now_s:
+            _, _, driver, event = heapq.heappop(self._heap)
+            self._fire(driver, event)
+        following = self._heap[0][0] if self._heap else float("inf")
+        for timeout_s in list(self._lanes):
+            lane = self._lanes[timeout_s]
+            while lane and (lane[0][0] <= now_s or lane[0][1] not in lane[0][2].inflight):
+                _, key, driver = lane.popleft()
+                if key in driver.inflight:
+                    self._fire(driver, _attempt(key, now_s))
+            if lane:
+                following = min(following, lane[0][0])
+            else:
+                del self._lanes[timeout_s]
+        return following
+
+    async def run(self) -> None:
+        """Fire what is due until cancelled."""
+        while True:
+            self._next_s = self.fire_due()
+            self._wake = anyio.Event()
+            wait_s = max(self._next_s - self._clock.now_s(), 0.0)
+            with anyio.move_on_after(None if wait_s == float("inf") else wait_s):
+                await self._wake.wait()
+
+
+def _attempt(key: TaskKey, at_s: float) -> TimerFired:
+    return TimerFired(
+        kind="attempt",
+        at_s=at_s,
+        step=key.step_id,
+        branch=key.branch,
+        attempt=key.attempt,
+        sample=key.sample,
+        check=key.check,
+    )

@@ -1,0 +1,162 @@
+"""What workers say, as inputs for the machine."""
+
+from orchestrator.core import facts as f
+from orchestrator.core.inputs import Input
+from orchestrator.core.state import RunState
+from orchestrator.ids import Digest, JsonValue
+from orchestrator.plan.models import digest_of
+from orchestrator.ports import tasks as t
+
+_VERDICTS = ("pass", "fix", "reject", "check_broken")
+
+
+def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | None:
+    """The input a worker's message stands for; None for one that only watchers see."""
+    key = message.key
+    if key.purpose == "check":
+        return _of_check(message, run, now_s)
+    match message:
+        case t.TaskDone():
+            return f.StepProduced(
+                at_s=now_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+                digest=digest_of(message.output),
+                started_at_s=message.started_at_s,
+                output=message.output,
+            )
+        case t.TaskFailed():
+            return f.AttemptFailed(
+                at_s=now_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+                error=message.error,
+                retry_after_s=message.retry_after_s,
+                started_at_s=message.started_at_s,
+                message=message.message,
+            )
+        case t.TaskSpent():
+            return f.BudgetSettled(
+                at_s=now_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+                charge=message.charge,
+                usd=message.usd,
+                tokens=message.tokens,
+            )
+        case t.TaskEvidence():
+            return f.ToolCalled(
+                at_s=now_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+                tool=message.tool,
+                result=message.result,
+            )
+        case t.TaskStarted():
+            return f.StepStarted(
+                at_s=message.at_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+            )
+        case t.TaskProgress():
+            if not message.journal:
+                return None
+            return f.StepProgress(
+                at_s=now_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+                fraction=message.fraction,
+                message=message.message,
+            )
+
+
+def _of_check(message: t.TaskMessage, run: RunState, now_s: float) -> Input | None:
+    if isinstance(message, t.TaskSpent):
+        return f.BudgetSettled(
+            at_s=now_s,
+            actor=message.worker,
+            step=message.key.step_id,
+            branch=message.key.branch,
+            attempt=message.key.attempt,
+            charge=message.charge,
+            usd=message.usd,
+            tokens=message.tokens,
+        )
+    if isinstance(message, t.TaskDone):
+        kind, reasons, score, evidence = read_verdict(message.output)
+        return verdict_of(message.key, run, now_s, kind, reasons, score, evidence, actor=message.worker)
+    if isinstance(message, t.TaskFailed):
+        reasons = (f"{message.error}: {message.message}",)
+        return verdict_of(message.key, run, now_s, "check_broken", reasons, actor=message.worker)
+    return None
+
+
+def read_verdict(answer: JsonValue) -> tuple[f.VerdictKind, tuple[str, ...], float | None, JsonValue]:
+    """What a function of a pool says about an output: true, false, or a mapping with `verdict` and `reasons`.
+
+    Anything else is `check_broken`: a check that cannot be understood never passes anything.
+    """
+    if isinstance(answer, bool):
+        return ("pass", (), None, None) if answer else ("fix", ("the check said no",), None, None)
+    if isinstance(answer, dict) and answer.get("verdict") in _VERDICTS:
+        kind: f.VerdictKind = answer["verdict"]  # type: ignore[assignment]  # one of the four words
+        given = answer.get("reasons", [])
+        score = answer.get("score")
+        if isinstance(given, list) and all(isinstance(reason, str) for reason in given):
+            number = float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None
+            return kind, tuple(str(reason) for reason in given), number, answer.get("evidence")
+    words = "true, false, or {verdict: pass|fix|reject|check_broken, reasons: [text], score: number}"
+    return "check_broken", (f"the check must give {words}",), None, None
+
+
+def verdict_of(
+    key: t.TaskKey,
+    run: RunState,
+    now_s: float,
+    kind: f.VerdictKind,
+    reasons: tuple[str, ...],
+    score: float | None = None,
+    evidence: JsonValue = None,
+    *,
+    actor: str = "",
+    name: str = "call",
+    usd: float = 0.0,
+    tokens: int = 0,
+) -> f.CheckVerdict:
+    """The verdict fact for an answered check; it speaks of the output that the unit holds now."""
+    state = run.step(key.step_id)
+    unit = state.find(key.branch) if state is not None else None
+    return f.CheckVerdict(
+        at_s=now_s,
+        actor=actor,
+        step=key.step_id,
+        branch=key.branch,
+        attempt=key.attempt,
+        check=key.check,
+        name=name,
+        verdict=kind,
+        digest=Digest(unit.digest if unit is not None else ""),
+        score=score,
+        usd=usd,
+        tokens=tokens,
+        reasons=reasons,
+        evidence=evidence,
+    )
