@@ -19,6 +19,7 @@ from orchestrator.plan.vocabulary import RUN_MEMBERS, SESSION_MEMBERS
 
 __all__ = ["Draft"]
 
+_OPTIONS: Final = frozenset({*StepOptions.__annotations__, "pool"})
 _ID_CHARS: Final = 56  #: of an id made from a name; leaves room for a number behind it
 
 
@@ -173,6 +174,13 @@ class Draft:
             raise refusal(
                 f"argument {twice[0]!r} is given twice", path=f"steps.{step_id}.with", expected="one of the two"
             )
+        for name in arguments:
+            if name in _OPTIONS:  # an option that this verb does not have would travel on as data, unnoticed
+                raise refusal(
+                    f"{name} is no option of this kind of step",
+                    path=f"steps.{step_id}",
+                    expected=f"with_={{{name!r}: …}} where it is an argument",
+                )
         given = {**(with_ or {}), **arguments}
         return {str(name): plain(value, f"steps.{step_id}.with.{name}", self) for name, value in given.items()}
 

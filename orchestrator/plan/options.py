@@ -211,4 +211,4 @@ def output_of(output: object, path: str) -> JsonValue:
     Raises:
         PlanError: there is no schema for it.
     """
-    return plain(schema_of(output), f"{path}.output")
+    return plain(schema_of(output, f"{path}.output"), f"{path}.output")

@@ -33,10 +33,11 @@ def nearest(name: str, known: list[str]) -> str:
     return "one of " + ", ".join(sorted(known)[:12]) if known else ""
 
 
-def schema_of(source: object) -> JsonSchema:
+def schema_of(source: object, path: str) -> JsonSchema:
     """The JSON Schema of a pydantic model or any type that pydantic knows; a schema given as a mapping stays as it is.
 
     Titles that pydantic makes out of names are left out, so that a plan written in YAML has the same digest.
+    `path` is for messages.
 
     Raises:
         PlanError: there is no JSON Schema for it.
@@ -47,8 +48,7 @@ def schema_of(source: object) -> JsonSchema:
         made = TypeAdapter[object](cast(type[object], source)).json_schema()
     except Exception as error:  # pydantic raises several kinds, and all say: not a type with a schema
         raise refusal(
-            f"{source!r} has no JSON Schema: {str(error).splitlines()[0]}",
-            expected="a pydantic model, a type or a schema",
+            f"{source!r} has no JSON Schema", path=path, expected="a pydantic model, a type of JSON data, or a schema"
         ) from error
     return without_titles(made)
 
@@ -62,14 +62,14 @@ def inputs_of(source: object) -> dict[str, JsonSchema]:
     if source is None:
         return {}
     if isinstance(source, Mapping):
-        return {str(name): schema_of(each) for name, each in source.items()}
+        return {str(name): schema_of(each, f"inputs.{name}") for name, each in source.items()}
     if not (isinstance(source, type) and issubclass(source, BaseModel)):
         raise refusal(
             f"{source!r} does not describe inputs",
             path="inputs",
             expected="a pydantic model, or a dict of names and schemas",
         )
-    whole = schema_of(source)
+    whole = schema_of(source, "inputs")
     while "properties" not in whole and isinstance(ref := whole.get("$ref"), str):  # a model that refers to itself
         defs = cast(dict[str, JsonSchema], whole["$defs"])
         whole = {**defs[ref.removeprefix(_REF)], "$defs": cast(JsonValue, defs)}

@@ -5,6 +5,7 @@ import enum
 import json
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -742,21 +743,19 @@ def test_every_operator_gives_an_expression_that_means_the_same() -> None:
     assert [bare(text_of(made)).evaluate(scope) for made, _ in cases] == [value for _, value in cases]
 
 
-TWO_NUMBERS = st.sampled_from(["+", "-", "*"])
-NUMBERS: st.SearchStrategy[Any] = st.deferred(
-    lambda: st.one_of(
-        st.integers(-9, 9),
-        st.sampled_from(["a", "b"]),
-        st.tuples(TWO_NUMBERS, NUMBERS, NUMBERS),
-        st.tuples(st.just("neg"), NUMBERS),
-    )
+NUMBERS: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(st.integers(-9, 9), st.sampled_from(["a", "b"])),
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(["+", "-", "*"]), inner, inner), st.tuples(st.just("neg"), inner)
+    ),
+    max_leaves=6,
 )
-TRUTHS: st.SearchStrategy[Any] = st.deferred(
-    lambda: st.one_of(
-        st.tuples(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), NUMBERS, NUMBERS),
-        st.tuples(st.sampled_from(["==", "!=", "&", "|"]), TRUTHS, TRUTHS),
-        st.tuples(st.just("~"), TRUTHS),
-    )
+TRUTHS: st.SearchStrategy[Any] = st.recursive(
+    st.tuples(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), NUMBERS, NUMBERS),
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(["==", "!=", "&", "|"]), inner, inner), st.tuples(st.just("~"), inner)
+    ),
+    max_leaves=6,
 )
 NAMED = {"a": 7, "b": -3}
 OPERATE: dict[str, Callable[..., Any]] = {
@@ -805,10 +804,14 @@ def as_value(tree: Any) -> Any:
             raise AssertionError(tree)
 
 
+def deep(tree: Any) -> int:
+    return 1 + max(map(deep, tree[1:])) if isinstance(tree, tuple) else 0
+
+
 @given(TRUTHS)
 def test_brackets_stand_where_they_are_needed(tree: Any) -> None:
     text = text_of(as_expression(tree))
-    assume(text.count("(") < 15 and len(text) < 300)  # the language caps nesting and size
+    assume(deep(tree) < 12)  # the language caps nesting
 
     assert bare(text).evaluate(dict(NAMED)) == as_value(tree)
 
@@ -895,6 +898,10 @@ def test_only_a_list_has_items() -> None:
     assert refused(lambda: p.task("w", "x", as_="region"))[2] == "over=… or each=…"
 
 
+DEEP = "steps.w.with.body[2]" + "[0]" * 63
+NO_DATA = "object is no data that a plan can hold"
+TOO_LONG = 'longer than 2,000 characters in `inputs.topic == "' + "x" * 183 + "`"
+ONLY_CALLS = "effect goes with call: only a function of the host can honour a key"
 VERBATIM = "this text is used as it is written, and cannot hold a reference"
 NO_ASSIGNMENT = "`=` cannot stand here: write `==` to compare; nothing can be assigned in `a = 1`"
 NO_DURATION = 'attempt is the text "soon"'
@@ -917,6 +924,16 @@ NO_DURATION = 'attempt is the text "soon"'
         (lambda p: p.task("w", "x", early=True), "early goes with join: any or at_least", "steps.w"),
         (lambda p: p.task("w", "x", body=object()), "object is no data that a plan can hold", "steps.w.with.body"),
         (lambda p: p.task("w", "x", body=float("nan")), "nan is no number that JSON has", "steps.w.with.body"),
+        (lambda p: p.task("w", "x", body=[[1]] * 2 + [nest(70)]), "the value is nested deeper than 64", DEEP),
+        (lambda p: p.task("w", "x", body=[Pair(1, object())]), NO_DATA, "steps.w.with.body[0]"),
+        (lambda p: p.task("w", "x", output=print), "<built-in function print> has no JSON Schema", "steps.w.output"),
+        (lambda p: p.task("w", "x" * 70_000), 'task is the text "' + "x" * 59 + '…"', "steps.w.task"),
+        (lambda p: p.task("w", "x", when=p.inputs.topic == "x" * 3000), TOO_LONG, "steps.w.if"),
+        (lambda p: p.inputs.regions[True], "`inputs.regions` is indexed by one whole number or text, not by True", ""),
+        (lambda p: p.inputs[0], "`inputs` is an object: 0 is no field of it", ""),
+        (lambda p: p.task("w", "x", effect="k"), "effect is no option of this kind of step", "steps.w"),
+        (lambda p: p.step("tools.f", over=[1]), "over is no option of this kind of step", "steps.f"),
+        (lambda p: p.goal("x", effect={"key": p.inputs.topic}), ONLY_CALLS, "steps.goal"),
         (lambda p: p.task("w", "x", body={1: 2}), "1 cannot be a key", "steps.w.with.body"),
         (lambda p: p.task("w", "x", timeout={"attempt": "soon"}), NO_DURATION, "steps.w.timeout.attempt"),
         (lambda p: p.human("h", ask=f"{p.inputs.topic}?", choices=["a"]), VERBATIM, "steps.h.human.ask"),
@@ -1051,3 +1068,33 @@ def test_thousands_of_steps_may_share_a_name() -> None:
     made = [p.step("tools.f", x=at).step_id for at in range(2_000)]
 
     assert (made[0], made[1], made[-1], len(set(made))) == ("f", "f_2", "f_2000", 2_000)
+
+
+def test_what_pydantic_can_write_is_taken_and_references_in_it_too() -> None:
+    p = Plan("x", inputs={"n": int})
+    p.step(
+        "tools.f", pair=Pair(p.inputs.n, {1}), level=Level.HIGH, choice=expr('{"a": inputs.n}.a') == {"a": [p.inputs.n]}
+    )
+
+    assert p.freeze().steps["f"].with_ == {
+        "pair": {"left": "${{ inputs.n }}", "right": [1]},
+        "level": 3,
+        "choice": '${{ ({"a": inputs.n}.a) == {"a": [inputs.n]} }}',
+    }
+
+
+@dataclass
+class Pair:
+    left: object
+    right: object
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+def nest(depth: int) -> JsonValue:
+    value: JsonValue = 1
+    for _ in range(depth):
+        value = [value]
+    return value
