@@ -18,6 +18,7 @@ from orchestrator.plan.parts import NAME_PATTERN
 __all__ = ["explained"]
 
 ISSUES_MAX: Final = 20  #: told at once; the rest are counted
+_LOOKED_UP: Final = 5 * ISSUES_MAX  #: of which the first in the file are told
 
 _EXPECTED: Final = {
     "string_type": "a text",
@@ -51,11 +52,14 @@ def explained(error: ValidationError, model: type[BaseModel], data: JsonValue, p
     """The issues of `error`, which came from validating `data` as `model`; in the order of the file, up to a cap."""
     found = list(_merged([_Found(each, data) for each in error.errors(include_url=False)]))
     hints = Issues()
-    issues = [_issue(each, model, places, hints) for each in found]
+    # A hostile plan may have a hundred thousand mistakes: only some of them are looked up, sorted and told.
+    issues = [_issue(each, model, places, hints) for each in found[:_LOOKED_UP]]
     issues.sort(key=lambda issue: (issue.file, issue.line, issue.column))
-    told = tuple(dict.fromkeys(issues))
-    more = len(told) - ISSUES_MAX
-    return PlanError((*told[:ISSUES_MAX], PlanIssue(message=f"and {more} more")) if more > 0 else told)
+    told = list(dict.fromkeys(issues))[:ISSUES_MAX]
+    more = len(found) - len(told)
+    return PlanError(
+        (*told, PlanIssue(message=f"and {more:,} more")) if more > 0 and len(told) == ISSUES_MAX else tuple(told)
+    )
 
 
 class _Found:
