@@ -44,7 +44,7 @@ lint: env ## style, format, import contracts
 	@$(BIN)/lint-imports
 
 types: env ## mypy, strict
-	@$(BIN)/mypy --strict orchestrator workers
+	@$(BIN)/mypy --strict orchestrator workers tests/typing
 
 fmt: env ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only .
