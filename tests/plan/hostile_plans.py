@@ -232,7 +232,7 @@ HOSTILE: list[Hostile] = [
     # ---- skips and gaps that nobody guards
     Hostile(
         "skip",
-        f"{STEPS}  a: {{goal: g, if: run.cost_usd > 1}}\n  b: {{goal: g, with: {{x: '${{{{ steps.a.output.y }}}}'}}}}\n",
+        f"{STEPS}  a: {{goal: g, if: run.steps > 1}}\n  b: {{goal: g, with: {{x: '${{{{ steps.a.output.y }}}}'}}}}\n",
         5,
         "may be null",
     ),

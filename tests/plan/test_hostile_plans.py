@@ -1,11 +1,14 @@
 """A corpus of bad plans: each is refused at once, with place and reason, and nothing of it is run."""
 
+import re
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Collection, Mapping
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.errors import PlanError, PlanIssue
 from orchestrator.ids import Digest, JsonValue
@@ -13,6 +16,7 @@ from orchestrator.plan.catalogue import FunctionContract
 from orchestrator.plan.check import check_plan
 from orchestrator.plan.files import read_plan
 from tests.plan.hostile_plans import HOSTILE, Hostile
+from tests.plan.test_files import FULL
 from tests.plan.test_yaml_text import large_plan
 
 REFUSED_WITHIN_S = 0.1
@@ -92,6 +96,49 @@ def test_the_corpus_has_every_kind_and_more_than_a_hundred_plans() -> None:
 
     assert sorted(counts) == sorted(KINDS)
     assert len({bad.text for bad in HOSTILE}) >= 100
+
+
+PIECES = (
+    *(
+        "null",
+        "true",
+        "-1",
+        "1e3",
+        "[]",
+        "{}",
+        '""',
+        "x",
+        "yes",
+        "[[1]]",
+        "{a: {b: [c]}}",
+        '"${{ steps.a.output[0].x }}"',
+    ),
+    *(
+        '"${{ item }}"',
+        '"${{ 1 / 0 }}"',
+        "gap",
+        "any",
+        "{at_least: 2}",
+        "1s",
+        "{type: object}",
+        '{"$ref": "#"}',
+        "a",
+        "b",
+    ),
+    *("steps.b.output", "not steps.a.skipped", "{name: q, steps: {z: {goal: g}}}", "[a, b]", "foreach", "finally"),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(PIECES)), min_size=1, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_a_plan_with_random_values_is_checked_or_refused_but_never_breaks_the_checker(
+    changes: list[tuple[int, str]],
+) -> None:
+    words = re.split(r"(?<=[:,\[{] )(?=\S)", FULL)
+    for at, piece in changes:
+        word = words[at % len(words)]
+        words[at % len(words)] = piece + (re.search(r"[,}\]\s].*\Z", word, re.DOTALL) or [""])[0]
+    errors_of("".join(words))
 
 
 def test_a_good_plan_of_ten_thousand_steps_is_checked_in_time() -> None:
