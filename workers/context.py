@@ -271,7 +271,7 @@ class WorkContext:
     def _progress(self, fraction: float | None, message: str, *, journal: bool) -> None:
         if self._cancelled:
             return  # nobody listens, and a late word must not look like a sign of life
-        text = message[:MESSAGE_CHARS_MAX].encode(errors="backslashreplace").decode()
+        text = message[:MESSAGE_CHARS_MAX].encode(errors="backslashreplace").decode()[:MESSAGE_CHARS_MAX]
         self._line.post(
             TaskProgress(key=self._task.key, worker=self._line.worker, fraction=fraction, message=text, journal=journal)
         )

@@ -42,10 +42,7 @@ class Children:
             ChildDied: the process ended.
             TimeoutError: `task.timeout_s` passed; the process was killed.
         """
-        child = self._reusable()
-        if child is None:
-            with anyio.CancelScope(shield=True):  # cancelled half-way, the new process would be nobody's
-                child = await _Child.start(self._bytes_max)
+        child = self._reusable() or await _Child.start(self._bytes_max)
         kept = False
         try:
             with anyio.fail_after(task.timeout_s):
@@ -87,7 +84,10 @@ class _Child:
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), json.dumps(bytes_max)]
         # A session of its own: an interrupt at the terminal is the parent's to handle, and a kill reaches what the
         # worker itself started.
-        return cls(await anyio.open_process(command, stderr=None, start_new_session=True))
+        # Cancelled half-way, the new process would be nobody's.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(command, stderr=None, start_new_session=True)
+        return cls(process)
 
     @property
     def alive(self) -> bool:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup
 
@@ -102,7 +103,7 @@ class Bench:
 async def settle() -> None:
     """Let everything that can run do so."""
     for _ in range(20):
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
 
 @asynccontextmanager

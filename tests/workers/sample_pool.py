@@ -31,16 +31,8 @@ def process_number(ctx: WorkContext) -> int:
     return os.getpid()
 
 
-@children.worker
-def speak(ctx: WorkContext) -> JsonValue:
-    ctx.log("hello")
-    ctx.progress(0.5, "half")
-    ctx.heartbeat()
-    ctx.evidence("search", {"found": [1, 2]})
-    ctx.cost(usd=0.5, tokens=10, charge="mine")
-    with ctx.reserve(usd=1.0) as held:
-        held.settle(usd=0.25)
-    here = current_context()
+def told(here: WorkContext) -> JsonValue:
+    """What a context says of its task."""
     return {
         "run": here.run_id,
         "step": here.step_id,
@@ -55,6 +47,18 @@ def speak(ctx: WorkContext) -> JsonValue:
         "key": here.idempotency_key,
         "cancelled": here.cancelled,
     }
+
+
+@children.worker
+def speak(ctx: WorkContext) -> JsonValue:
+    ctx.log("hello")
+    ctx.progress(0.5, "half")
+    ctx.heartbeat()
+    ctx.evidence("search", {"found": [1, 2]})
+    ctx.cost(usd=0.5, tokens=10, charge="mine")
+    with ctx.reserve(usd=1.0) as held:
+        held.settle(usd=0.25)
+    return told(current_context())
 
 
 @children.worker
