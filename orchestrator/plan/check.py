@@ -15,7 +15,7 @@ from orchestrator.plan.durations import format_duration
 from orchestrator.plan.estimate import estimate_along, step_worst_s
 from orchestrator.plan.issues import Issues, PlaceLookup
 from orchestrator.plan.models import Plan, Step
-from orchestrator.plan.parts import Backoff, Budget, Part
+from orchestrator.plan.parts import Budget, Part
 from orchestrator.plan.plan_types import PlanTypes
 from orchestrator.plan.references import graph_of, result_uses, uses_of
 from orchestrator.plan.report import InForce, Report
@@ -151,4 +151,4 @@ def _written(prefix: str, part: Part, *, everything: bool) -> Iterator[InForce]:
             shown = f"{value:,g}" if isinstance(value, float) else f"{value:,}"
         elif isinstance(value, tuple):
             shown = ", ".join(value)
-        yield InForce(path=f"{prefix}.{field}", value=str(shown), default=not given and not isinstance(value, Backoff))
+        yield InForce(path=f"{prefix}.{field}", value=str(shown), default=not given)

@@ -128,7 +128,7 @@ def _arguments(
         if name not in given and not (in_check and name == "output"):
             issues.error(path, f"{who} needs `{name}`", f"`{name}` under `with`", key=True)
     scope = Scope(checking.types, step_id, in_check=in_check)
-    wholes = {use.path: use for use in checking.uses[step_id] if use.whole}
+    uses = {use.path: use for use in checking.uses[step_id]}
     for name, value in given.items():
         wanted = known.get(name)
         if wanted is None:
@@ -136,7 +136,7 @@ def _arguments(
                 expected = issues.nearest(name, known) or "nothing"
                 issues.error((*path, name), f"{who} takes no `{name}`", expected, key=True)
             continue
-        _argument(name, value, wanted, schema, (*path, name), issues, who, scope, wholes)
+        _argument(name, value, wanted, schema, (*path, name), issues, who, scope, uses)
 
 
 def _argument(
@@ -148,9 +148,9 @@ def _argument(
     issues: Issues,
     who: str,
     scope: Scope,
-    wholes: Mapping[Path, Use],
+    uses: Mapping[Path, Use],
 ) -> None:
-    found = _given_type(value, path, scope, wholes)
+    found = _given_type(value, path, scope, uses)
     target = type_of(wanted, root)
     if found is None:
         wrong = _literal_wrong(value, wanted, root)
@@ -161,18 +161,16 @@ def _argument(
         issues.error(path, told, in_words(target.kinds))
 
 
-def _given_type(value: JsonValue, path: Path, scope: Scope, wholes: Mapping[Path, Use]) -> Type | None:
+def _given_type(value: JsonValue, path: Path, scope: Scope, uses: Mapping[Path, Use]) -> Type | None:
     """The type of a value with expressions in it; None for a constant."""
     if isinstance(value, str):
         if "${{" not in value:
             return None
-        use = wholes.get(path)
-        if use is not None:
-            return scope.type_of(use.expression, lambda what, expected: None)
-        return of_kinds("string") if not value.strip().startswith("${{") else ANYTHING
-    if any(at[: len(path)] == path for at in wholes) or _spliced(value):
-        return of_kinds(kinds_of_value(value))
-    return None
+        use = uses.get(path)
+        if use is None:
+            return ANYTHING  # it could not be read, which is reported
+        return scope.type_of(use.expression, lambda what, expected: None) if use.whole else of_kinds("string")
+    return of_kinds(kinds_of_value(value)) if _spliced(value) else None
 
 
 def _spliced(value: JsonValue) -> bool:
