@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -22,9 +23,16 @@ TIMEOUT_S: Final = 20.0  #: of one interpreter; an import that takes longer is a
 OUTPUT_BYTES_MAX: Final = 4 * 1024 * 1024  #: of the timing report; importing the largest packages prints about 300 KB
 RUNS: Final = 2  #: the quicker one counts: the first may have to compile
 SLOWEST: Final = 3
-#: `__import__` goes through the timed path of the interpreter, `importlib.import_module` would not. Names come as
-#: arguments, never as code.
-_PROGRAM: Final = "import sys\nfor name in sys.argv[1:]:\n    __import__(name)\n"
+_BEGIN: Final = "import time: begin"  #: what the interpreter loads before this line is its own start
+#: `__import__` goes through the timed path of the interpreter, `importlib.import_module` would not. The directory and
+#: the names come as arguments, never as code; the directory counts only where an isolated interpreter has it not.
+_PROGRAM: Final = f"""import sys
+if sys.argv[1] not in sys.path:
+    sys.path.append(sys.argv[1])
+print({_BEGIN!r}, file=sys.stderr, flush=True)
+for name in sys.argv[2:]:
+    __import__(name)
+"""
 _LINE = re.compile(r"^import time:\s+(\d+) \|\s+(\d+) \|( *)(\S+)$", re.MULTILINE)
 
 imports = Pool("imports", concurrency=2)
@@ -49,7 +57,7 @@ async def measure_import(ctx: Context, package: Metadata) -> ImportCost:
         return ImportCost(key=package.key, modules=[], modules_us=[], total_us=0, note=note)
     best: _Timing | None = None
     for _ in range(RUNS):
-        timing = await _timed(package.name, names)
+        timing = await _timed(package, names)
         if best is None or timing.total_us < best.total_us:
             best = timing
         if ctx.cancelled:
@@ -76,13 +84,19 @@ class _Timing:
         return sum(module.us for module in self.modules)
 
 
-async def _timed(package: str, names: list[str]) -> _Timing:
-    command = [sys.executable, "-I", "-X", "importtime", "-c", _PROGRAM, *names]
+async def _timed(package: Metadata, names: list[str]) -> _Timing:
+    command = [sys.executable, "-I", "-X", "importtime", "-c", _PROGRAM, package.ref.root, *names]
     with tempfile.TemporaryDirectory(prefix="import-cost-") as folder:
         surroundings = {"PATH": os.environ.get("PATH", ""), "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
         process = await anyio.open_process(
-            command, stdin=-3, stdout=-3, stderr=-1, cwd=folder, env=surroundings, start_new_session=True
-        )  # -3 is subprocess.DEVNULL, -1 subprocess.PIPE
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=surroundings,
+            start_new_session=True,
+        )
         try:
             with anyio.fail_after(TIMEOUT_S):
                 report = await _read_all(process)
@@ -102,7 +116,7 @@ async def _timed(package: str, names: list[str]) -> _Timing:
             if len(report) > OUTPUT_BYTES_MAX
             else (lines[-1].strip()[:300] if lines else f"exit code {code}")
         )
-        raise TerminalError(f"importing {', '.join(names)} of {package} fails: {why}")
+        raise TerminalError(f"importing {', '.join(names)} of {package.name} fails: {why}")
     return _read(report.decode("utf-8", "replace"), names)
 
 
@@ -134,7 +148,7 @@ def _read(report: str, names: list[str]) -> _Timing:
     """Cumulative time of each module asked for; own time of the slowest. Something loaded before counts as 0."""
     own: dict[str, int] = {}
     whole: dict[str, int] = {}
-    for self_us, cumulative_us, _indent, module in _LINE.findall(report):
+    for self_us, cumulative_us, _indent, module in _LINE.findall(report.partition(_BEGIN)[2]):
         own.setdefault(module, int(self_us))
         whole.setdefault(module, int(cumulative_us))
     parents = {name: _with_parents(name) for name in names}

@@ -22,7 +22,8 @@ class Rule(NamedTuple):
 RULES: Final[dict[str, Rule]] = {
     "exec-decoded": Rule("high", "runs code that was packed or encoded: a reader cannot see what it does"),
     "pth-exec": Rule(
-        "high", "a .pth line that runs decoded code, starts processes or opens connections at every start of Python"
+        "high",
+        "at every start of Python, a .pth line hides code behind exec or a decoder, or reaches for processes",
     ),
     "import-network": Rule("high", "opens a network connection merely by being imported"),
     "bidi-text": Rule(

@@ -31,7 +31,7 @@ def write_report(ctx: Context, summary: Summary, out: str) -> Written:
     markdown, page = folder / f"{STEM}.md", folder / f"{STEM}.html"
     before = [read_if_there(path) for path in (markdown, page)]
     if not (key and all(data is not None and key.encode() in data[:2000] for data in before)):
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", " UTC").replace("T", " ")
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         report = Report(summary=summary, run_id=ctx.run_id, key=key, written_at=now)
         before = [report_markdown.render(report).encode(), report_html.render(report).encode()]
         try:

@@ -40,7 +40,7 @@ def _code(value: str) -> str:
 def _body(report: Report) -> Iterator[str]:
     summary, counts = report.summary, report.summary.counts
     yield f'<header><h1>Dependency audit</h1><p class="headline">{_text(_sentence(words.headline(summary)))}</p>'
-    yield f'<p class="soft">{words.count(counts.packages, "package")} of {_text(summary.source)} ·'
+    yield f'<p class="soft">{words.count(counts.packages, "package")}: {_text(summary.source)} ·'
     yield f" Python {_text(summary.python)} in {_code(summary.prefix)} · written {_text(report.written_at)} ·"
     yield f" run {_code(report.run_id)}</p>"
     links = [("first", "Look here first"), ("licences", "Licences"), ("weight", "Biggest and slowest")]
@@ -156,7 +156,7 @@ def _package(row: Row) -> str:
     return (
         f'<tr id="{words.anchor(row.key)}"><th scope="row">{name}'
         f' <span class="soft">{_text(row.version)}</span>{about}</th>'
-        f'<td data-label="Licence" class="wide">{_text(licence)}<small>{_text(where)}</small></td>'
+        f'<td data-label="Licence">{_text(licence)}<small>{_text(where)}</small></td>'
         f'<td data-label="Size" class="num">{words.size(row.size_bytes)}</td>'
         f'<td data-label="Import" class="num">{words.duration(row.import_us)}</td>'
         f'<td data-label="Pulled in by" class="wide">{path}</td><td data-label="Findings">{tally}</td></tr>'

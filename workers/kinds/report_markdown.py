@@ -33,7 +33,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield f"**{text(words.headline(summary))}**"
     yield ""
-    yield f"{words.count(counts.packages, 'package')} of {text(summary.source)}, Python {text(summary.python)}"
+    yield f"{words.count(counts.packages, 'package')}: {text(summary.source)}, Python {text(summary.python)}"
     yield f"in {code(summary.prefix)}, {words.size(counts.total_bytes)} on disk."
     yield f"Written {report.written_at}, run {code(report.run_id)}."
     yield ""

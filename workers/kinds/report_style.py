@@ -40,7 +40,8 @@ blockquote { margin: .3rem 0; padding: .2rem .7rem; border-left: 3px solid var(-
 .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .45em; vertical-align: -.05em; }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 2.5rem; }
 .bars { margin: 0; padding: 0; list-style: none; }
-.bars li { display: grid; grid-template-columns: 1fr auto; gap: 0 1rem; padding: .3rem 0; font-variant-numeric: tabular-nums; }
+.bars li { display: grid; grid-template-columns: minmax(0, 1fr) auto; overflow-wrap: anywhere; gap: 0 1rem; padding: .3rem 0; font-variant-numeric: tabular-nums; }
+.bars li > span + span { white-space: nowrap; }
 .bars i { grid-column: 1 / -1; height: 5px; border-radius: 3px; background: var(--bar); min-width: 2px; }
 .bars.time i { background: var(--bar2); }
 table { border-collapse: collapse; width: 100%; font-size: .94rem; }
@@ -49,7 +50,8 @@ th, td { text-align: left; vertical-align: top; padding: .55rem .9rem .55rem 0; 
 thead th { position: sticky; top: 0; background: var(--ground); border-top: 0; font-weight: 600; color: var(--soft); white-space: nowrap; }
 .num { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr:target { background: color-mix(in srgb, var(--bar) 14%, transparent); }
-td small { display: block; }
+td small, th small { display: block; font-weight: 400; color: var(--soft); }
+th[scope=row] .soft { font-weight: 400; }
 details { border-top: 1px solid var(--line); padding: .6rem 0; }
 summary { cursor: pointer; }
 details > ul { margin: .5rem 0 0; }
