@@ -81,7 +81,7 @@ class _Found:
                 self.at_key = True
             elif _has(value, part):
                 path.append(part)
-                value = value[part]  # type: ignore[index,call-overload]  # it has this member: just tested
+                value = value[part]  # type: ignore[index]  # it has this member: just tested
             elif number == last and self.type == "missing":
                 self.missing = str(part)
             else:

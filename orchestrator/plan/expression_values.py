@@ -116,7 +116,7 @@ def member(value: object, key: str | int) -> object:
     raise Fault(f"{kind(value)} has no {shown(key)}")
 
 
-def _nearest(key: str, value: Mapping[str, object]) -> str:
+def _nearest(key: str, value: Mapping[object, object]) -> str:
     names: list[str] = []
     for name in value:
         if len(names) == _NAMES_COMPARED:
