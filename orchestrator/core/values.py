@@ -5,7 +5,7 @@ from typing import Final
 
 from orchestrator.errors import ValueRefused
 
-VALUE_DEPTH_MAX: Final = 200  #: nesting of one value; readers of JSON commonly stop near 1,000
+VALUE_DEPTH_MAX: Final = 150  #: nesting of one value; the reader of pydantic stops at 200, its record included
 INT_BITS_MAX: Final = 1023  #: a larger integer has no float beside it, and floats are what most readers of JSON know
 COUNT_BITS_MAX: Final = 63  #: of numbers that databases count and sum
 

@@ -3,9 +3,11 @@
 Not for several threads at a time; `writer` sees to that.
 """
 
+import ctypes
 import hashlib
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ class Store:
         self.path = path
         self._log = path.with_name(path.name + "-wal")
         self._connection = connect(path, max_bytes)
+        _open.add(self)
         self._heads = Heads(self._connection)
         self._synced = False  #: whether a commit waits for the disk now
         self._broken: str | None = None
@@ -174,6 +177,21 @@ class Store:
         if code in _FATAL:
             self._broken = str(error)
         return JournalError(f"{self.path}: {error}")
+
+
+_open: "weakref.WeakSet[Store]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Let no child ever close a connection it has inherited: believing itself the owner, SQLite would delete the log.
+
+    One reference more than the interpreter knows of keeps the object from being cleared away, also at exit.
+    """
+    for store in list(_open):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(store._connection))
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _raw(digest: ArtifactDigest) -> bytes:
