@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from orchestrator.core import facts as f
@@ -77,7 +77,7 @@ class Run:
             await driver.change()
         return await self.result()
 
-    async def events(self, after: int = 0) -> AsyncIterator[Recorded]:
+    async def events(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """Every record with a sequence number above `after`, as it is journaled, until the run is over."""
         while True:
             driver = self._engine.driver(self.id)
