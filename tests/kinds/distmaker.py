@@ -1,4 +1,4 @@
-"""Distributions made by hand, as installers lay them down: `*.dist-info` with METADATA and RECORD, and the files they name."""
+"""Distributions made by hand, as installers lay them down: `*.dist-info` METADATA, RECORD, and what they name."""
 
 import base64
 import hashlib
@@ -72,7 +72,7 @@ def make(
     record: bool | str = True,
     metadata: bytes | None = None,
 ) -> PackageRef:
-    """Write a distribution; `record` is False for none, or RECORD's own text. Paths of `files` are relative to `site`."""
+    """Write a distribution; `record` is False for none, or RECORD's own text; `files` are relative to `site`."""
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     said = (

@@ -12,7 +12,8 @@ from workers.kinds.records import EntryPoint, EntryPoints
 
 
 def test_commands_and_plugins_are_told_apart_and_broken_lines_named(site: Path, ctx: Ctx) -> None:
-    text = "lost = a:b\n[console_scripts]\ntiny = tiny.cli:main\n; a comment\n\n[pytest11]\ntiny = tiny.plugin\nno value =\n"
+    text = "lost = a:b\n[console_scripts]\ntiny = tiny.cli:main\n; a comment\n\n"
+    text += "[pytest11]\ntiny = tiny.plugin\nno value =\n"
     package = read_metadata(ctx, make(site, info_files={"entry_points.txt": text}))
 
     assert read_entry_points(ctx, package) == EntryPoints(

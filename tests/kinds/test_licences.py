@@ -1,4 +1,5 @@
 """Licences by metadata, by text, and the ladder between the two."""
+# ruff: noqa: E501  # licence texts keep their lines
 
 import time
 from pathlib import Path
@@ -57,7 +58,8 @@ async def test_metadata_that_leaves_it_open_is_not_guessed_at(site: Path, ctx: C
 
 @pytest.mark.anyio
 async def test_two_classifiers_are_both_taken_to_apply(site: Path, ctx: Ctx) -> None:
-    headers = "Classifier: License :: OSI Approved :: MIT License\nClassifier: License :: OSI Approved :: GNU General Public License v3 (GPLv3)\n"
+    headers = "Classifier: License :: OSI Approved :: MIT License\n"
+    headers += "Classifier: License :: OSI Approved :: GNU General Public License v3 (GPLv3)\n"
 
     found = await licences.identify_licence(ctx, metadata(site, headers=headers))
 

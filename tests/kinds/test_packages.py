@@ -30,7 +30,8 @@ def test_every_distribution_is_listed_once_and_in_order(site: Path, ctx: Ctx) ->
 def test_metadata_is_read_whole(site: Path, ctx: Ctx) -> None:
     headers = (
         "Summary: does\n  things\nHome-page: https://example.org\nLicense-Expression: MIT\nLicense-File: LICENSE\n"
-        "Requires-Python: >=3.11\nRequires-Dist: other>=1\nRequires-Dist: more; extra == 'x'\nClassifier: License :: OSI Approved :: MIT License\n"
+        "Requires-Python: >=3.11\nRequires-Dist: other>=1\nRequires-Dist: more; extra == 'x'\n"
+        "Classifier: License :: OSI Approved :: MIT License\n"
     )
     ref = make(
         site, headers=headers, info_files={"INSTALLER": "pip\n", "direct_url.json": '{"dir_info": {"editable": true}}'}
@@ -142,8 +143,10 @@ def test_a_requirements_file_selects_and_names_what_is_missing(site: Path, ctx: 
         ("absent", "requirements.txt:6 asks for absent==9: not installed in this environment"),
         (
             "not",
-            "requirements.txt:9: cannot be read as a requirement (Expected semicolon (after name with no version specifier) or end): "
-            "not a requirement!",
+            (
+                "requirements.txt:9: cannot be read as a requirement "
+                "(Expected semicolon (after name with no version specifier) or end): not a requirement!"
+            ),
         ),
     ]
     assert inventory.not_applicable == ["requirements.txt:7: windows-only==1; sys_platform == 'no-such-system'"]
