@@ -78,7 +78,7 @@ def _drop_unreferred(connection: sqlite3.Connection, digest: bytes) -> int:
 
 def give_back(connection: sqlite3.Connection) -> None:
     """Return free pages to the file system and empty the log, so that nothing of what was deleted is left in it."""
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.executescript("PRAGMA incremental_vacuum")  # a page a step, and `execute` takes only the first step
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 

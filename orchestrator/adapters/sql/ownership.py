@@ -18,7 +18,7 @@ NETWORK_FILE_SYSTEMS: Final = frozenset({
 })  # fmt: skip
 MOUNTS: Final = Path("/proc/self/mounts")  #: Linux only; elsewhere nothing is known and nothing is refused
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
-_PID_WAIT_S: Final = 0.5  #: an owner writes its number right after taking the lock
+_PID_WAIT_S: Final = 0.5  #: an owner writes its number right after taking the lock, and clears it before letting go
 
 
 class FileLock:
@@ -44,11 +44,13 @@ class FileLock:
             descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise JournalError(f"{beside} cannot be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise JournalOwned(str(path), _pid_in(beside)) from None
+        until = time.monotonic() + _PID_WAIT_S
+        while not _locked(descriptor):
+            pid = _pid_in(descriptor)
+            if pid or time.monotonic() > until:
+                os.close(descriptor)
+                raise JournalOwned(str(path), pid)
+            time.sleep(0.005)  # the owner has just come, or is just going
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return cls(path, descriptor)
@@ -115,16 +117,18 @@ def _file_system(path: Path, mounts: Path) -> str:
     return found
 
 
-def _pid_in(beside: Path) -> int:
-    """The number in a lock file; 0 when its owner has not come to writing it."""
-    until = time.monotonic() + _PID_WAIT_S
-    while True:
-        try:
-            return int(beside.read_text())
-        except (OSError, ValueError):
-            if time.monotonic() > until:
-                return 0
-            time.sleep(0.005)
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _pid_in(descriptor: int) -> int:
+    """The number in a lock file; 0 while there is none."""
+    text = os.pread(descriptor, 32, 0)
+    return int(text) if text.isdigit() else 0
 
 
 _held: "weakref.WeakSet[FileLock]" = weakref.WeakSet()

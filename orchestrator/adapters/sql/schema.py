@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from orchestrator.errors import JournalError, JournalOwned, PromiseError
+from orchestrator.errors import JournalError, PromiseError
 
 APPLICATION_ID: Final = 0x484F4A31  #: "HOJ1", in the header of the file
 SCHEMA_VERSION: Final = 1
@@ -86,13 +86,16 @@ def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
             f"use a Python with SQLite {'.'.join(map(str, SQLITE_LOWEST))} or newer",
         )
     _create_private(path)
-    connection = sqlite3.connect(
-        path,
-        timeout=BUSY_TIMEOUT_S,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=STATEMENTS_CACHED,
-    )
+    try:
+        connection = sqlite3.connect(
+            path,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS_CACHED,
+        )
+    except sqlite3.Error as error:
+        raise JournalError(f"{path} cannot be opened: {error}") from error
     try:
         _set_up(connection, path)
         if max_bytes is not None:
@@ -100,7 +103,7 @@ def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise JournalOwned(str(path), 0) from error
+            raise JournalError(f"{path} is being used by another program; let it close the file") from error
         raise JournalError(f"{path} cannot be opened as a journal: {error}") from error
     except BaseException:
         connection.close()

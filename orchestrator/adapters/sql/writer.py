@@ -114,6 +114,7 @@ class Writer:
         self._loop = loop
         self._pid = os.getpid()
         self._store: Store | None = None
+        self._thread: threading.Thread | None = None
         self._turn = threading.Lock()  #: who holds it may use the store
         self._queue: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
         self._in_thread = 0  #: calls handed over and not yet answered
@@ -129,10 +130,10 @@ class Writer:
         """Take the file and start the thread; errors as of `SqliteJournal.open`."""
         writer = cls(path, current_loop())
         opened: Call[None] = Call(writer._loop.bell(), None)
-        thread = threading.Thread(
+        writer._thread = threading.Thread(
             target=writer._serve, args=(opened, max_bytes), name=f"journal {path.name}", daemon=True
         )
-        thread.start()
+        writer._thread.start()
         try:
             await opened.answer()
         except BaseException:
@@ -164,7 +165,9 @@ class Writer:
         """Answer what was asked for, then let go of the file. Safe to call twice."""
         if self._closing is None:
             self._must_be_usable()
-            self._closing = self.submit(Store.close)
+            if pending := self._take_pending():
+                self._hand_over(pending)
+            self._closing = Call(self._loop.bell(), None)
             self._queue.put(None)
         await self._closing.answer()
 
@@ -238,23 +241,25 @@ class Writer:
     # ---- from here on: the thread
 
     def _serve(self, opened: Call[None], max_bytes: int | None) -> None:
+        lock = None
         try:
             lock = _take(self.path)
+            store = Store(self.path, max_bytes)
         except Exception as error:  # noqa: BLE001 # the opener gets it
+            if lock is not None:
+                lock.release()
             opened.error = error
-            self._loop.from_thread(lambda: _ring([opened]))
+            self._loop.from_thread(functools.partial(_ring, [opened]))
             return
+        self._store = store
+        self._loop.from_thread(functools.partial(_ring, [opened]))
         try:
-            try:
-                self._store = Store(self.path, max_bytes)
-            except Exception as error:  # noqa: BLE001 # the opener gets it
-                opened.error = error
-                return
-            finally:
-                self._loop.from_thread(lambda: _ring([opened]))
-            self._work(self._store)
+            self._work(store)
         finally:
+            store.close()
             lock.release()
+            if self._closing is not None:  # only now may the next owner come
+                self._loop.from_thread(functools.partial(_ring, [self._closing]))
 
     def _work(self, store: Store) -> None:
         seen = 0
