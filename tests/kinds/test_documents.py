@@ -24,7 +24,7 @@ CHANGELOG = """# Changelog
 ### Fixed
 * A crash.
 
-## 1.0.0
+## 1.0.0 (unreleased)
 - First.
 """
 
@@ -60,7 +60,7 @@ def test_the_change_log_is_read_by_release_and_group(repo: Path, ctx: Ctx) -> No
                     Change(group="Fixed", text="A crash.", line=13),
                 ],
             ),
-            Release(version="1.0.0", changes=[Change(group="", text="First.", line=16)]),
+            Release(version="1.0.0", date="unreleased", changes=[Change(group="", text="First.", line=16)]),
         ],
     )
 
@@ -69,7 +69,7 @@ def test_pages_are_found_and_links_followed(repo: Path, ctx: Ctx) -> None:
     found = docs.survey_pages(ctx, str(repo))
 
     assert found.pages == [
-        Page(path="CHANGELOG.md", title="Changelog", words=27, links=0),
+        Page(path="CHANGELOG.md", title="Changelog", words=28, links=0),
         Page(path="README.md", title="The *Thing*", words=7, links=2),
         Page(path="docs/a.md", title="A", words=10, links=2),
     ]
@@ -101,11 +101,11 @@ def test_notes_hold_every_entry_and_the_state_of_the_links(repo: Path, ctx: Ctx)
     assert good.text == (
         "# 1.1.0, 2026-05-01\n\n"
         "## Added\n\n- Plans may hold sub-plans.\n- `why` tells more.\n\n## Fixed\n\n- A crash.\n\n"
-        "Documentation: 3 pages, 44 words; 3 links between pages, all of them good.\n"
+        "Documentation: 3 pages, 45 words; 3 links between pages, all of them good.\n"
     )
     assert (
         bad.text
-        == "# 1.0.0\n\n- First.\n\nDocumentation: 3 pages, 44 words; not all links hold:\n\n- a.md:1 is broken\n"
+        == "# 1.0.0, unreleased\n\n- First.\n\nDocumentation: 3 pages, 45 words; not all links hold:\n\n- a.md:1 is broken\n"
     )
     assert [docs.confirm_notes(ctx, notes, str(repo)).verdict for notes in (good, bad)] == ["pass", "pass"]
 

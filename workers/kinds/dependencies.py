@@ -2,12 +2,15 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from workers.kinds.context import Context
 from workers.kinds.distributions import discover, normalise
 from workers.kinds.records import Chain, Dependencies, Metadata, Unmet
 from workers.pool import Pool
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 REQUIRES_MAX: Final = 2_000  #: requirements read per distribution
 Edges = dict[str, dict[str, None]]  #: key -> keys it needs, in the order of the metadata
@@ -53,7 +56,7 @@ def _edges(by_key: Mapping[str, Metadata]) -> tuple[Edges, list[Unmet], list[str
                 read[key].append(Requirement(text))
             except InvalidRequirement:
                 unreadable.append(f"{package.name}: {text[:200]}")
-    elsewhere = _installed_names()
+    versions = _installed() | {key: package.version for key, package in by_key.items()}
     edges: Edges = {key: {} for key in by_key}
     unmet: dict[tuple[str, str], Unmet] = {}
     todo = deque((key, "") for key in sorted(by_key))
@@ -66,10 +69,9 @@ def _edges(by_key: Mapping[str, Metadata]) -> tuple[Edges, list[Unmet], list[str
             if extra and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
                 continue  # holds without the extra, and was followed then
             need = normalise(requirement.name)
-            here = by_key.get(need)
-            if reason := _unmet(requirement.specifier, here, need in elsewhere):
+            if reason := _unmet(requirement.specifier, versions.get(need)):
                 unmet.setdefault((key, str(requirement)), Unmet(key=key, requirement=str(requirement), reason=reason))
-            if here is None:
+            if need not in by_key:
                 continue
             if need != key:
                 edges[key].setdefault(need)
@@ -80,23 +82,26 @@ def _edges(by_key: Mapping[str, Metadata]) -> tuple[Edges, list[Unmet], list[str
     return edges, list(unmet.values()), unreadable
 
 
-def _installed_names() -> set[str]:
-    """Keys of everything installed, audited or not, by the names of their directories."""
-    return {normalise(installed.info.name.split("-")[0]) for installed in discover()}
+def _installed() -> dict[str, str]:
+    """Version by key of everything installed, audited or not, by the names of their directories; the first counts."""
+    found: dict[str, str] = {}
+    for installed in discover():
+        name, _, version = installed.info.stem.partition("-")
+        found.setdefault(normalise(name), version)
+    return found
 
 
-def _unmet(specifier: object, here: Metadata | None, elsewhere: bool) -> str:
-    from packaging.specifiers import SpecifierSet
+def _unmet(specifier: "SpecifierSet", installed: str | None) -> str:
+    """Why the version that is installed does not do; empty when it does."""
     from packaging.version import InvalidVersion, Version
 
-    assert isinstance(specifier, SpecifierSet)
-    if here is None:
-        return "installed, but not among the audited packages" if elsewhere else "not installed here"
+    if installed is None:
+        return "not installed here"
     try:
-        version = Version(here.version)
+        version = Version(installed)
     except InvalidVersion:
-        return f"{here.version!r} is installed, which is no version by PEP 440"
-    return "" if specifier.contains(version, prereleases=True) else f"{here.version} is installed"
+        return f"{installed!r} is installed, which is no version by PEP 440"
+    return "" if specifier.contains(version, prereleases=True) else f"{installed} is installed"
 
 
 def shortest_paths(edges: Edges, roots: list[str]) -> dict[str, list[str]]:

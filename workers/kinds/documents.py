@@ -14,7 +14,7 @@ from workers.pool import Pool
 
 ENTRIES_MAX: Final = 2_000  #: entries of one change log
 BROKEN_MAX: Final = 100  #: broken links that are listed
-_RELEASE = re.compile(r"^##\s+\[?([^\]\s]+)\]?(?:\([^)]*\))?(?:\s+[-–—]\s+(.+?))?\s*$")
+_RELEASE = re.compile(r"^##\s+\[?([^\]\s]+)\]?(?:\([^)]*\))?(?:\s+[-–—]\s+(.+?)|\s+\((.+?)\))?\s*$")
 _GROUP = re.compile(r"^###\s+(.+?)\s*$")
 _ENTRY = re.compile(r"^[-*]\s+(.+?)\s*$")
 
@@ -101,7 +101,7 @@ def read_changelog(ctx: Context, root: str = ".", file: str = "CHANGELOG.md") ->
     open_entry = False
     for number, line in enumerate(text.split("\n"), start=1):
         if match := _RELEASE.match(line):
-            releases.append((match.group(1), (match.group(2) or "").strip(), []))
+            releases.append((match.group(1), (match.group(2) or match.group(3) or "").strip(), []))
             group, open_entry = "", False
         elif match := _GROUP.match(line):
             group, open_entry = match.group(1), False
@@ -227,11 +227,11 @@ def confirm_notes(ctx: Context, output: Notes, root: str = ".", file: str = "CHA
     """Each entry of the notes stands in the change log on disk, below the heading of its release, and in the notes'
     text."""
     text = text_of(_inside(home_of(root), file))
-    begin = text.find(output.version)
-    if begin < 0:
-        return verdict([f"{file} does not name {output.version}"])
-    end = re.search(r"^## ", text[begin:], re.MULTILINE)
-    section = " ".join(text[begin : begin + end.start() if end else len(text)].split())
+    begin = re.search(rf"^##\s+\[?{re.escape(output.version)}(?![\w.])", text, re.MULTILINE)
+    if begin is None:
+        return verdict([f"{file} has no release {output.version}"])
+    end = re.search(r"^## ", text[begin.end() :], re.MULTILINE)
+    section = " ".join(text[begin.end() : begin.end() + end.start() if end else len(text)].split())
     reasons = [
         f"{file} does not say under {output.version}: {entry}"
         for entry in output.entries
