@@ -10,6 +10,7 @@ from orchestrator.plan.expression_values import FUNCTIONS
 from orchestrator.plan.expressions import Expression
 from orchestrator.plan.graph import Edge
 from orchestrator.plan.issues import Issues
+from orchestrator.plan.limits import BRANCHES_MAX
 from orchestrator.plan.models import Step
 from orchestrator.plan.parts import AtLeast
 from orchestrator.plan.references import refs_to_steps
@@ -26,7 +27,7 @@ def check_flow(checking: Checking) -> None:
     for step_id, step in checking.plan.steps.items():
         issues = checking.at(step_id)
         _needs(checking, step_id, step, issues)
-        _item_name(step, issues)
+        _foreach(step, issues)
         _finally(checking, step_id, step, issues)
         _join(checking, step_id, step, issues)
     for use, ref in refs_to_steps(checking.result):
@@ -64,7 +65,15 @@ def _needs(checking: Checking, step_id: str, step: Step, issues: Issues) -> None
         issues.error(("foreach", "each"), f"`{each}` is not mapped, so it has no branches", expected)
 
 
-def _item_name(step: Step, issues: Issues) -> None:
+def _foreach(step: Step, issues: Issues) -> None:
+    if step.foreach is not None and isinstance(step.foreach.over, list):
+        count = len(step.foreach.over)
+        if count > BRANCHES_MAX:
+            issues.error(("foreach", "over"), f"the list has {count:,} items", f"at most {BRANCHES_MAX:,}")
+        elif count == 0:
+            issues.warning(
+                ("foreach", "over"), "the list is empty: the step passes without running", "items, or no step"
+            )
     name = step.foreach.as_ if step.foreach is not None else "item"
     if name in _WORDS or name.startswith("__") or not name.isidentifier() or iskeyword(name):
         issues.error(

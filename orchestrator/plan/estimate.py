@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.durations import format_duration
+from orchestrator.plan.limits import SUBPLAN_DEPTH_MAX
 from orchestrator.plan.models import Plan, Step
 from orchestrator.plan.references import plan_graph
 
@@ -103,12 +104,14 @@ def estimate_along(
     )
 
 
-def _steps(plan: Plan) -> tuple[int, int | None]:
+def _steps(plan: Plan, depth: int = 1) -> tuple[int, int | None]:
     least, most = 0, 0
     is_open = False
     for name, step in plan.steps.items():
         low, high = branch_bounds(plan, name)
-        inner_low, inner_high = _steps(step.plan) if step.plan is not None else (0, 0)
+        inner_low, inner_high = (
+            _steps(step.plan, depth + 1) if step.plan is not None and depth <= SUBPLAN_DEPTH_MAX else (0, 0)
+        )
         if step.if_ is None or step.if_ is True:
             least += low * (1 + inner_low)
         if high is None or inner_high is None:

@@ -19,6 +19,7 @@ from orchestrator.plan import (
     models,
     parts,
     schemas,
+    yaml_text,
 )
 from orchestrator.plan.format_words import LIMIT_MEANINGS, MEANINGS, WHERE
 from orchestrator.plan.vocabulary import EXPRESSIONS, ROOTS, RUN_MEMBERS, SESSION_MEMBERS, STEP_MEMBERS, Member
@@ -176,7 +177,16 @@ def _members(prefix: str, members: dict[str, Member]) -> list[tuple[str, ...]]:
 
 
 def _limits() -> Iterator[tuple[str, ...]]:
-    for module in (limits, durations, expression_source, expression_compiler, expression_values, expressions, schemas):
+    for module in (
+        limits,
+        durations,
+        expression_source,
+        expression_compiler,
+        expression_values,
+        expressions,
+        schemas,
+        yaml_text,
+    ):
         for name, meaning in LIMIT_MEANINGS[module.__name__.rpartition(".")[2]].items():
             value = getattr(module, name)
             yield f"`{name}`", f"{value:,.0f}", meaning

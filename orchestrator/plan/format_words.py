@@ -168,10 +168,17 @@ LIMIT_MEANINGS: Final[dict[str, dict[str, str]]] = {
         "ITEMS_MAX": "items of a list that an expression builds or sorts",
     },
     "expressions": {"VALUE_DEPTH_MAX": "nesting of a value that holds expressions"},
+    "yaml_text": {
+        "DEPTH_MAX": "collections inside collections of a plan file",
+        "NODES_MAX": "keys, values and collections of a plan file",
+        "SCALAR_CHARS_MAX": "characters of one key or value of a plan file",
+        "ISSUES_MAX": "mistakes in the form of a plan file that are told at once",
+    },
     "schemas": {
         "SCHEMA_BYTES_MAX": "bytes of one JSON Schema",
         "SCHEMA_DEPTH_MAX": "nesting of one JSON Schema",
         "SCHEMA_WORK_MAX": "subschemas that a value may meet at one place, `$ref` followed",
+        "RECURSION_LOOKS_MAX": "looks that unions inside a recursive schema may multiply to, over one value",
         "SCHEMA_ERRORS_MAX": "errors told of one value",
         "PATTERN_BYTES_MAX": "bytes of one compiled pattern",
     },

@@ -4,6 +4,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.expression_types import Clash, expression_type
 from orchestrator.plan.expressions import Expression, ExpressionError, bare, text_parts
+from orchestrator.plan.limits import SUBPLAN_DEPTH_MAX
 from orchestrator.plan.models import Plan, Step
 from orchestrator.plan.schema_types import (
     ANYTHING,
@@ -115,8 +116,8 @@ def _walk(found: Type, path: Path) -> Type | Absent:
 class PlanTypes:
     """The types of one plan; each is worked out when it is first asked for."""
 
-    def __init__(self, plan: Plan, catalogue: PoolCatalogue | None) -> None:
-        self.plan, self._catalogue = plan, catalogue
+    def __init__(self, plan: Plan, catalogue: PoolCatalogue | None, depth: int = 1) -> None:
+        self.plan, self._catalogue, self._depth = plan, catalogue, depth
         self._inputs: dict[str, Type] = {name: type_of(schema) for name, schema in plan.inputs.items()}
         self._outputs: dict[str, Type] = {}
         self._items: dict[str, Type] = {}
@@ -175,7 +176,9 @@ class PlanTypes:
                 {"type": "object", "properties": {"choice": {"enum": choices}, "reason": {"type": "string"}}}
             )
         if step.plan is not None:
-            return PlanTypes(step.plan, self._catalogue).result()
+            if self._depth > SUBPLAN_DEPTH_MAX:
+                return ANYTHING  # too deep, which is reported
+            return PlanTypes(step.plan, self._catalogue, self._depth + 1).result()
         if step.call is not None and self._catalogue is not None:
             contract = self._catalogue.functions(step.pool or "").get(step.call)
             return type_of(contract.output_schema) if contract is not None else ANYTHING

@@ -12,8 +12,10 @@ from orchestrator.errors import PlanError, PlanIssue
 from orchestrator.ids import JsonValue
 from orchestrator.plan import limits
 from orchestrator.plan.models import JsonSchema, canonical_json
+from orchestrator.plan.schema_growth import depth_of, growth
 
 __all__ = [
+    "RECURSION_LOOKS_MAX",
     "SCHEMA_BYTES_MAX",
     "SCHEMA_DEPTH_MAX",
     "SCHEMA_ERRORS_MAX",
@@ -27,6 +29,7 @@ __all__ = [
 SCHEMA_BYTES_MAX: Final = 256 * 1024  #: one schema, as JSON
 SCHEMA_DEPTH_MAX: Final = 64  #: nesting of one schema
 SCHEMA_WORK_MAX: Final = 10_000  #: subschemas that one value may meet at one place, `$ref`s followed
+RECURSION_LOOKS_MAX: Final = 1_000  #: looks that unions inside a recursive schema may multiply to, over a whole value
 SCHEMA_ERRORS_MAX: Final = 20  #: errors told of one value
 PATTERN_BYTES_MAX: Final = 1024 * 1024  #: one compiled pattern
 _ERROR_CHARS_MAX: Final = 300
@@ -215,9 +218,15 @@ def _compiled(text: str) -> SchemaCheck:
     import jsonschema_rs
 
     options = jsonschema_rs.RegexOptions(size_limit=PATTERN_BYTES_MAX, dfa_size_limit=2 * PATTERN_BYTES_MAX)
-    validator = jsonschema_rs.Draft202012Validator(json.loads(text), offline=True, pattern_options=options)
+    schema: JsonSchema = json.loads(text)
+    validator = jsonschema_rs.Draft202012Validator(schema, offline=True, pattern_options=options)
+    factor = 1
+    if "$ref" in text or "$dynamicRef" in text:
+        factor = growth([part for _, part in subschemas(schema)], lambda one: _same_place(schema, one))
 
     def check(value: JsonValue) -> tuple[str, ...]:
+        if factor > 1 and factor ** min(depth_of(value), 64) > RECURSION_LOOKS_MAX:
+            return (f"is nested too deep for a schema whose unions lead back to it {factor} times",)
         try:
             if validator.is_valid(value):
                 return ()

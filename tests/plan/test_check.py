@@ -1,6 +1,7 @@
 """What `plan check` refuses, with the place and the reason, and what it lets pass."""
 
 from pathlib import Path
+from time import process_time
 from typing import Final
 
 import pytest
@@ -561,6 +562,40 @@ def test_errors_are_raised_together_and_capped() -> None:
         report.raise_if_errors()
     assert caught.value.issues == report.errors
     check_plan(plan_of({"a": {}})).raise_if_errors()
+
+
+def test_a_plan_of_ten_thousand_steps_is_read_and_checked_in_time() -> None:
+    step = """\
+  s{0}:
+    pool: p
+    call: f
+    with:
+      topic: ${{{{ inputs.topic }}}}
+      near: ${{{{ steps.s{1}.output.n }}}}
+      far: ${{{{ steps.s{2}.output.n }}}}
+    output: {{type: object, required: [n], properties: {{n: {{type: number}}}}}}
+    checks: [{{rule: output.n >= 0}}]
+"""
+    first = "  s0: {pool: p, call: f, output: {type: object, properties: {n: {type: number}}}}\n"
+    text = "name: large\ninputs: {topic: {type: string}}\nbudget: {steps: 10000}\nsteps:\n" + first
+    text += "".join(step.format(at, at - 1, at // 2) for at in range(1, 10_000))
+    started_s = process_time()
+    source = read_plan(text, "large.plan.yaml")
+    report = check_plan(source.plan, places=source.sources)
+    used_s = process_time() - started_s
+    assert report.errors == report.warnings == ()
+    assert len(report.critical_path) == 10_000
+    assert used_s < 3.0
+
+
+def test_a_list_of_branches_is_capped_and_an_empty_one_is_told() -> None:
+    report = check_plan(
+        plan_of({"a": {"foreach": {"over": [0] * (limits.BRANCHES_MAX + 1)}}, "b": {"foreach": {"over": []}}})
+    )
+    assert errors_of(report) == [("steps.a.foreach.over", "the list has 100,001 items")]
+    assert [(issue.path, issue.message) for issue in report.warnings] == [
+        ("steps.b.foreach.over", "the list is empty: the step passes without running")
+    ]
 
 
 def test_a_wide_plan_full_of_mistakes_is_refused_without_comparing_all_names() -> None:

@@ -6,7 +6,8 @@ from orchestrator.errors import InputError, PlanError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.inputs import validate_inputs
 from orchestrator.plan.models import JsonSchema
-from orchestrator.plan.schemas import SCHEMA_ERRORS_MAX, compile_schema, schema_fault
+from orchestrator.plan.schema_growth import depth_of, growth
+from orchestrator.plan.schemas import SCHEMA_ERRORS_MAX, _same_place, compile_schema, schema_fault, subschemas
 from tests.plan.checking import plan_of
 
 
@@ -77,6 +78,40 @@ def test_a_recursive_schema_may_describe_a_tree() -> None:
 
 def test_equal_schemas_are_compiled_once() -> None:
     assert compile_schema({"type": "string", "minLength": 7}) is compile_schema({"minLength": 7, "type": "string"})
+
+
+def nested_lists(depth: int) -> JsonValue:
+    value: JsonValue = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_a_value_is_refused_before_unions_in_recursion_multiply() -> None:
+    ways: list[JsonValue] = [{"type": "array", "items": {"$ref": "#"}, "minItems": least} for least in (1, 2)]
+    check = compile_schema({"anyOf": [*ways, {"type": "string"}]})
+    assert check(nested_lists(9))[0].endswith("is not valid under any of the schemas listed in the 'anyOf' keyword")
+    assert check(nested_lists(40)) == ("is nested too deep for a schema whose unions lead back to it 2 times",)
+
+
+@pytest.mark.parametrize(
+    ("schema", "factor"),
+    [
+        ({"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}}, 1),
+        ({"anyOf": [{"items": {"$ref": "#"}}, {"additionalProperties": {"$ref": "#"}}, {"type": "null"}]}, 1),
+        ({"anyOf": [{"items": {"$ref": "#"}}, {"contains": {"$ref": "#"}}]}, 2),
+        ({"allOf": [{"properties": {"a": {"$ref": "#"}}}, {"patternProperties": {"a": {"$ref": "#"}}}]}, 2),
+        ({"anyOf": [{"prefixItems": [{}, {"type": "string"}]}, {"items": {"anyOf": [{}, {}]}}]}, 1),
+    ],
+)
+def test_growth_counts_the_ways_back(schema: JsonSchema, factor: int) -> None:
+    parts = [part for _, part in subschemas(schema)]
+    assert growth(parts, lambda one: _same_place(schema, one)) == factor
+
+
+def test_depth_is_counted_without_recursion() -> None:
+    values: list[JsonValue] = [1, [], {"a": [1]}, nested_lists(5_000)]
+    assert [depth_of(value) for value in values] == [0, 0, 2, 5_000]
 
 
 INPUTS: JsonValue = {
