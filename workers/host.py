@@ -144,6 +144,9 @@ class PoolHost:
                 if leading:
                     self._led = leading = False
                 if await self._work(server):
+                    # In a chain the next task follows from this answer: it is there one turn later, and to look again
+                    # is cheaper than to go to sleep and be woken.
+                    await anyio.lowlevel.checkpoint()
                     continue
                 if server.scope.cancel_called or self._draining:
                     break
@@ -168,14 +171,16 @@ class PoolHost:
             self._led, self._leader = False, None
 
     async def _work(self, server: _Server) -> bool:
-        """Run tasks until none waits. False when the server must not go on by itself."""
+        """Run tasks until none waits. True when there was one and the server may look for more."""
         ready, take, name = self._ready, self._port.take, self._name
-        burst = 0
+        burst, worked = 0, False
         while not self._draining:
             if ready:
                 task = ready.popleft()
-            elif self._busy >= self.pool.concurrency or (found := take(name)) is None:
+            elif self._busy >= self.pool.concurrency:
                 return False
+            elif (found := take(name)) is None:
+                return worked
             else:
                 task = found
             self._busy += 1
@@ -188,6 +193,7 @@ class PoolHost:
                     self._quiet.set()
             if server.scope.cancel_called:
                 return False
+            worked = True
             burst += 1
             if burst >= BURST:
                 burst = 0

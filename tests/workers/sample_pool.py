@@ -45,6 +45,8 @@ def told(here: WorkContext) -> JsonValue:
         "instruction": here.instruction,
         "reasons": list(here.reasons),
         "key": here.idempotency_key,
+        "timeout_s": here.timeout_s,
+        "output_schema": here.output_schema,
         "cancelled": here.cancelled,
     }
 

@@ -22,7 +22,8 @@ from orchestrator.ports.tasks import (
 )
 from tests.workers import sample_pool
 from tests.workers.conftest import Bench
-from workers import Pool, WorkContext, current_context
+from workers import Pool, WorkContext, current_context, processes
+from workers.failures import ChildDied
 
 pytestmark = pytest.mark.anyio
 Start = Callable[[Pool], AbstractAsyncContextManager[Bench]]
@@ -34,6 +35,8 @@ FIELDS = {
     "idempotency_key": "key",
     "plan": "plan",
     "tenant": "tenant",
+    "timeout_s": 60.0,
+    "output_schema": {"type": "object"},
 }
 
 
@@ -92,6 +95,8 @@ async def test_everything_said_arrives_in_order(start: Start, isolation: str) ->
         "instruction": "do it",
         "reasons": ["too short"],
         "key": "key",
+        "timeout_s": 60.0,
+        "output_schema": {"type": "object"},
         "cancelled": False,
     }
 
@@ -281,6 +286,7 @@ async def test_a_cancelled_thread_is_left_alone_learns_of_it_and_is_not_heard(st
         for _ in range(5_000):
             if ctx.cancelled:
                 ctx.log("not heard")
+                ctx.evidence("tool", "not heard")
                 ctx.cost(usd=1.0, charge="heard")
                 ended.set()
                 return "late"
@@ -395,6 +401,34 @@ async def test_a_child_that_dies_fails_its_task_and_is_replaced(start: Start) ->
     assert (left.error, left.message) == ("worker", "the child process ended with exit code 3")
     assert killed.error == "resource"
     assert killed.message.startswith("the child process was ended by SIGKILL")
+
+
+@pytest.mark.crash
+async def test_a_child_that_died_while_idle_is_replaced(start: Start) -> None:
+    async with start(sample_pool.children) as bench:
+        first = int(str(await bench.output("process_number")))
+        psutil.Process(first).kill()
+        await gone(first)
+        await bench.until(lambda: not bench.host._isolations._children._idle[0].alive)  # type: ignore[union-attr]  # it has run
+        second = int(str(await bench.output("process_number")))
+
+    assert first != second
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("code", [15, 63])
+def test_a_signal_is_named_where_it_has_a_name(code: int) -> None:
+    assert str(ChildDied(-code)) == f"the child process was ended by {'SIGTERM' if code == 15 else 'signal 63'}"
+
+
+@pytest.mark.crash
+async def test_a_child_that_does_not_end_by_itself_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "CHILD_END_S", 0.05)
+    async with start(sample_pool.children) as bench:
+        number = await bench.output("process_number")
+        psutil.Process(int(str(number))).suspend()
+
+    await gone(number)
 
 
 @pytest.mark.crash

@@ -305,6 +305,25 @@ async def test_cancelling_one_task_leaves_its_siblings_alone(start: Start) -> No
     assert sorted(m.output for m in bench.messages if isinstance(m, TaskDone)) == [0, 2, 3, 4]
 
 
+async def test_a_task_that_was_fetched_but_not_begun_can_be_revoked(start: Start) -> None:
+    pool = Pool("p", concurrency=8)
+    begun: list[int] = []
+
+    @pool.worker
+    async def first(n: int) -> int:
+        begun.append(n)
+        for key in keys[1:3]:
+            bench.transport.revoke(key)
+        return n
+
+    async with start(pool) as bench:
+        await settle()  # the leader waits: what comes now is fetched in one go
+        keys = [bench.send("first", {"n": n}) for n in range(4)]
+        await bench.until(lambda: bench.answer(keys[3]) is not None)
+
+    assert begun == [0, 3]
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_worker_that_awaits_something_cancelled_by_itself_fails_and_the_pool_lives_on(start: Start) -> None:
     import asyncio
