@@ -72,7 +72,6 @@ def _check(plan: Plan, pools: PoolCatalogue | None, issues: Issues, depth: int) 
         result=result_uses(plan, issues),
         graph=graph_of(plan, uses),
         types=PlanTypes(plan, pools),
-        depth=depth,
     )
     check_schemas(checking)
     check_flow(checking)

@@ -10,7 +10,7 @@ from orchestrator.plan.models import Plan, Step
 from orchestrator.plan.plan_types import PlanTypes
 from orchestrator.plan.references import Use
 
-__all__ = ["Checking"]
+__all__ = ["Checking", "has_gap"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,6 @@ class Checking:
     result: list[Use]
     graph: PlanGraph
     types: PlanTypes
-    depth: int  #: 1 for the plan itself
     places: dict[str, Issues] = field(default_factory=dict)
     contracts: dict[str, Mapping[str, FunctionContract]] = field(default_factory=dict)
 

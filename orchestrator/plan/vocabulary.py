@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.plan.models import STEP_KINDS, Plan, Step
+from orchestrator.plan.models import Plan, Step
 from orchestrator.plan.parts import Check, Effect, Foreach, Human, Part
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "ROOTS",
     "RUN_MEMBERS",
     "SESSION_MEMBERS",
-    "STEP_KINDS",
     "STEP_MEMBERS",
     "Kinds",
     "Member",
