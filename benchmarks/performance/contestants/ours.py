@@ -180,7 +180,7 @@ def event_bytes(event: Recorded) -> int:
 
 async def many_sessions(_job: Job, probe: Probe) -> None:
     """Sessions at once: one plan, frozen before, one run each."""
-    async with Engine(pools=[sleepers], store="memory:") as engine:
+    async with Engine(pools=[sleepers], store="memory:", open_runs_max=20_000) as engine:
 
         async def start_all(runs: int, sleep_s: float) -> list[int]:
             with Plan("session", inputs=SessionIn) as plan:
