@@ -1,6 +1,8 @@
 """The host runs tasks within its limits, keeps them apart, cancels and drains."""
 
+import asyncio
 import contextvars
+import gc
 import itertools
 import sys
 from collections.abc import Callable
@@ -10,9 +12,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
 from orchestrator.ids import JsonValue
-from orchestrator.ports.tasks import TaskDone, TaskFailed, TaskStarted
+from orchestrator.ports.tasks import TaskDone, TaskStarted
 from tests.workers.conftest import NOW_S, Bench, at_work, settle
 from workers import Pool, WorkContext
 
@@ -182,72 +183,6 @@ async def test_what_a_worker_sets_in_its_context_variables_stays_with_its_task(s
     assert outputs == ["nobody a", "nobody a", "nobody b", "nobody b"]
 
 
-@pytest.mark.parametrize(
-    ("error", "word", "message", "after_s"),
-    [
-        (RetryableError("slow", "rate_limit", 3.0), "rate_limit", "slow", 3.0),
-        (TerminalError("never"), "terminal", "never", None),
-        (BudgetExceeded("usd", 2, 1), "budget", "budget usd: asked for 2, 1 left", None),
-        (TimeoutError("late"), "timeout", "TimeoutError: late (at workers/test_host.py:{line} in fail)", None),
-        (MemoryError(), "resource", "MemoryError (at workers/test_host.py:{line} in fail)", None),
-        (ValueError("bad"), "worker", "ValueError: bad (at workers/test_host.py:{line} in fail)", None),
-        (
-            ExceptionGroup("g", [RetryableError("x"), ExceptionGroup("h", [TerminalError("never")])]),
-            "terminal",
-            "never",
-            None,
-        ),
-        (ExceptionGroup("g", [RetryableError("slow", "mine"), RetryableError("y")]), "mine", "slow", None),
-        (ExceptionGroup("g", [RetryableError("slow"), KeyError("k")]), "worker", "KeyError: 'k'", None),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
-)
-async def test_each_error_has_its_word(
-    start: Start, error: Exception, word: str, message: str, after_s: float | None
-) -> None:
-    pool = Pool("p")
-
-    @pool.worker
-    async def fail() -> None:
-        raise error
-
-    async with start(pool) as bench:
-        failure = await bench.failure("fail")
-
-    line = fail.__code__.co_firstlineno + 2
-    assert failure == TaskFailed(
-        key=failure.key,
-        worker="w",
-        error=word,
-        message=message.format(line=line),
-        retry_after_s=after_s,
-        started_at_s=NOW_S,
-    )
-
-
-async def test_a_failure_message_is_bounded_and_storable(start: Start) -> None:
-    pool = Pool("p")
-
-    class Odd(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError("no")
-
-    @pool.worker
-    async def long() -> None:
-        raise ValueError("x\ud800" * 100_000)
-
-    @pool.worker
-    async def odd() -> None:
-        raise Odd
-
-    async with start(pool) as bench:
-        first, second = await bench.failure("long"), await bench.failure("odd")
-
-    assert len(first.message.encode()) <= 2_000
-    assert first.message.startswith("ValueError: x\\ud800x\\ud800")
-    assert "its message cannot be read: RuntimeError" in second.message
-
-
 async def test_a_cancelled_task_ends_and_says_nothing_more(start: Start) -> None:
     pool = Pool("p", concurrency=2)
     seen: list[object] = []
@@ -326,7 +261,6 @@ async def test_a_task_that_was_fetched_but_not_begun_can_be_revoked(start: Start
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_worker_that_awaits_something_cancelled_by_itself_fails_and_the_pool_lives_on(start: Start) -> None:
-    import asyncio
 
     pool = Pool("p", concurrency=1)
 
@@ -434,7 +368,6 @@ async def test_drain_takes_nothing_more_waits_and_hands_the_rest_back(start: Sta
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_serving_leaves_no_garbage_for_the_collector(start: Start) -> None:
-    import gc
 
     pool = Pool("p")
 

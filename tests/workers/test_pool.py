@@ -14,7 +14,7 @@ from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.catalogue import PoolCatalogue
-from orchestrator.ports.tasks import TaskMessage
+from orchestrator.ports.tasks import TaskDone, TaskMessage
 from orchestrator.testing.transport_contract import task
 from tests.workers import sample_pool
 from workers import Pool, Registry, WorkContext, Workers, worker_id
@@ -53,7 +53,7 @@ def test_a_context_is_known_by_its_type_too() -> None:
     @pool.worker
     async def f(context: WorkContext, a: int) -> None: ...
 
-    assert (f.__worker__.context, f.__worker__.parameters) == ("context", ("a",))  # type: ignore[attr-defined]
+    assert (f.__worker__.context, f.__worker__.parameters) == ("context", ("a",))  # type: ignore[attr-defined]  # decorated
 
 
 def test_a_handler_takes_instruction_and_data_and_there_is_one() -> None:
@@ -203,11 +203,11 @@ async def test_workers_open_a_host_per_pool_and_drain_them_together() -> None:
         transport.send(task(1))
         transport.send(task(2, pool=two.name))  # type: ignore[arg-type]  # a pool's name
         transport.send(task(9))
-        while len([m for m in messages if type(m).__name__ == "TaskDone"]) < 2:
+        while len([m for m in messages if isinstance(m, TaskDone)]) < 2:
             await anyio.lowlevel.checkpoint()
         await anyio.lowlevel.checkpoint()
         assert workers.running == 1
         assert await workers.drain(0.001) == [task(9).key]
         assert workers.running == 0
 
-    assert sorted(m.output for m in messages if type(m).__name__ == "TaskDone") == [1, 2]  # type: ignore[union-attr]
+    assert sorted(m.output for m in messages if isinstance(m, TaskDone)) == [1, 2]

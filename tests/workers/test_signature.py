@@ -51,7 +51,9 @@ class Point:
 
 
 def test_json_becomes_the_annotated_types() -> None:
-    def f(ctx, n: int, when: datetime, colour: Colour, size: Size, point: Point, pair: tuple[int, str], path: Path): ...  # type: ignore[no-untyped-def]
+    def f(  # type: ignore[no-untyped-def]  # a context may be bare
+        ctx, n: int, when: datetime, colour: Colour, size: Size, point: Point, pair: tuple[int, str], path: Path
+    ) -> None: ...
 
     given = arguments(
         f,
@@ -127,7 +129,7 @@ def containers(value: object) -> set[int]:
     return set()
 
 
-def untyped(x, y=None):  # type: ignore[no-untyped-def]
+def untyped(x, y=None):  # type: ignore[no-untyped-def]  # that is its point
     return x
 
 
@@ -139,7 +141,7 @@ def anything(x: Any) -> Any:
     return x
 
 
-def bare(x: dict | list) -> dict | list:  # type: ignore[type-arg]
+def bare(x: dict | list) -> dict | list:  # type: ignore[type-arg]  # that is its point
     return x
 
 
@@ -296,7 +298,7 @@ def test_annotations_written_as_text_find_local_classes_and_unknown_ones_are_ref
     async def f(a: "Local") -> "Local":
         return a
 
-    assert f.__worker__.signature.arguments({"a": {"x": 1}}) == {"a": Local(x=1)}  # type: ignore[attr-defined]
+    assert f.__worker__.signature.arguments({"a": {"x": 1}}) == {"a": Local(x=1)}  # type: ignore[attr-defined]  # decorated
     with pytest.raises(PromiseError, match="cannot be resolved"):
 
         @pool.worker
