@@ -7,17 +7,18 @@ one of a newer position is impossible, so it is our bug.
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar, cast
 
+from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.climb import waited
 from orchestrator.core.finish import hit_limit
-from orchestrator.core.flow import wall_left_s
 from orchestrator.core.inputs import Input, TimerFired
-from orchestrator.core.rebuild import built_on
-from orchestrator.core.settle import charge_of
+from orchestrator.core.rebuild import built_on, locked
+from orchestrator.core.sending import wall_left_s
+from orchestrator.core.settle import charge_of, check_charge
 from orchestrator.core.state import Status, StepState, Unit
 from orchestrator.core.turn import Turn
 from orchestrator.errors import IllegalTransition
-from orchestrator.plan.models import digest_of
+from orchestrator.plan.patch import Patch
 
 Pair = tuple[StepState, Unit]
 E = TypeVar("E", bound=Input)
@@ -66,8 +67,47 @@ def _at_work(turn: Turn, event: f.StepFact | TimerFired) -> Pair | None:
     return None if sample.digest or sample.well is False else pair
 
 
-def _record(turn: Turn, event: f.Fact) -> Sequence[Pair]:
-    if not turn.run.ended:
+def _accepted(turn: Turn, event: f.RunAccepted) -> Sequence[Pair]:
+    if turn.run.accepted is None:
+        turn.emit(event)
+    elif turn.run.accepted.run != event.run:
+        raise IllegalTransition("", f"run {turn.run.run_id}", f"acceptance of {event.run}")
+    return NOBODY
+
+
+def _frozen(turn: Turn, event: f.PlanFrozen) -> Sequence[Pair]:
+    run = turn.run
+    if run.frozen:
+        return NOBODY
+    if run.accepted is None or event.digest != run.plan.digest:
+        raise IllegalTransition("", "plan " + run.plan.digest, f"plan {event.digest}")
+    turn.emit(event)
+    return NOBODY
+
+
+def _taken_over(turn: Turn, event: f.StepExpanded | f.StepReused) -> Sequence[Pair]:
+    """What a retry or fork takes over from another run, before its own plan is frozen: parents come first."""
+    run = turn.run
+    state = run.step(event.step)
+    if run.frozen:
+        return NOBODY
+    expanding = isinstance(event, f.StepExpanded) or (event.branch < 0 and state is not None and state.spec.mapped)
+    if state is None or state.unmet or (expanding and not state.spec.mapped):
+        raise IllegalTransition(str(event.step), "without all it waits for", f"{type(event).__name__} before its plan")
+    if expanding:
+        if state.units is None:
+            turn.emit(event)
+        return NOBODY
+    unit = state.find(event.branch)
+    if unit is None:
+        raise IllegalTransition(str(event.step), "without this branch", f"{type(event).__name__} [{event.branch}]")
+    if not unit.settled:
+        turn.emit(event)
+    return NOBODY
+
+
+def _adopted(turn: Turn, event: f.RunAdopted) -> Sequence[Pair]:
+    if not turn.run.ended and event.epoch > turn.run.epoch:
         turn.emit(event)
     return NOBODY
 
@@ -77,38 +117,61 @@ def _answer(turn: Turn, event: f.StepProduced | f.AttemptFailed) -> Sequence[Pai
     if pair is not None:
         turn.emit(event)
         return (pair,)
-    if (event.usd or event.tokens) and not turn.run.ended:
-        late = f.BudgetSettled(
-            at_s=event.at_s,
-            actor=event.actor,
-            step=event.step,
-            branch=event.branch,
-            attempt=event.attempt,
-            charge=charge_of(event),
-            usd=event.usd,
-            tokens=event.tokens,
-        )
-        turn.emit(late)  # the result is discarded, the money is gone all the same
+    _book_late(turn, event, charge_of(event))
     return NOBODY
+
+
+def _book_late(turn: Turn, event: f.StepProduced | f.AttemptFailed | f.CheckVerdict, charge: str) -> None:
+    """The result is discarded, the money is gone all the same: also after the end, once per charge."""
+    if (event.usd or event.tokens) and charge not in turn.run.ledger.charged:
+        turn.emit(
+            f.BudgetSettled(
+                at_s=event.at_s,
+                actor=event.actor,
+                step=event.step,
+                branch=event.branch,
+                attempt=event.attempt,
+                charge=charge,
+                usd=event.usd,
+                tokens=event.tokens,
+            )
+        )
 
 
 def _lost(turn: Turn, event: f.LeaseLost) -> Sequence[Pair]:
     pair = _at_work(turn, event)
     if pair is None:
         return NOBODY
+    turn.revoke(*pair)
     turn.emit(event)
     return (pair,)
 
 
-def _sign_of_life(turn: Turn, event: f.StepFact) -> Sequence[Pair]:
+def _sign_of_life(turn: Turn, event: f.StepProgress) -> Sequence[Pair]:
     if _at_work(turn, event) is not None:
         turn.emit(event)
     return NOBODY
 
 
+def _started(turn: Turn, event: f.StepStarted) -> Sequence[Pair]:
+    pair = _at_work(turn, event)
+    if pair is not None and not pair[1].begun >> event.sample & 1:
+        turn.emit(event)
+    return NOBODY
+
+
+def _tool_called(turn: Turn, event: f.ToolCalled) -> Sequence[Pair]:
+    """Evidence is a set: the same result of the same tool, told twice, is told once."""
+    pair = _at_work(turn, event)
+    if pair is not None and {"tool": event.tool, "result": event.result} not in (pair[1].evidence or ()):
+        turn.emit(event)
+    return NOBODY
+
+
 def _charge(turn: Turn, event: f.BudgetSettled | f.ModelCalled) -> Sequence[Pair]:
-    """Spending is real however late it is told; a charge that is known already counts once."""
-    if _find(turn, event) is not None and event.charge not in turn.run.ledger.charged:
+    """Spending is real however late it is told, also after the end; a charge that is known already counts once."""
+    _find(turn, event)  # refuses what cannot be
+    if event.charge not in turn.run.ledger.charged:
         turn.emit(event)
         spent = turn.run.ledger.spent_out()
         if spent is not None:
@@ -117,13 +180,14 @@ def _charge(turn: Turn, event: f.BudgetSettled | f.ModelCalled) -> Sequence[Pair
 
 
 def _reserve(turn: Turn, event: f.BudgetReserved) -> Sequence[Pair]:
-    """Granted only while the attempt runs and the budget has room; the shell reads the grant from the facts."""
+    """Granted only while the attempt runs and the budget has room; the shell finds a grant in `ledger.open`."""
     ledger = turn.run.ledger
     if _at_work(turn, event) is None or turn.run.limit_policy in ("stop", "degrade"):
         return NOBODY
-    if event.usd > ledger.usd_left or event.tokens > ledger.tokens_left or event.charge in ledger.charged:
+    if event.usd > ledger.usd_left or event.tokens > ledger.tokens_left:
         return NOBODY
-    turn.emit(event)
+    if event.charge not in ledger.charged and event.charge not in ledger.open:
+        turn.emit(event)
     return NOBODY
 
 
@@ -132,46 +196,28 @@ def _verdict(turn: Turn, event: f.CheckVerdict) -> Sequence[Pair]:
     if pair is None:
         return NOBODY
     _, unit = pair
-    late = event.attempt < unit.attempt or unit.settled or unit.status is not Status.CHECKING
-    if late or event.check < unit.check or not unit.check_sent:
-        return NOBODY
-    if event.check > unit.check:
-        raise IllegalTransition(str(event.step), f"check {unit.check}", f"verdict of check {event.check}")
-    turn.emit(event)
-    return (pair,)
+    current = event.attempt == unit.attempt
+    if current and unit.status is Status.RUNNING:
+        raise IllegalTransition(str(event.step), "running", f"verdict of check {event.check}")
+    if current and unit.status is Status.CHECKING and unit.check_sent and event.check >= unit.check:
+        if event.check > unit.check:
+            raise IllegalTransition(str(event.step), f"check {unit.check}", f"verdict of check {event.check}")
+        turn.emit(event)
+        return (pair,)
+    _book_late(turn, event, check_charge(event, unit))
+    return NOBODY
 
 
 def _child_ended(turn: Turn, event: f.ChildEnded) -> Sequence[Pair]:
-    pair = _at_work(turn, event)
-    if pair is None or pair[1].child != event.child:
+    """The account of a sub-plan is settled however late it ends; who waits for it is told."""
+    run = turn.run
+    pair = _find(turn, event)
+    if event.child not in run.ledger.open:
+        if event.child not in run.ledger.charged and not run.ended:
+            raise IllegalTransition(str(event.step), "without this sub-plan", f"end of {event.child}")
         return NOBODY
-    state, unit = pair
     turn.emit(event)
-    if event.status in ("succeeded", "degraded"):
-        produced = f.StepProduced(
-            at_s=event.at_s,
-            step=event.step,
-            branch=event.branch,
-            attempt=event.attempt,
-            digest=digest_of(event.output),
-            started_at_s=unit.sent_at_s,
-            degraded=event.status == "degraded",
-            output=event.output,
-        )
-        turn.emit(produced)
-    else:
-        message = f"sub-plan {event.child} {event.status}" + (f": {event.reason}" if event.reason else "")
-        turn.emit(
-            f.AttemptFailed(
-                at_s=event.at_s,
-                step=event.step,
-                branch=event.branch,
-                attempt=event.attempt,
-                error="child",
-                message=message,
-            )
-        )
-    return (pair,)
+    return NOBODY if pair is None else (pair,)
 
 
 def _answered(turn: Turn, event: f.ApprovalAnswered) -> Sequence[Pair]:
@@ -187,7 +233,7 @@ def _answered(turn: Turn, event: f.ApprovalAnswered) -> Sequence[Pair]:
     _, unit = pair
     if unit.approval is None or unit.answer is not None or event.choice not in unit.approval.choices:
         return NOBODY
-    if event.attempt and event.attempt < unit.attempt:
+    if 0 < event.attempt < unit.attempt:
         return NOBODY
     turn.emit(event)
     return (pair,)
@@ -200,10 +246,24 @@ def _cancel(turn: Turn, event: f.CancelRequested) -> Sequence[Pair]:
 
 
 def _patched(turn: Turn, event: f.PlanPatched) -> Sequence[Pair]:
-    if turn.run.ended or event.base != turn.run.plan.digest:
+    """A patch for the plan as it is, to steps that neither passed nor run; the step that asked for it may change."""
+    run = turn.run
+    if run.ended or run.cancelled or event.base != run.plan.digest:
         return NOBODY
-    turn.emit(event)
-    return [(state, unit) for state in turn.run.steps for unit in state.all_units() if unit.status is Status.REJECTED]
+    held = locked(run) - {event.asked_by}
+    late = sorted(held.intersection(Patch.model_validate(event.patch).touched()))
+    if not late and run.open:
+        turn.emit(event)
+        return [(state, unit) for state in run.steps for unit in state.all_units() if unit.status is Status.REJECTED]
+    state = run.step(event.asked_by) if event.asked_by is not None else None
+    waiting = [unit for unit in state.all_units() if unit.replan] if state is not None else []
+    why = f"the run has gone on meanwhile: {', '.join(late) or 'nothing is open any more'}"
+    for unit in waiting:
+        assert state is not None
+        turn.emit(
+            f.ReplanRefused(at_s=event.at_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=why)
+        )
+    return [(state, unit) for unit in waiting if state is not None]
 
 
 def _refused(turn: Turn, event: f.ReplanRefused) -> Sequence[Pair]:
@@ -217,7 +277,7 @@ def _refused(turn: Turn, event: f.ReplanRefused) -> Sequence[Pair]:
 def _quarantined(turn: Turn, event: f.StepQuarantined) -> Sequence[Pair]:
     run = turn.run
     state = run.step(event.step)
-    if state is None or (state.status is not Status.PASSED and not run.ended):
+    if state is None or state.status is not Status.PASSED or event.step in run.quarantined:
         return NOBODY
     affected = built_on(run, state)
     if not run.ended:
@@ -255,7 +315,10 @@ def _timed_out(turn: Turn, event: TimerFired) -> Sequence[Pair]:
     if pair is None:
         return NOBODY
     state, unit = pair
-    turn.revoke(state, unit)
+    if unit.samples is None:
+        turn.revoke(state, unit)
+    else:
+        turn.ask(c.Revoke(step=event.step, branch=event.branch, attempt=event.attempt, sample=event.sample))
     limit = state.spec.timeout
     idle = f"no sign of life for {limit.idle:g} s" if event.idle and limit.idle else ""
     turn.emit(
@@ -308,16 +371,17 @@ def _on(kind: type[E], arrival: Callable[[Turn, E], Sequence[Pair]]) -> tuple[ty
 
 ARRIVALS: Final[dict[type[Input], Arrival]] = dict(
     (
-        _on(f.RunAccepted, _record),
-        _on(f.PlanFrozen, _record),
-        _on(f.StepReused, _record),
-        _on(f.RunAdopted, _record),
+        _on(f.RunAccepted, _accepted),
+        _on(f.PlanFrozen, _frozen),
+        _on(f.StepExpanded, _taken_over),
+        _on(f.StepReused, _taken_over),
+        _on(f.RunAdopted, _adopted),
         _on(f.StepProduced, _answer),
         _on(f.AttemptFailed, _answer),
         _on(f.LeaseLost, _lost),
-        _on(f.StepStarted, _sign_of_life),
+        _on(f.StepStarted, _started),
         _on(f.StepProgress, _sign_of_life),
-        _on(f.ToolCalled, _sign_of_life),
+        _on(f.ToolCalled, _tool_called),
         _on(f.ModelCalled, _charge),
         _on(f.BudgetSettled, _charge),
         _on(f.BudgetReserved, _reserve),

@@ -14,36 +14,20 @@ from orchestrator.plan.compiled import CompiledCheck
 
 def advance(turn: Turn, state: StepState, unit: Unit) -> None:
     """Ask the checks of a produced output until one refuses, one must wait, or all have passed."""
+    if unit.said is not None:
+        _refuse(turn, state, unit, unit.said.reasons, terminal=unit.said.verdict == "reject")
+        return
     if unit.samples is not None and not _agree(turn, state, unit):
         return
     spec = state.spec
-    while unit.status is Status.CHECKING and not unit.check_sent:
+    while unit.status is Status.CHECKING and not unit.check_sent and unit.said is None:
         position = unit.check
         if position > len(spec.checks):
-            if unit.effect_open and spec.effect_key is not None:
-                key = str(spec.effect_key.resolve(unit_scope(turn.run, state, unit)))
-                turn.emit(
-                    f.EffectDone(at_s=turn.now_s, step=spec.id, branch=unit.branch, attempt=unit.attempt, key=key)
-                )
-            turn.emit(
-                f.StepPassed(
-                    at_s=turn.now_s,
-                    step=spec.id,
-                    branch=unit.branch,
-                    attempt=unit.attempt,
-                    digest=Digest(unit.digest),
-                    degraded=unit.degraded,
-                )
-            )
-            return
-        if position == 0:
-            verdict = check_schema(spec.schema, unit.output)
-            _speak(turn, state, unit, 0, "schema", verdict)
-            continue
-        check = spec.checks[position - 1]
-        if check.kind in INLINE:
-            verdict = _inline(turn, state, unit, check, unit.output)
-            _speak(turn, state, unit, position, check.kind, verdict)
+            _pass(turn, state, unit)
+        elif position == 0:
+            _speak(turn, state, unit, 0, "schema", check_schema(spec.schema, unit.output))
+        elif (check := spec.checks[position - 1]).kind in INLINE:
+            _speak(turn, state, unit, position, check.kind, _inline(turn, state, unit, check, unit.output))
         elif unit.broken > limits.CHECK_BROKEN_MAX:
             _refuse(turn, state, unit, (f"the {check.kind} check broke {unit.broken} times",), terminal=False)
         else:
@@ -51,12 +35,35 @@ def advance(turn: Turn, state: StepState, unit: Unit) -> None:
             return
 
 
+def _pass(turn: Turn, state: StepState, unit: Unit) -> None:
+    if unit.effect_open:
+        turn.emit(
+            f.EffectDone(
+                at_s=turn.now_s,
+                step=state.spec.id,
+                branch=unit.branch,
+                attempt=unit.attempt,
+                key=unit.effect_key,
+            )
+        )
+    turn.emit(
+        f.StepPassed(
+            at_s=turn.now_s,
+            step=state.spec.id,
+            branch=unit.branch,
+            attempt=unit.attempt,
+            digest=Digest(unit.digest),
+            degraded=unit.degraded,
+        )
+    )
+
+
 def _inline(turn: Turn, state: StepState, unit: Unit, check: CompiledCheck, output: JsonValue) -> Verdict:
     return check_inline(check, output, unit_scope(turn.run, state, unit), unit.args or {}, unit.evidence or ())
 
 
 def _speak(turn: Turn, state: StepState, unit: Unit, position: int, name: str, verdict: Verdict) -> None:
-    """Record the verdict of a check that was answered here, and what follows from a refusal."""
+    """Record the verdict of a check that was answered here. One that breaks here breaks again: it is a refusal."""
     turn.emit(
         f.CheckVerdict(
             at_s=turn.now_s,
@@ -72,29 +79,21 @@ def _speak(turn: Turn, state: StepState, unit: Unit, position: int, name: str, v
             evidence=verdict.evidence,
         )
     )
-    if verdict.kind != "pass":
-        broken = f"the {name} check broke: " if verdict.kind == "check_broken" else ""
-        reasons = tuple(broken + reason for reason in verdict.reasons)
-        _refuse(turn, state, unit, reasons, terminal=verdict.kind == "reject")
-
-
-def heard(turn: Turn, state: StepState, unit: Unit, verdict: f.CheckVerdict) -> None:
-    """A verdict came from a pool, a model or a person and is recorded; act on it."""
-    if verdict.verdict in ("fix", "reject"):
-        _refuse(turn, state, unit, verdict.reasons, terminal=verdict.verdict == "reject")
-    else:
-        advance(turn, state, unit)  # `check_broken` asks again, a bounded number of times
+    if verdict.kind == "check_broken":
+        reasons = tuple(f"the {name} check broke: {reason}" for reason in verdict.reasons)
+        _refuse(turn, state, unit, reasons, terminal=False)
 
 
 def _refuse(turn: Turn, state: StepState, unit: Unit, reasons: tuple[str, ...], *, terminal: bool) -> None:
     repeat = unit.refused is not None and unit.digest in unit.refused
+    done = bool(unit.effect_key) and not unit.effect_open  # a person said so: it must not happen twice
     turn.emit(
         f.StepRejected(
             at_s=turn.now_s,
             step=state.spec.id,
             branch=unit.branch,
             attempt=unit.attempt,
-            terminal=terminal,
+            terminal=terminal or done,
             repeat=repeat,
             reasons=reasons,
         )
@@ -128,8 +127,6 @@ def _agree(turn: Turn, state: StepState, unit: Unit) -> bool:
             evidence=verdict.evidence,
         )
     )
-    if chosen is None:
-        _refuse(turn, state, unit, verdict.reasons, terminal=False)
     return chosen is not None
 
 
@@ -165,10 +162,8 @@ def _ask(turn: Turn, state: StepState, unit: Unit, check: CompiledCheck) -> None
     if check.spec.human is not None:
         _ask_person(turn, state, unit, check)
         return
-    try:
-        command = check_command(turn, state, unit, check)
-    except ExpressionError as error:
-        _refuse(turn, state, unit, (f"the {check.kind} check broke: {error}",), terminal=False)
+    command = _command(turn, state, unit, check)
+    if command is None:
         return
     turn.emit(
         f.StepDispatched(
@@ -185,7 +180,23 @@ def _ask(turn: Turn, state: StepState, unit: Unit, check: CompiledCheck) -> None
     turn.ask(command)
 
 
-def check_command(turn: Turn, state: StepState, unit: Unit, check: CompiledCheck) -> c.Command:
+def ask_again(turn: Turn, state: StepState, unit: Unit) -> None:
+    """Send a check that was sent before a crash once more, under the same key."""
+    command = _command(turn, state, unit, state.spec.checks[unit.check - 1])
+    if command is not None:
+        turn.ask(command)
+
+
+def _command(turn: Turn, state: StepState, unit: Unit, check: CompiledCheck) -> c.Command | None:
+    """The command that asks a check; None when a reference of it has no value, which counts as a refusal."""
+    try:
+        return _check_command(turn, state, unit, check)
+    except ExpressionError as error:
+        _speak(turn, state, unit, check.position, check.kind, Verdict(kind="check_broken", reasons=(str(error),)))
+        return None
+
+
+def _check_command(turn: Turn, state: StepState, unit: Unit, check: CompiledCheck) -> c.Command:
     """The command that asks a pool or a model about an output.
 
     Raises:

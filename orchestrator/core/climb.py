@@ -1,12 +1,13 @@
 """The ladder: what follows a refused output, a failed attempt, a lost worker, an answer from a person."""
 
+from typing import Literal
+
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
-from orchestrator.core.checking import heard
 from orchestrator.core.facts import VerdictKind
-from orchestrator.core.finish import hit_limit
-from orchestrator.core.flow import dispatch, total_left_s
+from orchestrator.core.finish import hit_limit, leave_gap, may_go_on
 from orchestrator.core.policy import backoff_s
+from orchestrator.core.sending import Cause, dispatch, total_left_s
 from orchestrator.core.state import StepState, Unit
 from orchestrator.core.turn import Turn
 from orchestrator.ids import Digest, JsonValue
@@ -16,23 +17,48 @@ from orchestrator.plan.parts import Ask, Rung
 
 
 def recover(turn: Turn, state: StepState, unit: Unit) -> None:
-    """Decide what follows for a unit whose attempt was refused, failed or lost."""
-    if turn.run.limit not in ("", "steps") and turn.run.limit_policy == "degrade":
-        _gap(turn, state, unit, f"budget.{turn.run.limit}")
+    """Decide what follows for a unit whose attempt was refused, failed or lost.
+
+    No fact at all means that it is held: a person is asked about the budget, or a sweep is due.
+    """
+    retry = state.spec.retry
+    if unit.error == "refused":
+        _climb(turn, state, unit)
+    elif unit.error in ("lost", "timeout") and _unknown(turn, state, unit):
+        return
     elif unit.error == "lost":
         _lost(turn, state, unit)
-    elif unit.error == "refused":
-        _climb(turn, state, unit)
     elif unit.error == "budget":
-        hit_limit(turn, turn.run.ledger.spent_out() or "usd")
-        if turn.run.limit_policy == "degrade":
-            _gap(turn, state, unit, f"budget.{turn.run.limit}")
-        else:
-            _reject(turn, state, unit, terminal=True)
-    elif unit.error in state.spec.retry.errors and unit.tries < state.spec.retry.attempts:
-        _back_off(turn, state, unit)
+        _short(turn, state, unit)
+    elif unit.error == "extended":
+        again(turn, state, unit, cause="retry", rung=unit.rung)
+    elif unit.error in retry.errors and unit.tries < retry.attempts:
+        if not _held(turn, state, unit):
+            _back_off(turn, state, unit)
     else:
         _reject(turn, state, unit, terminal=unit.error == "terminal")
+
+
+def _held(turn: Turn, state: StepState, unit: Unit) -> bool:
+    """Whether the budget lets no further attempt follow; under `degrade` the unit becomes a gap."""
+    if may_go_on(turn, state):
+        return False
+    if turn.run.limit_policy == "degrade":
+        leave_gap(turn, state, unit, f"budget.{turn.run.limit}")
+    return True
+
+
+def again(turn: Turn, state: StepState, unit: Unit, *, cause: Cause, rung: int) -> None:
+    """Another attempt, if the budget lets it."""
+    if not _held(turn, state, unit):
+        dispatch(turn, state, unit, cause=cause, rung=rung)
+
+
+def _short(turn: Turn, state: StepState, unit: Unit) -> None:
+    """The worker asked for more than is left. `finally` steps and what the `steps` limit let go on climb on."""
+    hit_limit(turn, turn.run.ledger.spent_out() or "usd")
+    if not _held(turn, state, unit):
+        _reject(turn, state, unit, terminal=True)
 
 
 def _reject(turn: Turn, state: StepState, unit: Unit, *, terminal: bool) -> None:
@@ -68,29 +94,29 @@ def backoff_timer(state: StepState, unit: Unit) -> c.SetTimer:
 
 def waited(turn: Turn, state: StepState, unit: Unit) -> None:
     """The wait between two tries is over."""
-    dispatch(turn, state, unit, cause="retry", rung=unit.rung)
+    again(turn, state, unit, cause="retry", rung=unit.rung)
+
+
+def _unknown(turn: Turn, state: StepState, unit: Unit) -> bool:
+    """An effect was announced and nobody knows whether it happened: true when that is not simply tried again."""
+    effect = state.spec.step.effect
+    if effect is None or not unit.effect_open or effect.on_unknown == "retry":
+        return False
+    happened = "was lost" if unit.error == "lost" else "did not answer in time"
+    if effect.on_unknown == "fail":
+        _fail(turn, state, unit, f"the worker {happened} after it had announced its effect; the outcome is unknown")
+        return True
+    text = f"The worker of {state.spec.id} {happened} after it had announced its effect. Did the effect happen?"
+    choices = ("done", "retry", "fail")
+    _ask(turn, state, unit, subject="effect", choices=choices, ask=Ask(), text=text)
+    return True
 
 
 def _lost(turn: Turn, state: StepState, unit: Unit) -> None:
-    effect = state.spec.step.effect
-    if unit.effect_open and effect is not None and effect.on_unknown != "retry":
-        if effect.on_unknown == "fail":
-            _fail(turn, state, unit, "the worker was lost after it had announced its effect; the outcome is unknown")
-            return
-        _ask(
-            turn,
-            state,
-            unit,
-            subject="effect",
-            choices=("done", "retry", "fail"),
-            ask=Ask(),
-            text=f"The worker of {state.spec.id} was lost after it had announced its effect. Did the effect happen?",
-        )
-        return
     if unit.losses > limits.LEASE_LOSSES_MAX:
         _fail(turn, state, unit, f"its worker was lost {unit.losses} times")
-        return
-    dispatch(turn, state, unit, cause="lost", rung=unit.rung)
+    else:
+        again(turn, state, unit, cause="lost", rung=unit.rung)
 
 
 def _climb(turn: Turn, state: StepState, unit: Unit) -> None:
@@ -110,7 +136,7 @@ def _take(turn: Turn, state: StepState, unit: Unit, rung: int, step: Rung, *, sp
     """Whether a rung applies; if so, it is taken."""
     used = unit.rung_used if rung == unit.rung else 0
     if step.gap:
-        _gap(turn, state, unit, "; ".join(unit.reasons) or "refused")
+        leave_gap(turn, state, unit, "; ".join(unit.reasons) or "refused")
         return True
     if step.fail:
         _fail(turn, state, unit, "; ".join(unit.reasons) or "refused")
@@ -118,9 +144,8 @@ def _take(turn: Turn, state: StepState, unit: Unit, rung: int, step: Rung, *, sp
     if step.ask is not None:
         if rung <= unit.asked:
             return False
-        choices = (
-            ("accept", "retry", "gap", "fail") if unit.digest and unit.output is not None else ("retry", "gap", "fail")
-        )
+        # What the schema refused, or what was never produced, nobody can accept.
+        choices = ("accept", "retry", "gap", "fail") if unit.digest and unit.check > 0 else ("retry", "gap", "fail")
         text = f"{state.spec.id} was refused: {'; '.join(unit.reasons)}. What now?"
         _ask(turn, state, unit, subject="rung", choices=choices, ask=step.ask, text=text, rung=rung)
         return True
@@ -129,11 +154,13 @@ def _take(turn: Turn, state: StepState, unit: Unit, rung: int, step: Rung, *, sp
     if step.retry is not None:
         if used >= step.retry or unit.terminal or unit.repeat:
             return False
-        dispatch(turn, state, unit, cause="ladder", rung=rung)
+        again(turn, state, unit, cause="ladder", rung=rung)
         return True
     if step.escalate is not None:
         if used:
             return False
+        if _held(turn, state, unit):
+            return True
         turn.emit(
             f.StepEscalated(
                 at_s=turn.now_s,
@@ -150,6 +177,8 @@ def _take(turn: Turn, state: StepState, unit: Unit, rung: int, step: Rung, *, sp
     assert step.replan is not None
     if rung <= unit.replanned or turn.run.replans >= limits.REPLANS_MAX:
         return False
+    if _held(turn, state, unit):
+        return True
     turn.emit(
         f.ReplanAsked(
             at_s=turn.now_s,
@@ -180,7 +209,7 @@ def _ask(
     state: StepState,
     unit: Unit,
     *,
-    subject: str,
+    subject: Literal["rung", "effect"],
     choices: tuple[str, ...],
     ask: Ask,
     text: str,
@@ -194,7 +223,7 @@ def _ask(
             step=state.spec.id,
             branch=unit.branch,
             attempt=unit.attempt,
-            subject=subject,  # type: ignore[arg-type]  # callers pass the literals
+            subject=subject,
             rung=rung,
             choices=choices,
             then=then,
@@ -209,7 +238,8 @@ def _ask(
 def answered(turn: Turn, state: StepState, unit: Unit) -> None:
     """Act on what a person chose, or on what stands for an answer that did not come in time."""
     asked, answer = unit.approval, unit.answer
-    assert asked is not None and answer is not None
+    assert asked is not None
+    assert answer is not None
     choice = answer.choice
     reason = answer.reason if isinstance(answer, f.ApprovalAnswered) else "nobody answered in time"
     if asked.subject == "step":
@@ -218,16 +248,25 @@ def answered(turn: Turn, state: StepState, unit: Unit) -> None:
         else:
             _produce(turn, state, unit, {"choice": choice, "reason": reason, "by": answer.actor or None})
     elif asked.subject == "check":
-        verdict = _say(turn, state, unit, asked.check, "pass" if choice == "accept" else "fix", reason, answer.actor)
-        heard(turn, state, unit, verdict)
+        _say(turn, state, unit, asked.check, "pass" if choice == "accept" else "fix", reason, answer.actor)
     elif choice == "accept":
         _say(turn, state, unit, len(state.spec.checks), "pass", reason, answer.actor)
     elif choice == "done":
+        if unit.effect_open:
+            done = f.EffectDone(
+                at_s=turn.now_s,
+                actor=answer.actor,
+                step=state.spec.id,
+                branch=unit.branch,
+                attempt=unit.attempt,
+                key=unit.effect_key,
+            )
+            turn.emit(done)
         _produce(turn, state, unit, None)
     elif choice == "retry":
-        dispatch(turn, state, unit, cause="ladder" if asked.subject == "rung" else "lost", rung=unit.rung)
+        again(turn, state, unit, cause="ladder" if asked.subject == "rung" else "lost", rung=unit.rung)
     elif choice == "gap":
-        _gap(turn, state, unit, "; ".join((*unit.reasons, reason)))
+        leave_gap(turn, state, unit, "; ".join((*unit.reasons, reason)))
     else:
         _fail(turn, state, unit, "; ".join((*unit.reasons, reason)))
 
@@ -246,27 +285,21 @@ def _produce(turn: Turn, state: StepState, unit: Unit, output: JsonValue) -> Non
     )
 
 
-def _say(
-    turn: Turn, state: StepState, unit: Unit, check: int, verdict: VerdictKind, reason: str, actor: str
-) -> f.CheckVerdict:
-    fact = f.CheckVerdict(
-        at_s=turn.now_s,
-        actor=actor,
-        step=state.spec.id,
-        branch=unit.branch,
-        attempt=unit.attempt,
-        check=check,
-        name="human",
-        verdict=verdict,
-        digest=Digest(unit.digest),
-        reasons=(reason,) if reason else (),
+def _say(turn: Turn, state: StepState, unit: Unit, check: int, verdict: VerdictKind, reason: str, actor: str) -> None:
+    turn.emit(
+        f.CheckVerdict(
+            at_s=turn.now_s,
+            actor=actor,
+            step=state.spec.id,
+            branch=unit.branch,
+            attempt=unit.attempt,
+            check=check,
+            name="human",
+            verdict=verdict,
+            digest=Digest(unit.digest),
+            reasons=(reason,) if reason else (),
+        )
     )
-    turn.emit(fact)
-    return fact
-
-
-def _gap(turn: Turn, state: StepState, unit: Unit, reason: str) -> None:
-    turn.emit(f.StepGap(at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=reason))
 
 
 def _fail(turn: Turn, state: StepState, unit: Unit, cause: str) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.core.fact import NO_STEP
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Judge
@@ -64,7 +65,7 @@ class SetTimer:
 
     kind: TimerKind
     at_s: float
-    step: StepId = StepId("")
+    step: StepId = NO_STEP
     branch: int = -1
     attempt: int = 0
 

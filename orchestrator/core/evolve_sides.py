@@ -3,13 +3,14 @@
 from orchestrator.core import facts as f
 from orchestrator.core.rebuild import quarantine, replace_plan
 from orchestrator.core.scope import base_scope
-from orchestrator.core.settle import move, pause, spend, unit_of
+from orchestrator.core.settle import move, pause, spend, unit_of, unit_or_none
 from orchestrator.core.state import RunState, Status
 from orchestrator.plan.compiled import compile_plan
 from orchestrator.plan.patch import Patch, apply_patch
 
 
 def on_accepted(run: RunState, fact: f.RunAccepted) -> None:
+    """The run exists, with its inputs and its budget."""
     run.accepted = fact
     run.inputs = fact.inputs
     ledger = run.ledger
@@ -19,25 +20,34 @@ def on_accepted(run: RunState, fact: f.RunAccepted) -> None:
 
 
 def on_frozen(run: RunState, fact: f.PlanFrozen) -> None:
+    """The plan is fixed: every step may be looked at."""
     assert fact.digest == run.plan.digest, "the machine was made for another plan"
     run.frozen = True
     run.todo.extend(range(len(run.steps)))
 
 
 def on_patched(run: RunState, fact: f.PlanPatched) -> None:
+    """The plan has changed. It was checked before the fact was made, so it is not checked again."""
     patch = Patch.model_validate(fact.patch)
-    plan = apply_patch(run.plan.plan, patch, locked=())  # locked steps were refused before the fact was made
-    replace_plan(run, compile_plan(plan), patch.touched, fact.at_s)
+    plan = apply_patch(run.plan.plan, patch, locked=(), check=False)
+    replace_plan(run, compile_plan(plan), frozenset(patch.touched()), fact.at_s)
     if fact.asked_by is not None:
         run.replans += 1
 
 
+def on_adopted(run: RunState, fact: f.RunAdopted) -> None:
+    """Another owner has the run."""
+    run.epoch = fact.epoch
+
+
 def on_limit_hit(run: RunState, fact: f.LimitHit) -> None:
+    """The budget is used up."""
     run.limit, run.limit_policy, run.limit_swept = fact.limit, fact.policy, False
     run.budget_approval = run.budget_answer = None
 
 
 def on_limit_extended(run: RunState, fact: f.LimitExtended) -> None:
+    """There is budget again, and every step may be looked at."""
     ledger = run.ledger
     if fact.limit == "usd":
         ledger.usd_limit += fact.by
@@ -49,15 +59,21 @@ def on_limit_extended(run: RunState, fact: f.LimitExtended) -> None:
         ledger.wall_s += fact.by
     run.limit = run.limit_policy = ""
     run.budget_approval = run.budget_answer = None
+    for state in run.steps:
+        for unit in state.all_units():
+            if unit.status is Status.REJECTED and unit.error == "budget":
+                unit.error = "extended"
     run.todo.extend(range(len(run.steps)))
 
 
 def on_cancel(run: RunState, fact: f.CancelRequested) -> None:
+    """Nothing new is started."""
     run.cancelled = True
     run.cancel_reason = fact.reason
 
 
 def on_ended(run: RunState, fact: f.RunEnded) -> None:
+    """The run has its result."""
     run.ended = fact.status
 
 
@@ -66,26 +82,33 @@ def on_nothing(run: RunState, fact: f.Fact) -> None:
 
 
 def on_child_started(run: RunState, fact: f.ChildStarted) -> None:
+    """A share of the budget is set aside for a sub-plan."""
     _, unit = unit_of(run, fact)
     unit.child = fact.child
     run.ledger.reserve(fact.child, fact.usd, fact.tokens, fact.steps)
 
 
 def on_child_ended(run: RunState, fact: f.ChildEnded) -> None:
-    _, unit = unit_of(run, fact)
-    if run.ledger.settle(fact.child, fact.usd, fact.tokens, fact.steps):
+    """The account of a sub-plan is closed; its outcome counts only when it is still waited for."""
+    unit = unit_or_none(run, fact)
+    if run.ledger.settle(fact.child, fact.usd, fact.tokens, fact.steps) and unit is not None:
         unit.usd += fact.usd
         unit.tokens += fact.tokens
+    if unit is not None and unit.child == fact.child and unit.status is Status.RUNNING:
+        unit.outcome = fact
+    run.todo.extend(sorted(run.held))
+    run.held.clear()
 
 
 def on_asked(run: RunState, fact: f.ApprovalAsked) -> None:
+    """A person is asked."""
     if fact.subject == "budget":
         run.budget_approval = fact
         run.waiting += 1
         pause(run, fact.at_s)
         return
     _, unit = unit_of(run, fact)
-    unit.approval = fact
+    unit.approval, unit.answer = fact, None
     if fact.subject == "rung":
         unit.asked = fact.rung
         unit.rung, unit.rung_used = fact.rung, 0
@@ -105,6 +128,7 @@ def on_answered(run: RunState, fact: f.ApprovalAnswered | f.ApprovalExpired) -> 
 
 
 def on_replan_asked(run: RunState, fact: f.ReplanAsked) -> None:
+    """The planner is asked."""
     _, unit = unit_of(run, fact)
     unit.replan = fact.scope
     unit.replanned = fact.rung
@@ -113,6 +137,7 @@ def on_replan_asked(run: RunState, fact: f.ReplanAsked) -> None:
 
 
 def on_replan_refused(run: RunState, fact: f.ReplanRefused) -> None:
+    """The next rung follows."""
     _, unit = unit_of(run, fact)
     unit.replan = ""
     unit.reasons = (*unit.reasons, f"no new plan: {fact.reason}")
@@ -121,18 +146,20 @@ def on_replan_refused(run: RunState, fact: f.ReplanRefused) -> None:
 
 
 def on_reserved(run: RunState, fact: f.BudgetReserved) -> None:
+    """An amount is set aside."""
     run.ledger.reserve(fact.charge, fact.usd, fact.tokens)
 
 
 def on_settled(run: RunState, fact: f.BudgetSettled) -> None:
-    _, unit = unit_of(run, fact)
-    spend(run, unit, fact.charge, fact.usd, fact.tokens)
+    """An amount was spent."""
+    spend(run, unit_or_none(run, fact), fact.charge, fact.usd, fact.tokens)
 
 
 def on_model_called(run: RunState, fact: f.ModelCalled) -> None:
-    _, unit = unit_of(run, fact)
-    spend(run, unit, fact.charge, fact.usd, fact.tokens_in + fact.tokens_out)
+    """A model was paid."""
+    spend(run, unit_or_none(run, fact), fact.charge, fact.usd, fact.tokens_in + fact.tokens_out)
 
 
 def on_quarantined(run: RunState, fact: f.StepQuarantined) -> None:
+    """A result is taken back."""
     quarantine(run, fact)

@@ -1,18 +1,19 @@
 """What each fact about a step changes in the state. Decides nothing."""
 
 from orchestrator.core import facts as f
-from orchestrator.core.settle import charge_of, move, settle, settle_step, spend, unit_of
+from orchestrator.core.settle import charge_of, check_charge, move, settle, settle_step, spend, unit_of
 from orchestrator.core.state import RunState, Sample, Status, Unit
 
 
 def on_expanded(run: RunState, fact: f.StepExpanded) -> None:
+    """A mapped step gets its branches; steps that follow them one by one may start."""
     state = run.steps[run.plan.by_id[fact.step]]
     spec = state.spec
     state.started = True
     state.status = Status.RUNNING
     state.items = fact.items
     run.finally_held -= spec.finally_
-    state.units = [Unit(spec.index, branch) for branch in range(fact.count)]
+    state.units = [Unit(spec.index, branch, attempt=state.base) for branch in range(fact.count)]
     if spec.each >= 0:
         leaders = run.steps[spec.each].units or []
         state.ready.extend(unit.branch for unit in leaders if unit.settled)
@@ -25,37 +26,33 @@ def on_expanded(run: RunState, fact: f.StepExpanded) -> None:
 
 
 def on_reused(run: RunState, fact: f.StepReused) -> None:
+    """The step, or one branch of it, has passed already, in the run this one comes from."""
     state = run.steps[run.plan.by_id[fact.step]]
-    state.started = True
-    if fact.branch < 0 and state.spec.mapped:
-        outputs = fact.output if isinstance(fact.output, list) else []
-        on_expanded(
-            run, f.StepExpanded(at_s=fact.at_s, step=fact.step, count=len(outputs), items=[None] * len(outputs))
-        )
-        state.ready.clear()
-        for unit, output in zip(state.units or [], outputs, strict=True):
-            unit.output, unit.status = output, Status.PASSED
-            state.settled += 1
-            state.passed += 1
-            for index in state.spec.each_dependents:
-                follower = run.steps[index]
-                if follower.units is not None:
-                    follower.ready.append(unit.branch)
-        settle_step(run, state, Status.PASSED, "")
+    if fact.branch >= 0 or not state.spec.mapped:
+        _, unit = unit_of(run, fact)
+        unit.output, unit.digest = fact.output, fact.digest
+        if not state.started:
+            state.started = True
+            run.finally_held -= state.spec.finally_
+        settle(run, fact, Status.PASSED)
         return
-    _, unit = unit_of(run, fact)
-    unit.output, unit.digest = fact.output, fact.digest
-    settle(run, fact, Status.PASSED)
+    outputs = fact.output if isinstance(fact.output, list) else [fact.output]
+    on_expanded(run, f.StepExpanded(at_s=fact.at_s, step=fact.step, count=len(outputs), items=[None] * len(outputs)))
+    for unit, output in zip(state.units or (), outputs, strict=True):
+        unit.output, unit.status = output, Status.PASSED
+    state.settled = state.passed = len(outputs)
+    settle_step(run, state, Status.PASSED, "")
 
 
 def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
+    """A task was sent; with the first one of an attempt, the attempt begins."""
     state, unit = unit_of(run, fact)
     if fact.purpose == "check":
         unit.check_sent = True
         return
     if fact.sample:
-        unit.open_samples += 1
         assert unit.samples is not None, "sample 0 is dispatched first"
+        unit.open_samples += 1
         unit.samples[fact.sample] = Sample()
         return
     if unit.first_at_s < 0:
@@ -70,15 +67,11 @@ def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
     unit.attempt = fact.attempt
     unit.sent_at_s = fact.at_s
     unit.input_digest = fact.digest
-    unit.check = 0
-    unit.check_sent = False
-    unit.broken = 0
+    unit.check = unit.broken = unit.begun = 0
     unit.open_samples = 1
-    unit.terminal = unit.repeat = False
+    unit.check_sent = unit.terminal = unit.repeat = False
     unit.error = unit.digest = ""
-    unit.output = None
-    unit.approval = unit.answer = None
-    unit.evidence = None
+    unit.output = unit.approval = unit.answer = unit.said = unit.outcome = unit.evidence = None
     unit.samples = {0: Sample()} if state.spec.agree else None
     if fact.cause == "ladder":
         unit.rung_used = unit.rung_used + 1 if fact.rung == unit.rung else 1
@@ -89,7 +82,14 @@ def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
     move(run, unit, Status.RUNNING, fact.at_s)
 
 
+def on_started(run: RunState, fact: f.StepStarted) -> None:
+    """A worker has begun."""
+    _, unit = unit_of(run, fact)
+    unit.begun |= 1 << fact.sample
+
+
 def on_tool_called(run: RunState, fact: f.ToolCalled) -> None:
+    """A `grounded` check may look at the result."""
     _, unit = unit_of(run, fact)
     if unit.evidence is None:
         unit.evidence = []
@@ -97,46 +97,61 @@ def on_tool_called(run: RunState, fact: f.ToolCalled) -> None:
 
 
 def on_effect_intended(run: RunState, fact: f.EffectIntended) -> None:
+    """From here on the effect may have happened."""
     _, unit = unit_of(run, fact)
-    unit.effect_open = True
+    unit.effect_open, unit.effect_key = True, fact.key
 
 
 def on_effect_done(run: RunState, fact: f.EffectDone) -> None:
+    """The effect has happened."""
     _, unit = unit_of(run, fact)
     unit.effect_open = False
 
 
 def on_produced(run: RunState, fact: f.StepProduced) -> None:
+    """An output, or one sample of several, waits for its checks."""
     _, unit = unit_of(run, fact)
-    spend(run, unit, charge_of(fact), fact.usd, fact.tokens)
+    _book(run, unit, fact)
     unit.degraded = fact.degraded
-    unit.approval = unit.answer = None
-    unit.open_samples -= 1
+    unit.approval = unit.answer = unit.outcome = None
     if unit.samples is not None:
         unit.samples[fact.sample] = Sample(output=fact.output, digest=fact.digest)
     else:
         unit.output, unit.digest = fact.output, fact.digest
-    if unit.open_samples == 0:
-        move(run, unit, Status.CHECKING, fact.at_s)
+    if unit.status is Status.RUNNING:  # not so when a person said that an effect has happened
+        unit.open_samples -= 1
+        if unit.open_samples == 0:
+            move(run, unit, Status.CHECKING, fact.at_s)
 
 
 def on_attempt_failed(run: RunState, fact: f.AttemptFailed) -> None:
+    """An attempt, or one sample of it, gave no output. Samples that did may still agree."""
     _, unit = unit_of(run, fact)
-    spend(run, unit, charge_of(fact), fact.usd, fact.tokens)
+    _book(run, unit, fact)
     unit.open_samples -= 1
+    unit.outcome = None
     unit.error = fact.error
     unit.retry_after_s = fact.retry_after_s or 0.0
-    unit.reasons = (f"{fact.error}: {fact.message}",)
+    unit.reasons = (f"{fact.error}: {fact.message}" if fact.message else fact.error,)
     if unit.samples is not None:
         unit.samples[fact.sample].well = False
-        if unit.open_samples > 0 or any(sample.well is not False for sample in unit.samples.values()):
-            if unit.open_samples == 0:
-                move(run, unit, Status.CHECKING, fact.at_s)
+        if unit.open_samples > 0:
+            return
+        if any(sample.well is not False for sample in unit.samples.values()):
+            move(run, unit, Status.CHECKING, fact.at_s)
             return
     move(run, unit, Status.REJECTED, fact.at_s)
 
 
+def _book(run: RunState, unit: Unit, fact: f.StepProduced | f.AttemptFailed) -> None:
+    if fact.usd or fact.tokens or run.ledger.open:
+        charge = charge_of(fact)
+        if fact.usd or fact.tokens or charge in run.ledger.open:
+            spend(run, unit, charge, fact.usd, fact.tokens)
+
+
 def on_lease_lost(run: RunState, fact: f.LeaseLost) -> None:
+    """The attempt will not be answered."""
     _, unit = unit_of(run, fact)
     unit.losses += 1
     unit.error = "lost"
@@ -145,15 +160,12 @@ def on_lease_lost(run: RunState, fact: f.LeaseLost) -> None:
 
 
 def on_verdict(run: RunState, fact: f.CheckVerdict) -> None:
+    """A check has spoken: about one sample before `agree`, about the unit's output otherwise."""
     state, unit = unit_of(run, fact)
     if fact.usd or fact.tokens:
-        spend(run, unit, f"{charge_of(fact)}?{fact.check}", fact.usd, fact.tokens)
+        spend(run, unit, check_charge(fact, unit), fact.usd, fact.tokens)
     unit.check_sent = False
     unit.approval = unit.answer = None
-    if fact.verdict == "check_broken":
-        unit.broken += 1
-        return
-    unit.broken = 0
     agree = state.spec.agree
     if unit.samples is not None and fact.check < agree:
         sample = unit.samples[fact.sample]
@@ -162,50 +174,64 @@ def on_verdict(run: RunState, fact: f.CheckVerdict) -> None:
         elif fact.check == agree - 1:
             sample.well = True
         return
-    if fact.verdict == "pass":
-        unit.check = fact.check + 1
-        if fact.check == agree and unit.samples is not None:
-            elected = unit.samples[fact.sample]
-            unit.output, unit.digest, unit.samples = elected.output, elected.digest, None
+    if fact.verdict == "check_broken":
+        unit.broken += 1
+        return
+    unit.broken = 0
+    if fact.verdict != "pass":
+        unit.said = fact
+        return
+    unit.check = fact.check + 1
+    if unit.samples is not None:
+        elected = unit.samples[fact.sample]
+        unit.output, unit.digest, unit.samples = elected.output, elected.digest, None
 
 
 def on_rejected(run: RunState, fact: f.StepRejected) -> None:
+    """The attempt is refused; its output is remembered, so that a repeat of it is seen."""
     _, unit = unit_of(run, fact)
     unit.reasons, unit.terminal, unit.repeat = fact.reasons, fact.terminal, fact.repeat
     unit.error = "refused"
-    unit.approval = unit.answer = None
-    if unit.digest and not unit.samples:
+    unit.approval = unit.answer = unit.said = None
+    if unit.digest:
         unit.refused = (unit.refused or set()) | {unit.digest}
     move(run, unit, Status.REJECTED, fact.at_s)
 
 
 def on_backoff(run: RunState, fact: f.StepBackoff) -> None:
+    """The unit waits for its next try."""
     _, unit = unit_of(run, fact)
     unit.until_s = fact.until_s
     move(run, unit, Status.BACKOFF, fact.at_s)
 
 
 def on_escalated(run: RunState, fact: f.StepEscalated) -> None:
+    """From here on the unit runs elsewhere, or with a stronger model."""
     _, unit = unit_of(run, fact)
     unit.tier = fact.tier or unit.tier
     unit.pool = fact.pool or unit.pool
 
 
 def on_passed(run: RunState, fact: f.StepPassed) -> None:
+    """The output may be read."""
     settle(run, fact, Status.PASSED)
 
 
 def on_skipped(run: RunState, fact: f.StepSkipped) -> None:
+    """The step does not run."""
     settle(run, fact, Status.SKIPPED, fact.reason)
 
 
 def on_gap(run: RunState, fact: f.StepGap) -> None:
+    """The run goes on without it."""
     settle(run, fact, Status.GAP, fact.reason)
 
 
 def on_failed(run: RunState, fact: f.StepFailed) -> None:
+    """The step failed for good."""
     settle(run, fact, Status.FAILED, fact.cause)
 
 
 def on_cancelled(run: RunState, fact: f.StepCancelled) -> None:
+    """Nobody waits for the step any more."""
     settle(run, fact, Status.CANCELLED, fact.reason)

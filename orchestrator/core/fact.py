@@ -5,6 +5,7 @@ from typing import ClassVar, Final, Literal
 
 from orchestrator.ids import StepId
 
+NO_STEP: Final = StepId("")  #: of questions and timers about the run as a whole
 WHOLE: Final = -1  #: the branch number of a step that is not mapped, or of a mapped step as a whole
 
 VerdictKind = Literal["pass", "fix", "reject", "check_broken"]

@@ -7,6 +7,7 @@ header: they live in rows of their own that can be deleted without breaking the 
 from typing import Final
 
 from orchestrator.core.fact import (
+    NO_STEP,
     WHOLE,
     Fact,
     LimitName,
@@ -73,6 +74,7 @@ FACT_BY_KIND: Final[dict[str, type[Fact]]] = {fact.KIND: fact for fact in FACTS}
 __all__ = [
     "FACTS",
     "FACT_BY_KIND",
+    "NO_STEP",
     "WHOLE",
     "ApprovalAnswered",
     "ApprovalAsked",

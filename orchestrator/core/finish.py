@@ -2,16 +2,18 @@
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
-from orchestrator.core.scope import gaps_of, output_of
-from orchestrator.core.state import UPSTREAM, Status, StepState, Unit
+from orchestrator.core.facts import LimitName
+from orchestrator.core.result import result
+from orchestrator.core.state import RunState, Status, StepState, Unit
 from orchestrator.core.turn import Turn
-from orchestrator.errors import ExpressionError
-from orchestrator.ids import JsonValue, StepId
 from orchestrator.plan import limits
 
 
 def may_start(turn: Turn, state: StepState) -> bool:
-    """Whether a first dispatch fits the budget; meeting the limit is recorded. `finally` steps always may."""
+    """Whether a first dispatch fits the budget; meeting the limit is recorded. `finally` steps always may.
+
+    Where only the shares of running sub-plans are in the way, the step waits until they return what they did not use.
+    """
     run = turn.run
     if state.spec.finally_:
         return True
@@ -19,59 +21,96 @@ def may_start(turn: Turn, state: StepState) -> bool:
         return False
     ledger = run.ledger
     own = 2 if state.spec.kind == "plan" else 1  # a sub-plan needs a step of its own too
-    if ledger.steps + ledger.steps_reserved + run.finally_held + own > ledger.steps_limit:
-        hit_limit(turn, "steps")
+    room = ledger.steps_limit - ledger.steps - run.finally_held - own
+    if room < ledger.steps_reserved:
+        if room >= 0:
+            run.held.add(state.spec.index)
+        else:
+            hit_limit(turn, "steps")
         return False
-    spent = ledger.spent_out()
+    return not _spent_out(turn)
+
+
+def may_go_on(turn: Turn, state: StepState) -> bool:
+    """Whether a further attempt of something that was started fits the budget; `steps` counts first ones only."""
+    if state.spec.finally_:
+        return True
+    return turn.run.limit == "steps" or not (turn.run.limit or _spent_out(turn))
+
+
+def _spent_out(turn: Turn) -> bool:
+    spent = turn.run.ledger.spent_out()
     if spent is not None:
         hit_limit(turn, spent)
-        return False
-    return True
+    return spent is not None
 
 
-def hit_limit(turn: Turn, limit: str) -> None:
-    """Record that a limit is reached; what follows is up to the plan's `on_limit`."""
+def hit_limit(turn: Turn, limit: LimitName) -> None:
+    """Record that a limit is reached; what follows is up to the plan's `on_limit`.
+
+    The wall time also ends what another limit let go on.
+    """
     run = turn.run
-    if run.limit or run.cancelled or run.accepted is None:
+    if run.cancelled or run.accepted is None or run.ended:
         return
-    turn.emit(f.LimitHit(at_s=turn.now_s, limit=limit, policy=run.accepted.on_limit))  # type: ignore[arg-type]  # callers pass limit names
-    if run.limit_policy == "ask":
-        expires = turn.now_s + limits.ASK_EXPIRES_S
-        turn.emit(
-            f.ApprovalAsked(
-                at_s=turn.now_s,
-                step=StepId(""),
-                subject="budget",
-                choices=("extend", "stop"),
-                then="stop",
-                expires_at_s=expires,
-                ask=f"The budget of {limit} is used up. Grant it once more?",
-                show={"limit": limit, "usd": run.ledger.usd, "tokens": run.ledger.tokens, "steps": run.ledger.steps},
-            )
-        )
-        turn.ask(c.SetTimer(kind="approval", at_s=expires))
+    if run.limit and not (limit == "wall" != run.limit and run.limit_policy == "degrade"):
+        return
+    turn.emit(f.LimitHit(at_s=turn.now_s, limit=limit, policy=run.accepted.on_limit))
 
 
-def check_limits(turn: Turn) -> None:
-    """Carry out what a limit, an answer about it, or a cancellation asks for."""
+def limit_due(run: RunState) -> bool:
+    """Whether a limit was met and what follows from it has not been done."""
+    if not run.limit or run.cancelled:
+        return False
+    return run.budget_approval is None if run.limit_policy == "ask" else not run.limit_swept
+
+
+def check_limits(turn: Turn) -> bool:
+    """Carry out what a limit, an answer about it, or a cancellation asks for. True: the budget was extended."""
     run = turn.run
-    if run.budget_answer is not None and run.limit:
+    if run.cancelled:
+        if not run.swept:
+            run.swept = True
+            _sweep(turn, "cancel")
+        return False
+    if run.limit_policy == "ask":
+        if run.budget_approval is None:
+            _ask_for_more(turn)
+        if run.budget_answer is None:
+            return False
+        assert run.accepted is not None
+        limit: LimitName = run.limit  # type: ignore[assignment]  # a limit's name: the policy is that of a limit
         if run.budget_answer.choice == "extend":
-            assert run.accepted is not None
-            by = {"usd": run.accepted.usd, "tokens": run.accepted.tokens, "steps": run.accepted.steps}
-            amount = float(by.get(run.limit, run.accepted.wall_s))
-            turn.emit(f.LimitExtended(at_s=turn.now_s, limit=run.limit, by=amount))  # type: ignore[arg-type]  # a limit's name
-        else:
-            turn.emit(f.LimitHit(at_s=turn.now_s, limit=run.limit, policy="stop"))  # type: ignore[arg-type]  # a limit's name
-    if run.cancelled and not run.swept:
-        run.swept = True
-        _sweep(turn, "cancel")
-    elif run.limit and not run.limit_swept and run.limit_policy != "ask":
+            accepted = run.accepted
+            amounts = {"usd": accepted.usd, "tokens": accepted.tokens, "steps": accepted.steps, "wall": accepted.wall_s}
+            turn.emit(f.LimitExtended(at_s=turn.now_s, limit=limit, by=float(amounts[limit])))
+            return True
+        turn.emit(f.LimitHit(at_s=turn.now_s, limit=limit, policy="stop"))
+    if run.limit and not run.limit_swept:
         run.limit_swept = True
         if run.limit_policy == "stop":
             _sweep(turn, f"budget.{run.limit}")
         else:
             _leave_out(turn)
+    return False
+
+
+def _ask_for_more(turn: Turn) -> None:
+    run = turn.run
+    expires = turn.now_s + limits.ASK_EXPIRES_S
+    turn.emit(
+        f.ApprovalAsked(
+            at_s=turn.now_s,
+            step=f.NO_STEP,
+            subject="budget",
+            choices=("extend", "stop"),
+            then="stop",
+            expires_at_s=expires,
+            ask=f"The budget of {run.limit} is used up. Grant it once more?",
+            show={"limit": run.limit, "usd": run.ledger.usd, "tokens": run.ledger.tokens, "steps": run.ledger.steps},
+        )
+    )
+    turn.ask(c.SetTimer(kind="approval", at_s=expires))
 
 
 def _sweep(turn: Turn, reason: str) -> None:
@@ -81,14 +120,17 @@ def _sweep(turn: Turn, reason: str) -> None:
             continue
         for unit in state.all_units():
             if not unit.settled:
-                turn.revoke(state, unit)
-                turn.emit(
-                    f.StepCancelled(
-                        at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=reason
-                    )
-                )
-        if state.status in (Status.PENDING, Status.RUNNING):
+                cancel(turn, state, unit, reason)
+        if state.spec.mapped:
             turn.emit(f.StepCancelled(at_s=turn.now_s, step=state.spec.id, reason=reason))
+
+
+def cancel(turn: Turn, state: StepState, unit: Unit, reason: str) -> None:
+    """Take back whatever is under way for a unit, and end it."""
+    turn.revoke(state, unit)
+    turn.emit(
+        f.StepCancelled(at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=reason)
+    )
 
 
 def _leave_out(turn: Turn) -> None:
@@ -101,7 +143,7 @@ def _leave_out(turn: Turn) -> None:
         for unit in state.all_units():
             if not unit.settled and _leaves(run.limit, unit):
                 turn.revoke(state, unit)
-                _gap(turn, state, unit, reason)
+                leave_gap(turn, state, unit, reason)
         if state.spec.mapped and state.units is None:
             turn.emit(f.StepGap(at_s=turn.now_s, step=state.spec.id, reason=reason))
 
@@ -112,103 +154,20 @@ def _leaves(limit: str, unit: Unit) -> bool:
     return limit != "steps" and unit.status in (Status.BACKOFF, Status.REJECTED)
 
 
-def _gap(turn: Turn, state: StepState, unit: Unit, reason: str) -> None:
+def leave_gap(turn: Turn, state: StepState, unit: Unit, reason: str) -> None:
+    """Go on without a unit."""
     turn.emit(f.StepGap(at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=reason))
 
 
 def finish(turn: Turn) -> None:
     """When nothing is open any more: let the `finally` steps run, then end the run."""
     run = turn.run
-    if run.open or run.ended or not run.frozen:
+    if run.open or run.ended:
         return
     if not run.finally_on:
         run.finally_on = True
         run.todo.extend(state.spec.index for state in run.steps if state.spec.finally_)
     if run.todo or run.open_finally:
         return
-    turn.emit(_result(turn))
+    turn.emit(result(run, turn.now_s))
     turn.ask(c.Finish())
-
-
-def missing(turn: Turn) -> list[tuple[StepId, int | None, str]]:
-    """Every gap and every failed step: step, branch, reason. Skips by condition are not missing."""
-    found: list[tuple[StepId, int | None, str]] = []
-    for state in turn.run.steps:
-        if state.spec.mapped and state.units is not None:
-            for gap in gaps_of(state):
-                assert isinstance(gap, dict)
-                index = gap["index"]
-                found.append((state.spec.id, index if isinstance(index, int) else None, str(gap["reason"])))
-        elif state.status in (Status.GAP, Status.FAILED):
-            found.append((state.spec.id, None, state.reason))
-        elif state.status is Status.SKIPPED and state.reason in UPSTREAM:
-            found.append((state.spec.id, None, state.reason))
-        elif state.degraded:
-            found.append((state.spec.id, None, "ended with gaps of its own"))
-    return found
-
-
-def _result(turn: Turn) -> f.RunEnded:
-    run = turn.run
-    status, output, reason = _outcome(turn)
-    gaps: tuple[dict[str, JsonValue], ...] = tuple(
-        {"step": step, "branch": branch, "reason": why} for step, branch, why in missing(turn)
-    )
-    if status == "succeeded" and gaps:
-        status = "degraded"
-    return f.RunEnded(
-        at_s=turn.now_s,
-        status=status,  # type: ignore[arg-type]  # `_outcome` gives the words of a result
-        usd=run.ledger.usd,
-        tokens=run.ledger.tokens,
-        steps=run.ledger.steps,
-        output=output,
-        gaps=() if status == "cancelled" else gaps,
-        reason=reason,
-    )
-
-
-def _outcome(turn: Turn) -> tuple[str, JsonValue, str]:
-    run, plan = turn.run, turn.run.plan
-    if run.cancelled:
-        return "cancelled", None, run.cancel_reason
-    needed = [run.steps[index] for index in plan.result_steps]
-    if run.limit and (run.limit_policy == "stop" or not _present(needed, plan.result is not None)):
-        return "stopped", _partial(turn), f"budget.{run.limit}"
-    for state in needed:
-        if state.status is Status.FAILED or (state.status is Status.SKIPPED and state.reason in UPSTREAM):
-            return "failed", None, _cause(turn, state)
-    if plan.result is None:
-        return "succeeded", _partial(turn), ""
-    try:
-        return "succeeded", plan.result.resolve(run.scope), ""
-    except ExpressionError as error:
-        return "failed", None, f"result: {error}"
-
-
-def _present(needed: list[StepState], named: bool) -> bool:
-    """Whether a run that met a limit still has its result: the steps it names have all passed, at least in part."""
-    if not named:
-        return any(state.status is Status.PASSED for state in needed)
-    return all(state.status is Status.PASSED and (state.passed or not state.spec.mapped) for state in needed)
-
-
-def _partial(turn: Turn) -> JsonValue:
-    return {
-        state.spec.id: output_of(state)
-        for state in turn.run.steps
-        if state.status is Status.PASSED or (state.spec.mapped and state.passed)
-    }
-
-
-def _cause(turn: Turn, state: StepState) -> str:
-    """The failure at the root: follow skips up to the step that really failed."""
-    seen: set[int] = set()
-    while state.status is Status.SKIPPED and state.spec.index not in seen:
-        seen.add(state.spec.index)
-        above = [turn.run.steps[need] for need in state.spec.needs]
-        bad = [s for s in above if s.status is Status.FAILED or (s.status is Status.SKIPPED and s.reason in UPSTREAM)]
-        if not bad:
-            return f"{state.spec.id}: {state.reason}"
-        state = next((s for s in bad if s.status is Status.FAILED), bad[0])
-    return f"{state.spec.id}: {state.reason}"

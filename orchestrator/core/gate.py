@@ -58,7 +58,8 @@ def check_inline(
 def _rule(
     check: CompiledCheck, output: JsonValue, scope: Mapping[str, object], args: Mapping[str, JsonValue]
 ) -> Verdict:
-    assert check.rule is not None and check.spec.rule is not None
+    assert check.rule is not None
+    assert check.spec.rule is not None
     held = check.rule.evaluate({**scope, "output": output, "args": args})
     if held is True:
         return PASS
@@ -153,7 +154,7 @@ def _occurs(claim: JsonValue, corpus: str, numbers: set[float]) -> bool:
 
 
 def elect(spec: Agree, samples: Mapping[int, Sample]) -> tuple[int | None, Verdict]:
-    """Which sample `quorum` of the runs agree with, and the verdict. Samples that failed their own checks do not vote."""
+    """Which sample `quorum` of the runs agree with, and the verdict. What failed its own checks does not vote."""
     voters: list[tuple[int, JsonValue]] = []
     for number, sample in sorted(samples.items()):
         if sample.well:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.core.commands import TimerKind
-from orchestrator.core.facts import Fact
+from orchestrator.core.facts import NO_STEP, Fact
 from orchestrator.ids import StepId
 
 
@@ -13,10 +13,11 @@ class TimerFired:
 
     kind: TimerKind
     at_s: float
-    step: StepId = StepId("")
+    step: StepId = NO_STEP
     branch: int = -1
     attempt: int = 0
     sample: int = 0
+    check: int = 0  #: of kind `attempt`: position of the check whose task it was; 0 for work
     idle: bool = False  #: of kind `attempt`: the worker was silent for too long
 
 

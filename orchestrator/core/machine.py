@@ -6,14 +6,15 @@ from typing import Final
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.arrivals import ARRIVALS
-from orchestrator.core.checking import advance, check_command
-from orchestrator.core.climb import answered, backoff_timer, recover, replan_command
+from orchestrator.core.checking import advance, ask_again
+from orchestrator.core.climb import answered, backoff_timer, recover, replan_command, waited
 from orchestrator.core.evolve import evolve
-from orchestrator.core.finish import check_limits, finish
-from orchestrator.core.flow import look, prepare, start_child, wall_left_s, work
+from orchestrator.core.finish import check_limits, finish, limit_due
+from orchestrator.core.flow import look
 from orchestrator.core.inputs import Input
+from orchestrator.core.sending import child_answered, complete_samples, prepare, start_child, wall_left_s, work
 from orchestrator.core.state import RunState, Status, StepState, Unit, fresh_state
-from orchestrator.core.turn import Turn
+from orchestrator.core.turn import Turn, open_samples
 from orchestrator.errors import ExpressionError, IllegalTransition
 from orchestrator.plan.compiled import CompiledPlan
 
@@ -64,28 +65,32 @@ class RunMachine:
         run = self.state
         if run.ended:
             return [c.Finish()]
+        approval = run.budget_approval if run.budget_answer is None else None
+        if approval is not None:
+            turn.ask(c.SetTimer(kind="approval", at_s=approval.expires_at_s))
+        if run.frozen:
+            check_limits(turn)  # a sweep that the crash cut short comes before anything is sent again
         for state in run.steps:
             for unit in state.all_units():
                 if unit.status is not Status.PENDING and not unit.settled:
                     self._outstanding(state, unit, lost=lost)
-        approval = run.budget_approval
-        if approval is not None and run.budget_answer is None:
-            turn.ask(c.SetTimer(kind="approval", at_s=approval.expires_at_s))
         return self._decide()
 
     def _drive(self, state: StepState, unit: Unit) -> None:
-        """Follow one unit until it waits for something outside, or is done."""
+        """Follow one unit until it waits for something outside, is held by the budget, or is done."""
         turn = self._turn
-        while True:
+        made = -1
+        while made != len(turn.facts):
+            made = len(turn.facts)
             if unit.status is Status.CHECKING:
                 if unit.answer is not None:
                     answered(turn, state, unit)
-                elif unit.check_sent:
-                    return
-                else:
+                elif not unit.check_sent:
                     advance(turn, state, unit)
             elif unit.status is Status.REJECTED:
                 recover(turn, state, unit)
+            elif unit.outcome is not None:
+                child_answered(turn, state, unit, unit.outcome)
             else:
                 return
 
@@ -94,20 +99,37 @@ class RunMachine:
         turn, run = self._turn, self.state
         if run.frozen:
             while True:
-                if run.limit or run.cancelled:
-                    check_limits(turn)
+                if (run.limit or run.cancelled) and check_limits(turn):
+                    self._release_held()
                 while run.todo:
                     look(turn, run.steps[run.todo.popleft()])
-                if run.limit and not run.limit_swept and run.limit_policy != "ask":
+                if limit_due(run):
                     continue
                 finish(turn)
                 if not run.todo:
                     break
-            if not turn.wall_armed and run.paused_at_s is None and not run.ended and run.limit != "wall":
-                turn.wall_armed = True
-                turn.ask(c.SetTimer(kind="wall", at_s=turn.now_s + max(wall_left_s(turn), 0.0)))
+            self._arm_wall()
         commands, turn.commands = turn.commands, []
         return commands
+
+    def _release_held(self) -> None:
+        """The budget was extended: what it kept from going on goes on."""
+        for state in self.state.steps:
+            for unit in state.all_units():
+                if unit.status is Status.BACKOFF and unit.until_s <= self._turn.now_s:
+                    waited(self._turn, state, unit)
+                elif unit.status is Status.REJECTED or unit.answer is not None:
+                    self._drive(state, unit)
+
+    def _arm_wall(self) -> None:
+        """Keep one wall timer under way while wall time passes and matters."""
+        turn, run = self._turn, self.state
+        if turn.wall_armed or run.paused_at_s is not None or run.ended or run.cancelled:
+            return
+        left_s = wall_left_s(turn)
+        if left_s > 0 or not run.limit:
+            turn.wall_armed = True
+            turn.ask(c.SetTimer(kind="wall", at_s=turn.now_s + max(left_s, 0.0)))
 
     def _outstanding(self, state: StepState, unit: Unit, *, lost: bool) -> None:
         turn = self._turn
@@ -121,29 +143,38 @@ class RunMachine:
                     )
                 )
                 return
-        where = {"step": state.spec.id, "branch": unit.branch, "attempt": unit.attempt}
-        if unit.status is Status.RUNNING:
+        if unit.status is Status.RUNNING and unit.outcome is None:
             self._still_running(state, unit, lost=lost)
         elif unit.status is Status.BACKOFF:
             turn.ask(backoff_timer(state, unit))
         elif unit.status is Status.WAITING and unit.approval is not None:
-            turn.ask(c.SetTimer(kind="approval", at_s=unit.approval.expires_at_s, **where))  # type: ignore[arg-type]  # the three names
+            turn.ask(
+                c.SetTimer(
+                    kind="approval",
+                    at_s=unit.approval.expires_at_s,
+                    step=state.spec.id,
+                    branch=unit.branch,
+                    attempt=unit.attempt,
+                )
+            )
         elif unit.status is Status.WAITING:
             turn.ask(replan_command(state, unit))
-        elif unit.check_sent and unit.answer is None:
-            turn.ask(check_command(turn, state, unit, state.spec.checks[unit.check - 1]))
+        elif unit.check_sent:
+            ask_again(turn, state, unit)
+            self._drive(state, unit)
         else:
             self._drive(state, unit)
 
     def _still_running(self, state: StepState, unit: Unit, *, lost: bool) -> None:
-        turn = self._turn
+        turn, ledger = self._turn, self.state.ledger
         plan = state.spec.step.plan
-        if plan is not None and unit.child is not None and unit.child in self.state.ledger.open:
-            usd, tokens, steps = self.state.ledger.open[unit.child]
-            turn.ask(start_child(state, unit, plan, usd, tokens, steps, wall_s=wall_left_s(turn)))
+        if plan is not None and unit.child is not None and unit.child in ledger.open:
+            wall_s = min((state.spec.step.budget or plan.budget).wall, wall_left_s(turn))
+            turn.ask(start_child(state, unit, plan, *ledger.open[unit.child], wall_s=wall_s))
             return
-        answers = unit.samples is not None and any(s.digest or s.well is False for s in unit.samples.values())
-        if plan is not None or state.spec.kind == "human" or (lost and not answers):
+        unanswered = open_samples(unit)
+        # Samples that were answered are not paid for twice: only the others are sent again.
+        if not state.spec.pool or (lost and len(unanswered) == state.spec.samples):
             turn.emit(
                 f.LeaseLost(
                     at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason="restart"
@@ -151,8 +182,6 @@ class RunMachine:
             )
             self._drive(state, unit)
             return
-        open_ones = (
-            [0] if unit.samples is None else [n for n, s in unit.samples.items() if not s.digest and s.well is None]
-        )
-        for sample in open_ones:
+        complete_samples(turn, state, unit)
+        for sample in open_samples(unit):
             turn.ask(work(turn, state, unit, sample))

@@ -3,20 +3,21 @@
 from orchestrator.core import facts as f
 from orchestrator.core.settle import move
 from orchestrator.core.state import SETTLED, UPSTREAM, RunState, Status, StepState, Unit
-from orchestrator.plan.compiled import CompiledPlan, CompiledStep
 from orchestrator.ids import StepId
+from orchestrator.plan.compiled import CompiledPlan, CompiledStep
 
 
-def replace_plan(run: RunState, plan: CompiledPlan, touched: frozenset[str], at_s: float) -> None:
+def replace_plan(run: RunState, plan: CompiledPlan, touched: frozenset[StepId], at_s: float) -> None:
     """Put a patched plan under a run. What passed or runs stays; what failed upstream may run after all."""
     old = {state.spec.id: state for state in run.steps}
     for state in run.steps:
         if state.spec.id in touched or state.spec.id not in plan.by_id:
+            run.retired[state.spec.id] = _attempts(state)
             for unit in state.all_units():
                 move(run, unit, Status.CANCELLED, at_s)
     run.plan = plan
     run.revision += 1
-    run.steps = [_carried(old.get(spec.id), spec, touched) for spec in plan.steps]
+    run.steps = [_carried(run, old.get(spec.id), spec, touched) for spec in plan.steps]
     for state in run.steps:
         for unit in state.all_units():
             if unit.replan:
@@ -26,18 +27,35 @@ def replace_plan(run: RunState, plan: CompiledPlan, touched: frozenset[str], at_
     recount(run)
 
 
-def _carried(state: StepState | None, spec: CompiledStep, touched: frozenset[str]) -> StepState:
-    """A step's state under the new plan: as it was, or fresh with its attempts counted on."""
+def _attempts(state: StepState) -> int:
+    return max((unit.attempt for unit in state.all_units()), default=state.base)
+
+
+def _carried(run: RunState, state: StepState | None, spec: CompiledStep, touched: frozenset[StepId]) -> StepState:
+    """A step as it was, or fresh under the new plan. Attempts count on, so that no old answer fits a new one."""
     upstream = state is not None and state.status is Status.SKIPPED and state.reason in UPSTREAM
     if state is None or spec.id in touched or upstream:
-        fresh = StepState(spec=spec, unmet=0, unit=None if spec.mapped else Unit(spec.index))
-        if state is not None and state.unit is not None and fresh.unit is not None:
-            fresh.unit.attempt = state.unit.attempt
-        return fresh
+        base = run.retired.get(spec.id, 0)
+        return StepState(spec=spec, unmet=0, base=base, unit=None if spec.mapped else Unit(spec.index, attempt=base))
     state.spec = spec
     for unit in state.all_units():
         unit.step = spec.index
     return state
+
+
+def locked(run: RunState) -> set[StepId]:
+    """Steps that no patch may touch: something of them, or of a step that follows their branches, passed or runs."""
+    found: set[StepId] = set()
+    for state in run.steps:
+        under_way = any(
+            unit.status is Status.PASSED or (unit.status is not Status.PENDING and not unit.settled)
+            for unit in state.all_units()
+        )
+        if state.status is Status.PASSED or under_way:
+            found.add(state.spec.id)
+            if state.spec.each >= 0:
+                found.add(run.steps[state.spec.each].spec.id)
+    return found
 
 
 def built_on(run: RunState, state: StepState) -> tuple[StepId, ...]:
@@ -54,6 +72,7 @@ def built_on(run: RunState, state: StepState) -> tuple[StepId, ...]:
 
 def quarantine(run: RunState, fact: f.StepQuarantined) -> None:
     """Take a passed result back, and everything that was built on it. After the end it is a record only."""
+    run.quarantined.add(fact.step)
     if run.ended:
         return
     for name in (fact.step, *fact.affected):
@@ -68,7 +87,8 @@ def quarantine(run: RunState, fact: f.StepQuarantined) -> None:
         state.running = 0
         state.ready.clear()
         if state.units is not None:
-            state.settled, state.passed, state.failed = len(state.units), 0, len(state.units)
+            state.settled = state.failed = len(state.units)
+            state.passed = state.gaps = 0
     recount(run)
 
 
@@ -76,16 +96,7 @@ def recount(run: RunState) -> None:
     """Work every counter out anew from the statuses: linear in steps and edges, for rare events only."""
     run.open = run.open_finally = run.finally_held = 0
     for state in run.steps:
-        state.unmet = state.bad = state.good = 0
-        for need in state.spec.needs:
-            leader = run.steps[need]
-            expanded = leader.units is not None and state.spec.each == need
-            state.unmet += leader.status not in SETTLED and not expanded
-            if leader.status in SETTLED and not expanded:
-                state.bad += leader.status is Status.FAILED or (
-                    leader.status is Status.SKIPPED and leader.reason in UPSTREAM
-                )
-                state.good += leader.status is Status.PASSED
+        state.unmet, state.bad, state.good = tally(run, state)
         unsettled = state.status not in SETTLED
         if state.spec.finally_:
             run.open_finally += unsettled
@@ -94,3 +105,17 @@ def recount(run: RunState) -> None:
             run.open += unsettled
     run.todo.clear()
     run.todo.extend(range(len(run.steps)))
+
+
+def tally(run: RunState, state: StepState) -> tuple[int, int, int]:
+    """Of the steps that `state` waits for: how many have not settled, failed, passed."""
+    unmet = bad = good = 0
+    for need in state.spec.needs:
+        leader = run.steps[need]
+        if leader.units is not None and state.spec.each == need:
+            continue  # its branches are followed one by one
+        settled = leader.status in SETTLED
+        unmet += not settled
+        bad += leader.status is Status.FAILED or (settled and leader.reason in UPSTREAM)
+        good += leader.status is Status.PASSED
+    return unmet, bad, good

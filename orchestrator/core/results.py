@@ -1,8 +1,11 @@
 """How a run can end, as values: `match await run.result()`."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from orchestrator.ids import JsonValue, RunId, StepId
+
+ResultStatus = Literal["succeeded", "degraded", "stopped", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

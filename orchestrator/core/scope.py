@@ -22,6 +22,8 @@ class StepView(Mapping[str, JsonValue]):
         if key == "output":
             return output_of(state)
         if key == "passed":
+            if not state.spec.mapped:
+                return state.status is Status.PASSED
             return [unit.output for unit in state.all_units() if unit.status is Status.PASSED]
         if key == "gaps":
             return gaps_of(state)
@@ -105,11 +107,11 @@ def output_of(state: StepState) -> JsonValue:
 
 def gaps_of(state: StepState) -> list[JsonValue]:
     """Index and reason of every branch that is missing; index null for a step that is not mapped."""
-    missing: list[JsonValue] = []
-    for unit in state.all_units():
-        if unit.settled and unit.status is not Status.PASSED and not _left_out(unit):
-            missing.append({"index": unit.branch if unit.branch >= 0 else None, "reason": unit.reason})
-    return missing
+    return [
+        {"index": unit.branch if unit.branch >= 0 else None, "reason": unit.reason}
+        for unit in state.all_units()
+        if unit.settled and unit.status is not Status.PASSED and not _left_out(unit)
+    ]
 
 
 def _left_out(unit: Unit) -> bool:

@@ -5,10 +5,17 @@ from orchestrator.core.state import ACTIVE, UPSTREAM, RunState, Status, StepStat
 
 
 def unit_of(run: RunState, fact: f.StepFact) -> tuple[StepState, Unit]:
+    """The unit that a fact speaks of. It exists: the fact that made it came before."""
     state = run.steps[run.plan.by_id[fact.step]]
     unit = state.unit if state.units is None else state.units[fact.branch]
     assert unit is not None, "a fact about a branch follows the fact that made it"
     return state, unit
+
+
+def unit_or_none(run: RunState, fact: f.StepFact) -> Unit | None:
+    """The unit that a late fact speaks of; None when a patch has taken it away."""
+    state = run.step(fact.step)
+    return state.find(fact.branch) if state is not None else None
 
 
 def move(run: RunState, unit: Unit, status: Status, at_s: float) -> None:
@@ -17,10 +24,11 @@ def move(run: RunState, unit: Unit, status: Status, at_s: float) -> None:
     if was is status:
         return
     run.active += (status in ACTIVE) - (was in ACTIVE)
-    run.waiting += (status is Status.WAITING) - (was is Status.WAITING)
     if was is Status.WAITING:
+        run.waiting -= 1
         unit.paused_s += at_s - unit.waiting_at_s
     if status is Status.WAITING:
+        run.waiting += 1
         unit.waiting_at_s = at_s
     unit.status = status
     pause(run, at_s)
@@ -40,13 +48,10 @@ def settle(run: RunState, fact: f.StepFact, status: Status, reason: str = "") ->
     """A unit, or a step as a whole, is done."""
     state = run.steps[run.plan.by_id[fact.step]]
     unit = state.find(fact.branch)
-    if unit is None or (state.units is not None and fact.branch < 0):
+    if unit is None:
         settle_step(run, state, status, reason)
         return
-    if unit.first_at_s >= 0 and state.units is not None:
-        state.running -= 1
     unit.reason = reason
-    unit.effect_open = False
     move(run, unit, status, fact.at_s)
     unit.release()
     if status is not Status.PASSED:
@@ -55,6 +60,8 @@ def settle(run: RunState, fact: f.StepFact, status: Status, reason: str = "") ->
         state.degraded = unit.degraded
         settle_step(run, state, status, reason)
         return
+    if unit.first_at_s >= 0:
+        state.running -= 1
     state.settled += 1
     state.passed += status is Status.PASSED
     state.gaps += status is Status.GAP
@@ -70,6 +77,7 @@ def settle(run: RunState, fact: f.StepFact, status: Status, reason: str = "") ->
 
 
 def settle_step(run: RunState, state: StepState, status: Status, reason: str) -> None:
+    """A step is done as a whole: tell the steps that wait for it."""
     state.status = status
     state.reason = reason
     if state.spec.finally_:
@@ -98,7 +106,13 @@ def charge_of(fact: f.StepFact) -> str:
     return f"{fact.step}{at}#{fact.attempt}.{fact.sample}"
 
 
-def spend(run: RunState, unit: Unit, charge: str, usd: float, tokens: int) -> None:
-    if (usd or tokens or charge in run.ledger.open) and run.ledger.settle(charge, usd, tokens):
+def check_charge(fact: f.CheckVerdict, unit: Unit) -> str:
+    """The charge of a verdict: one per time the check was asked."""
+    return f"{charge_of(fact)}?{fact.check}.{unit.broken if fact.attempt == unit.attempt else 0}"
+
+
+def spend(run: RunState, unit: Unit | None, charge: str, usd: float, tokens: int) -> None:
+    """Book a charge once, on the run and on the unit it was spent for."""
+    if run.ledger.settle(charge, usd, tokens) and unit is not None:
         unit.usd += usd
         unit.tokens += tokens

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.core.facts import WHOLE, ApprovalAnswered, ApprovalAsked, ApprovalExpired, RunAccepted
+from orchestrator.core.facts import (
+    WHOLE,
+    ApprovalAnswered,
+    ApprovalAsked,
+    ApprovalExpired,
+    CheckVerdict,
+    ChildEnded,
+    LimitName,
+    RunAccepted,
+)
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.plan.compiled import CompiledPlan, CompiledStep
 
@@ -16,7 +25,7 @@ class Status(StrEnum):
     PENDING = "pending"
     RUNNING = "running"
     CHECKING = "checking"
-    REJECTED = "rejected"  #: for the moment between a refusal and the ladder's answer
+    REJECTED = "rejected"  #: between a refusal and the ladder's answer; longer while the budget is asked about
     BACKOFF = "backoff"
     WAITING = "waiting"  #: for a person or for the planner
     PASSED = "passed"
@@ -27,10 +36,9 @@ class Status(StrEnum):
 
 
 SETTLED: Final = frozenset({Status.PASSED, Status.GAP, Status.FAILED, Status.SKIPPED, Status.CANCELLED})
-ACTIVE: Final = frozenset({Status.RUNNING, Status.CHECKING, Status.REJECTED, Status.BACKOFF})
-UPSTREAM: Final = frozenset(
-    {"upstream_failed", "join_unmet", "quarantined"}
-)  #: reasons of a skip that count as failure
+ACTIVE: Final = frozenset({Status.RUNNING, Status.CHECKING, Status.BACKOFF})  #: keeps the wall clock going
+#: reasons of a skip that count as failure
+UPSTREAM: Final = frozenset({"upstream_failed", "join_unmet", "quarantined"})
 
 
 @dataclass(slots=True)
@@ -58,7 +66,8 @@ class Unit:
     losses: int = 0
     broken: int = 0  #: times the open check broke
     check: int = 0  #: the next check to speak; 0 is the schema
-    check_sent: bool = False  #: the check was handed to a pool, a person or a model
+    check_sent: bool = False  #: the check was handed to a pool or a model
+    begun: int = 0  #: which samples of this attempt a worker has begun: bit n for sample n
     open_samples: int = 0  #: tasks of this attempt still without an answer
     error: str = ""  #: of the last failed attempt
     retry_after_s: float = 0.0
@@ -66,6 +75,7 @@ class Unit:
     repeat: bool = False
     degraded: bool = False
     effect_open: bool = False  #: an intent without an outcome
+    effect_key: str = ""  #: of the first intent; equal over retries
     usd: float = 0.0
     tokens: int = 0
     first_at_s: float = -1.0  #: of the first dispatch; below 0 before it
@@ -84,6 +94,8 @@ class Unit:
     text: str | None = None
     approval: ApprovalAsked | None = None
     answer: ApprovalAnswered | ApprovalExpired | None = None  #: until what follows from it is journaled
+    said: CheckVerdict | None = None  #: a refusing verdict, until what follows from it is journaled
+    outcome: ChildEnded | None = None  #: of the sub-plan, until what follows from it is journaled
     replan: str = ""  #: the scope asked for, while a patch is awaited
     child: RunId | None = None
     samples: dict[int, Sample] | None = None
@@ -98,9 +110,11 @@ class Unit:
 
     def release(self) -> None:
         """Let go of what only a unit under way needs."""
-        self.args = self.text = self.samples = self.evidence = self.refused = self.approval = self.answer = None
+        self.args = self.text = self.samples = self.evidence = self.refused = None
+        self.approval = self.answer = self.said = self.outcome = None
         self.reasons = ()
-        self.check_sent = False
+        self.open_samples = 0
+        self.check_sent = self.effect_open = False
         self.replan = ""
 
 
@@ -110,6 +124,7 @@ class StepState:
 
     spec: CompiledStep
     unmet: int  #: dependencies that have not settled (under `each`: not expanded)
+    base: int = 0  #: attempts that branches of an earlier revision made; new branches count on from there
     status: Status = Status.PENDING
     reason: str = ""
     bad: int = 0  #: dependencies that failed
@@ -196,7 +211,7 @@ class Ledger:
         """First dispatches left; not below zero."""
         return max(self.steps_limit - self.steps - self.steps_reserved, 0)
 
-    def spent_out(self) -> str | None:
+    def spent_out(self) -> LimitName | None:
         """`usd` or `tokens` when that limit is reached, else None. A limit of 0 is reached by the first spending."""
         if self.usd > self.usd_limit or (self.usd >= self.usd_limit > 0):
             return "usd"
@@ -217,6 +232,7 @@ class RunState:
     inputs: dict[str, JsonValue] = field(default_factory=dict)
     scope: dict[str, object] = field(default_factory=dict)
     todo: deque[int] = field(default_factory=deque)  #: steps whose turn may have come
+    held: set[int] = field(default_factory=set)  #: steps that wait for sub-plans to return a part of their share
     open: int = 0  #: steps, without `finally` ones, that have not settled
     open_finally: int = 0
     finally_held: int = 0  #: dispatches kept back for `finally` steps
@@ -236,6 +252,9 @@ class RunState:
     ended: str = ""  #: the result's status, once there is one
     replans: int = 0
     revision: int = 0
+    retired: dict[StepId, int] = field(default_factory=dict)  #: attempts of steps that a patch has dropped
+    quarantined: set[StepId] = field(default_factory=set)
+    epoch: int = 0  #: of the last owner that adopted the run
 
     @property
     def run_id(self) -> RunId:

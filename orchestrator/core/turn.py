@@ -30,11 +30,10 @@ class Turn:
     def revoke(self, state: StepState, unit: Unit) -> None:
         """Take back whatever is under way for a unit."""
         spec = state.spec
-        if unit.child is not None and unit.open_samples:
+        if unit.child is not None and unit.child in self.run.ledger.open:
             self.ask(c.CancelChild(child=unit.child, reason=f"the step {spec.id} of the parent has moved on"))
-        elif unit.open_samples and spec.kind != "human":
-            open_ones = [0] if unit.samples is None else [n for n, s in unit.samples.items() if not s.digest]
-            for sample in open_ones:
+        elif unit.open_samples and spec.pool:
+            for sample in open_samples(unit):
                 self.ask(c.Revoke(step=spec.id, branch=unit.branch, attempt=unit.attempt, sample=sample))
         if unit.check_sent:
             self.ask(
@@ -47,3 +46,10 @@ class Turn:
                     check=unit.check,
                 )
             )
+
+
+def open_samples(unit: Unit) -> list[int]:
+    """The samples of a unit's attempt that have not been answered; `[0]` where there is only one."""
+    if unit.samples is None:
+        return [0]
+    return [number for number, sample in unit.samples.items() if not sample.digest and sample.well is None]

@@ -83,6 +83,9 @@ class Step(Part):
             raise ValueError("at most one agree check")
         if agrees and (self.effect is not None or kind not in ("task", "call")):
             raise ValueError("agree runs the work several times: only a task or call without effect can do that")
+        before = [check.kind for check in self.checks[: self.checks.index(agrees[0])]] if agrees else []
+        if not {"rule", "grounded"}.issuperset(before):
+            raise ValueError("call, judge and human checks go after agree: they are asked about the elected output")
         return self
 
 
@@ -118,13 +121,17 @@ class Plan(Part):
         return self.steps[step_id]
 
 
+# Made once: `json.dumps` with options makes an encoder per call, a third of the cost of a small value.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: JsonValue) -> str:
     """JSON with sorted keys and no spaces: equal text for equal values.
 
     Raises:
         ValueError: a number is NaN or infinite.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def digest_of(value: JsonValue) -> Digest:

@@ -1,0 +1,237 @@
+"""Sending the next attempt of a unit: to a pool, to a person, or as a sub-plan."""
+
+from typing import Literal, cast
+
+from orchestrator.core import commands as c
+from orchestrator.core import facts as f
+from orchestrator.core.policy import share_of
+from orchestrator.core.scope import unit_scope
+from orchestrator.core.state import RunState, Status, StepState, Unit
+from orchestrator.core.turn import Turn
+from orchestrator.errors import ExpressionError
+from orchestrator.ids import Digest, JsonValue, RunId
+from orchestrator.plan.models import Plan, digest_of
+
+NO_INPUT = digest_of({})
+Cause = Literal["first", "ladder", "retry", "lost"]
+
+
+def prepare(run: RunState, state: StepState, unit: Unit) -> None:
+    """Work out a unit's inputs from what has passed.
+
+    Raises:
+        ExpressionError: a reference has no value.
+    """
+    scope = unit_scope(run, state, unit)
+    args = cast(dict[str, JsonValue], state.spec.args.resolve(scope))
+    text: str | None = None
+    if state.spec.instruction is not None:
+        text, blocks = state.spec.instruction.render(scope)
+        args = {**blocks, **args}
+    unit.args, unit.text = args, text
+
+
+def _digest_inputs(unit: Unit) -> Digest:
+    if unit.text is not None:
+        return digest_of({"task": unit.text, "with": unit.args})
+    return digest_of(unit.args) if unit.args else NO_INPUT
+
+
+def dispatch(turn: Turn, state: StepState, unit: Unit, *, cause: Cause, rung: int) -> None:
+    """Send the next attempt of a unit."""
+    spec, run = state.spec, turn.run
+    attempt = unit.attempt + 1
+    show: JsonValue = None
+    try:
+        if unit.args is None:
+            prepare(run, state, unit)
+            unit.input_digest = ""
+        digest = unit.input_digest or _digest_inputs(unit)
+        if spec.effect_key is not None:
+            key = unit.effect_key or str(spec.effect_key.resolve(unit_scope(run, state, unit)))
+            turn.emit(f.EffectIntended(at_s=turn.now_s, step=spec.id, branch=unit.branch, attempt=attempt, key=key))
+        if spec.show is not None:
+            show = spec.show.resolve(unit_scope(run, state, unit))
+    except ExpressionError as error:
+        turn.emit(
+            f.StepFailed(at_s=turn.now_s, step=spec.id, branch=unit.branch, attempt=unit.attempt, cause=str(error))
+        )
+        return
+    for sample in range(spec.samples):
+        turn.emit(
+            f.StepDispatched(
+                at_s=turn.now_s,
+                step=spec.id,
+                branch=unit.branch,
+                attempt=attempt,
+                sample=sample,
+                pool=unit.pool or spec.pool,
+                tier=unit.tier or spec.tier,
+                digest=Digest(digest),
+                rung=rung,
+                cause=cause,
+            )
+        )
+    if spec.kind == "human":
+        _ask_person(turn, state, unit, show)
+    elif spec.step.plan is not None:
+        _start_child(turn, state, unit, spec.step.plan)
+    else:
+        for sample in range(spec.samples):
+            turn.ask(work(turn, state, unit, sample))
+
+
+def complete_samples(turn: Turn, state: StepState, unit: Unit) -> None:
+    """Dispatch the samples of an attempt that a crash kept from being dispatched."""
+    for sample in range(len(unit.samples or (0,)), state.spec.samples):
+        turn.emit(
+            f.StepDispatched(
+                at_s=turn.now_s,
+                step=state.spec.id,
+                branch=unit.branch,
+                attempt=unit.attempt,
+                sample=sample,
+                pool=unit.pool or state.spec.pool,
+                tier=unit.tier or state.spec.tier,
+                digest=Digest(unit.input_digest),
+                rung=unit.rung,
+                cause="lost",
+            )
+        )
+
+
+def total_left_s(turn: Turn, state: StepState, unit: Unit) -> float:
+    """Seconds left of a step's total time; time spent waiting for people does not count."""
+    return state.spec.timeout.total - (turn.now_s - unit.first_at_s - unit.paused_s)
+
+
+def work(turn: Turn, state: StepState, unit: Unit, sample: int) -> c.Dispatch:
+    """The command that sends one sample of a unit's current attempt."""
+    spec = state.spec
+    assert unit.args is not None
+    return c.Dispatch(
+        step=spec.id,
+        branch=unit.branch,
+        attempt=unit.attempt,
+        sample=sample,
+        purpose="work",
+        check=0,
+        pool=unit.pool or spec.pool,
+        function=spec.step.call,
+        instruction=unit.text,
+        args=unit.args,
+        tier=unit.tier or spec.tier,
+        reasons=unit.reasons,
+        idempotency_key=unit.effect_key or None,
+        timeout_s=min(spec.timeout.attempt, max(total_left_s(turn, state, unit), 0.001)),
+        idle_s=spec.timeout.idle,
+        output_schema=spec.step.output,
+    )
+
+
+def _ask_person(turn: Turn, state: StepState, unit: Unit, show: JsonValue) -> None:
+    human = state.spec.step.human
+    assert human is not None
+    expires = turn.now_s + human.expires
+    turn.emit(
+        f.ApprovalAsked(
+            at_s=turn.now_s,
+            step=state.spec.id,
+            branch=unit.branch,
+            attempt=unit.attempt,
+            subject="step",
+            choices=human.choices,
+            then=None if human.then == "fail" else human.then,
+            expires_at_s=expires,
+            ask=human.ask,
+            show=show,
+        )
+    )
+    turn.ask(c.SetTimer(kind="approval", at_s=expires, step=state.spec.id, branch=unit.branch, attempt=unit.attempt))
+
+
+def child_id(run: RunState, state: StepState, unit: Unit) -> RunId:
+    """The run id of a sub-plan: the same each time the same attempt is looked at."""
+    at = f"[{unit.branch}]" if unit.branch >= 0 else ""
+    again = f"#{unit.attempt}" if unit.attempt > 1 else ""
+    return RunId(f"{run.run_id}.{state.spec.id}{at}{again}")
+
+
+def wall_left_s(turn: Turn) -> float:
+    """Seconds left of the run's wall time; it stands still while everything open waits for a person."""
+    run = turn.run
+    assert run.accepted is not None
+    until_s = turn.now_s if run.paused_at_s is None else run.paused_at_s
+    return run.ledger.wall_s - (until_s - run.accepted.at_s - run.paused_s)
+
+
+def _start_child(turn: Turn, state: StepState, unit: Unit, plan: Plan) -> None:
+    run = turn.run
+    asked = state.spec.step.budget or plan.budget
+    waiting = sum(
+        other.spec.kind == "plan" and other.status is Status.PENDING for other in run.steps if other is not state
+    ) + len(state.ready)
+    share = share_of(run.ledger, asked, wall_left_s(turn), waiting, len(plan.steps), run.finally_held)
+    child = child_id(run, state, unit)
+    turn.emit(
+        f.ChildStarted(
+            at_s=turn.now_s,
+            step=state.spec.id,
+            branch=unit.branch,
+            attempt=unit.attempt,
+            child=child,
+            usd=share.usd,
+            tokens=share.tokens,
+            wall_s=share.wall_s,
+            steps=share.steps,
+        )
+    )
+    turn.ask(start_child(state, unit, plan, *run.ledger.open[child], wall_s=share.wall_s))
+
+
+def start_child(
+    state: StepState, unit: Unit, plan: Plan, usd: float, tokens: int, steps: int, *, wall_s: float
+) -> c.StartChild:
+    """The command that starts, or starts again, a unit's sub-plan."""
+    assert unit.child is not None
+    assert unit.args is not None
+    return c.StartChild(
+        step=state.spec.id,
+        branch=unit.branch,
+        attempt=unit.attempt,
+        child=unit.child,
+        plan=plan,
+        inputs=unit.args,
+        usd=usd,
+        tokens=tokens,
+        wall_s=wall_s,
+        steps=steps,
+    )
+
+
+def child_answered(turn: Turn, state: StepState, unit: Unit, ended: f.ChildEnded) -> None:
+    """What the end of a sub-plan means for the unit that waits for it."""
+    if ended.status in ("succeeded", "degraded"):
+        turn.emit(
+            f.StepProduced(
+                at_s=turn.now_s,
+                step=state.spec.id,
+                branch=unit.branch,
+                attempt=unit.attempt,
+                digest=digest_of(ended.output),
+                started_at_s=unit.sent_at_s,
+                degraded=ended.status == "degraded",
+                output=ended.output,
+            )
+        )
+        return
+    turn.emit(
+        f.AttemptFailed(
+            at_s=turn.now_s,
+            step=state.spec.id,
+            branch=unit.branch,
+            attempt=unit.attempt,
+            error="child",
+            message=f"sub-plan {ended.child} {ended.status}" + (f": {ended.reason}" if ended.reason else ""),
+        )
+    )
