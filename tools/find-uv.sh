@@ -9,5 +9,5 @@ if command -v uv >/dev/null 2>&1; then command -v uv; exit; fi
 if [ -x .tools/bin/uv ]; then echo "$PWD/.tools/bin/uv"; exit; fi
 [ "${1:-}" = "--install" ] || exit 1
 # --target is not stopped by the marker of a system-managed Python.
-"$python" -m pip install --quiet --require-hashes --target .tools -r tools/uv.lock >&2
+"$python" -m pip install --quiet --require-hashes --target .tools -r tools/requirements-uv.lock >&2
 echo "$PWD/.tools/bin/uv"

@@ -27,8 +27,8 @@ compile requirements-dev.lock "Runtime, build back-end and development tools" --
 compile requirements.lock "Runtime and build back-end" --group build --constraint requirements-dev.lock pyproject.toml
 compile requirements-bench.lock "Runtime, build back-end and the contestants of 'make bench'" \
   --group build --extra bench --constraint requirements-dev.lock pyproject.toml
-compile tools/uv.lock "uv, the installer that stands in where Python comes without ensurepip" - <<<"uv>=0.9"
+compile tools/requirements-uv.lock "uv, the installer that stands in where Python comes without ensurepip" - <<<"uv>=0.9"
 
-if grep -nE '://|^-' requirements.lock requirements-dev.lock requirements-bench.lock tools/uv.lock; then
+if grep -nE '://|^-' requirements.lock requirements-dev.lock requirements-bench.lock tools/requirements-uv.lock; then
   echo "a lock names an address or an option (lines above)" >&2; exit 1
 fi

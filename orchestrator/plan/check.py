@@ -82,7 +82,7 @@ def _check(plan: Plan, pools: PoolCatalogue | None, issues: Issues, depth: int) 
         check_plain_texts(step, checking.at(step_id))
         if step.plan is None:
             continue
-        if depth == limits.SUBPLAN_DEPTH_MAX:
+        if depth > limits.SUBPLAN_DEPTH_MAX:
             told = f"plans lie more than {limits.SUBPLAN_DEPTH_MAX} deep inside plans"
             checking.at(step_id).error(("plan",), told, "a flatter plan")
         else:

@@ -1,6 +1,6 @@
 """The artifact port: large outputs, kept once by the digest of their bytes."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from orchestrator.ids import ArtifactDigest
@@ -21,6 +21,6 @@ class Artifacts(Protocol):
         """
         ...
 
-    async def sweep(self, keep: Set[ArtifactDigest]) -> int:
+    async def sweep(self, keep: AbstractSet[ArtifactDigest]) -> int:
         """Delete every artifact not in `keep` and not referred to by the journal; return the bytes freed."""
         ...

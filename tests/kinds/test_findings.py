@@ -18,7 +18,7 @@ from workers.kinds.verifiers import confirm_findings
 
 
 def metadata(site: Path, **given: object) -> Metadata:
-    return read_metadata(Ctx(), make(site, **given))  # type: ignore[arg-type]
+    return read_metadata(Ctx(), make(site, **given))  # type: ignore[arg-type]  # fields of a record made by hand
 
 
 BAD = [
@@ -86,7 +86,7 @@ def test_a_distribution_is_read_through_and_every_finding_stands_at_its_line(sit
     found = scan_files(ctx, package)
 
     def finding(rule: str, severity: str, path: str, line: int, quote: str) -> Finding:
-        return Finding(key="tiny", rule=rule, severity=severity, path=path, line=line, quote=quote, why=RULES[rule].why)  # type: ignore[arg-type]
+        return Finding(key="tiny", rule=rule, severity=severity, path=path, line=line, quote=quote, why=RULES[rule].why)  # type: ignore[arg-type]  # literals, given by the table above
 
     assert found == Findings(
         key="tiny",

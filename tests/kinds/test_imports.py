@@ -22,7 +22,7 @@ def anyio_backend() -> str:
 
 
 def metadata(site: Path, **given: object) -> Metadata:
-    return read_metadata(Ctx(), make(site, **given))  # type: ignore[arg-type]
+    return read_metadata(Ctx(), make(site, **given))  # type: ignore[arg-type]  # fields of a record made by hand
 
 
 def ended(stat: Path) -> bool:

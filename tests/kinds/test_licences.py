@@ -16,7 +16,7 @@ from workers.kinds.records import Licence, LicenceText, LicenceTexts, Metadata
 
 
 def metadata(site: Path, **given: object) -> Metadata:
-    return read_metadata(Ctx(), make(site, **given))  # type: ignore[arg-type]
+    return read_metadata(Ctx(), make(site, **given))  # type: ignore[arg-type]  # fields of a record made by hand
 
 
 @pytest.mark.anyio

@@ -13,7 +13,7 @@ from workers.kinds.verifiers import recount_sizes
 
 
 def metadata(site: Path, name: str = "tiny", **given: object) -> Metadata:
-    return read_metadata(Ctx(), make(site, name, **given))  # type: ignore[arg-type]
+    return read_metadata(Ctx(), make(site, name, **given))  # type: ignore[arg-type]  # fields of a record made by hand
 
 
 def info_bytes(package: Metadata) -> int:

@@ -1,5 +1,6 @@
 """What `plan check` refuses, with the place and the reason, and what it lets pass."""
 
+import json
 from pathlib import Path
 from time import process_time
 from typing import Final
@@ -533,14 +534,18 @@ def test_warnings_say_what_is_probably_not_meant() -> None:
 
 
 def test_plans_may_lie_only_so_deep_inside_plans() -> None:
-    def nested(depth: int) -> JsonValue:
-        step: JsonValue = {"pool": "p", "call": "f"} if depth == 1 else {"plan": nested(depth - 1)}
+    def nested(inside: int) -> JsonValue:
+        step: JsonValue = {"pool": "p", "call": "f"} if inside == 0 else {"plan": nested(inside - 1)}
         return {"name": "inner", "steps": {"x": step}}
 
     deepest = Plan.model_validate(nested(limits.SUBPLAN_DEPTH_MAX))
     assert check_plan(deepest).errors == ()
+    # The reader of files counts alike: what it takes is not refused here, and what it refuses is refused here too.
+    assert read_plan(json.dumps(nested(limits.SUBPLAN_DEPTH_MAX)), "deep.plan.yaml").plan == deepest
+    with pytest.raises(PlanError, match="plans inside plans, 9 deep"):
+        read_plan(json.dumps(nested(limits.SUBPLAN_DEPTH_MAX + 1)), "deep.plan.yaml")
     report = check_plan(Plan.model_validate(nested(limits.SUBPLAN_DEPTH_MAX + 1)))
-    path = ".plan.".join(["steps.x"] * limits.SUBPLAN_DEPTH_MAX)
+    path = ".plan.".join(["steps.x"] * (limits.SUBPLAN_DEPTH_MAX + 1))
     assert errors_of(report) == [(f"{path}.plan", "plans lie more than 8 deep inside plans")]
 
 

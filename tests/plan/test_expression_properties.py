@@ -95,7 +95,7 @@ class Members(dict[str, JsonValue]):
     __getattr__ = dict.__getitem__
 
 
-REFERENCE = {**NAMES, "m": Members(NAMES["m"]), "true": True, "false": False, "null": None}  # type: ignore[arg-type]
+REFERENCE = {**NAMES, "m": Members(NAMES["m"]), "true": True, "false": False, "null": None}  # type: ignore[arg-type]  # NAMES holds data of any shape
 
 
 @given(_expressions())

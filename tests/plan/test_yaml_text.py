@@ -81,7 +81,7 @@ SCALARS: list[tuple[str, JsonValue]] = [
 
 @pytest.mark.parametrize(("text", "value"), SCALARS)
 def test_an_unquoted_scalar_is(text: str, value: JsonValue) -> None:
-    found = read_yaml(f"{text}\n", "p").value if text else read_yaml("a:\n", "p").value["a"]  # type: ignore[index,call-overload]
+    found = read_yaml(f"{text}\n", "p").value if text else read_yaml("a:\n", "p").value["a"]  # type: ignore[index,call-overload]  # a mapping, by its text
 
     assert found == value
     assert type(found) is type(value)
