@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 from orchestrator.core.facts import FACTS, Fact
 from orchestrator.core.shapes import Shape, shape_of
-from orchestrator.core.values import COUNT_BITS_MAX, check_values
+from orchestrator.core.values import COUNT_BITS_MAX, check_values, json_of
 from orchestrator.errors import JournalCorrupt
 from orchestrator.ids import RunId
 
@@ -107,7 +107,9 @@ def check_fact(fact: Fact) -> None:
     layout = LAYOUTS[fact.KIND]
     check_values(fact.KIND, layout.header_values(fact), COUNT_BITS_MAX)
     if layout.payload:
-        check_values(fact.KIND, layout.payload_values(fact))
+        payload = layout.payload_values(fact)
+        if payload != layout.payload_defaults:
+            json_of(fact.KIND, payload)
 
 
 def encode(fact: Fact, epoch: int) -> tuple[bytes, bytes | None]:
@@ -127,8 +129,7 @@ def encode(fact: Fact, epoch: int) -> tuple[bytes, bytes | None]:
     payload = layout.payload_values(fact)
     if payload == layout.payload_defaults:
         return head, None
-    check_values(fact.KIND, payload)
-    return head, to_json(payload)
+    return head, json_of(fact.KIND, payload)
 
 
 def decode(run_id: RunId, seq: int, header: bytes, payload: bytes | None, *, had_payload: bool) -> Decoded:

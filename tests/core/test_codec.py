@@ -1,11 +1,14 @@
 """Facts to bytes and back, and every way in which bytes can be wrong."""
 
 import json
+import re
 from dataclasses import fields, replace
-from typing import NamedTuple
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import PydanticSerializationError
 
 from orchestrator.core import codec
 from orchestrator.core.codec import CODEC_VERSION, LAYOUTS, Parts, check_fact, decode, encode, without_payload
@@ -20,13 +23,23 @@ from orchestrator.core.facts import (
     StepQuarantined,
 )
 from orchestrator.core.shapes import shape_of
-from orchestrator.core.values import VALUE_DEPTH_MAX, check_values
+from orchestrator.core.values import VALUE_DEPTH_MAX, check_values, json_of
 from orchestrator.errors import JournalCorrupt, ValueRefused
 from orchestrator.ids import RunId, StepId
 from orchestrator.ports.journal import Recorded
-from orchestrator.testing.facts import DIGEST, accepted, any_fact, ended, passed, produced
+from orchestrator.testing.facts import DIGEST, accepted, any_fact, ended, json_values, passed, produced
 
 RUN = RunId("run-1")
+
+
+def odd_values() -> st.SearchStrategy[object]:
+    """Mostly values that must be refused, at any depth."""
+    plain = st.floats() | st.text(st.characters()) | st.integers(2**1000, 2**1030) | st.binary() | st.none()
+    return st.recursive(
+        plain,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=2),
+        max_leaves=5,
+    )
 
 
 def back(fact: Fact, epoch: int = 1) -> codec.Decoded:
@@ -140,9 +153,12 @@ def test_this_release_needs_no_upcaster_yet() -> None:
     assert (CODEC_VERSION, codec.UPCASTERS) == (1, {})
 
 
-class Pair(NamedTuple):
-    left: int
-    right: int
+class Loud(str):
+    __slots__ = ()
+
+
+class Huge(int):
+    __slots__ = ()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +172,10 @@ class Pair(NamedTuple):
         (2**1023, "more than 1023 bits"),
         (-(2**1023), "more than 1023 bits"),
         (b"", "bytes is not plain JSON"),
-        (Pair(1, 2), "Pair is not plain JSON"),
+        ({1, 2}, "set is not plain JSON"),
+        (Decimal("1.5"), "Decimal is not plain JSON"),
+        (Loud("a\0"), "NUL"),
+        (Huge(2**1023), "more than 1023 bits"),
         ({1: 2}, "a key is int"),
         ({"a\0": 2}, "NUL"),
         ([[{"a": [float("nan")]}]], "nan is no number"),
@@ -166,18 +185,48 @@ def test_values_are_refused_at_any_depth(value: object, reason: str) -> None:
     for wrapped in (value, [value], {"a": value}, (1, [value, 2])):
         with pytest.raises(ValueRefused, match=f"^place: .*{reason}"):
             check_values("place", [1, wrapped])
+        with pytest.raises(ValueRefused, match=f"^place: .*{reason}"):
+            json_of("place", (1, wrapped))
+
+
+def test_what_cannot_be_written_is_refused_whatever_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> bytes:
+        raise PydanticSerializationError("a reason of its own")
+
+    monkeypatch.setattr("orchestrator.core.values.to_json", fail)
+    with pytest.raises(ValueRefused, match="place: a reason of its own"):
+        json_of("place", (1,))
 
 
 def test_values_at_the_edge_pass() -> None:
-    check_values("place", [2**1023 - 1, -0.0, 1.7976931348623157e308, 5e-324, "\U0010ffff\ud7ff", True, None])
-    nested: object = 1
-    for _ in range(VALUE_DEPTH_MAX):
-        nested = [nested]
-    check_values("place", [nested])
-    with pytest.raises(ValueRefused, match="nested more than"):
-        check_values("place", [[nested]])
-    fact = produced(nested)  # type: ignore[arg-type] # a list in a list
-    assert back(fact).fact == fact
+    edge = (2**1023 - 1, -0.0, 1.7976931348623157e308, 5e-324, "\U0010ffff\ud7ff", True, None, Loud("a"), Huge(7), (1,))
+    check_values("place", edge)
+    assert json.loads(json_of("place", edge)) == [*edge[:-1], [1]]
+    assert json.loads(json_of("place", ("\\u0000", "7" * 5_000))) == ["\\u0000", "7" * 5_000]
+
+
+def test_the_deepest_value_is_the_same_for_both_ways_of_looking() -> None:
+    for wrap in (lambda inner: [inner], lambda inner: {"a": inner}):
+        nested: object = 1
+        for _ in range(VALUE_DEPTH_MAX):
+            nested = wrap(nested)
+        check_values("place", [nested])
+        fact = produced(nested)  # type: ignore[arg-type] # a list in a list
+        assert back(fact).fact == fact
+        for look in (check_values, json_of):
+            with pytest.raises(ValueRefused, match="nested more than"):
+                look("place", (wrap(nested),))
+
+
+@given(st.tuples(json_values() | odd_values()))
+def test_the_fast_and_the_thorough_look_agree(values: tuple[object]) -> None:
+    try:
+        check_values("place", values)
+    except ValueRefused as refused:
+        with pytest.raises(ValueRefused, match=re.escape(refused.reason)):
+            json_of("place", values)
+    else:
+        assert json.loads(json_of("place", values)) == list(values)
 
 
 def test_annotations_that_facts_cannot_use_are_refused_at_import() -> None:
