@@ -4,17 +4,18 @@ Public names are loaded when they are first used, so that importing the package 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself would cost more than everything else here
 if TYPE_CHECKING:
     from orchestrator.app import Engine
     from orchestrator.core.results import Cancelled, Degraded, Failed, Gap, RunResult, Stopped, Succeeded, Usage
     from orchestrator.engine.handle import Run
     from orchestrator.plan import checks, ladder
     from orchestrator.plan.builder import PlanBuilder as Plan
-    from orchestrator.plan.options import at_least
     from orchestrator.plan.models import Plan as FrozenPlan
+    from orchestrator.plan.options import all_, any_, at_least
     from orchestrator.plan.parts import Budget
+    from orchestrator.plan.refs import expr, length
     from orchestrator.settings import Settings
 
 _WHERE = {
@@ -26,7 +27,8 @@ _WHERE = {
     "Settings": ("orchestrator.settings", "Settings"),
     "checks": ("orchestrator.plan.checks", None),
     "ladder": ("orchestrator.plan.ladder", None),
-    "at_least": ("orchestrator.plan.options", "at_least"),
+    **{name: ("orchestrator.plan.options", name) for name in ("all_", "any_", "at_least")},
+    **{name: ("orchestrator.plan.refs", name) for name in ("expr", "length")},
     **{
         name: ("orchestrator.core.results", name)
         for name in ("Succeeded", "Degraded", "Stopped", "Failed", "Cancelled", "Gap", "Usage", "RunResult")
@@ -47,9 +49,13 @@ __all__ = [
     "Stopped",
     "Succeeded",
     "Usage",
+    "all_",
+    "any_",
     "at_least",
     "checks",
+    "expr",
     "ladder",
+    "length",
 ]
 
 
