@@ -1,7 +1,7 @@
 """Eight reference plans, and how a person drives each to its end. Shared by every crash test."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,10 +167,8 @@ async def just_wait(engine: Engine, run: Run) -> RunResult:
 async def say_yes(engine: Engine, run: Run) -> RunResult:
     """Answer when asked."""
     if await run.result_or_waiting() is None:
-        try:
+        with suppress(WrongState):  # answered before the crash
             await Operations(engine.runs).approve(run.id, "approve", "yes", by="anna")
-        except WrongState:
-            pass  # answered before the crash
     return await run.result()
 
 
