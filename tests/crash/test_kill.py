@@ -38,9 +38,10 @@ def wait_ready(process: "subprocess.Popen[str]") -> None:
 def finish(process: "subprocess.Popen[str]") -> dict[str, object]:
     assert process.stdout is not None
     assert process.stderr is not None
-    said_all = process.stdout.readlines()  # not `communicate`: a line may wait in the buffer behind `ready`
-    err = process.stderr.read()
-    assert process.wait(timeout=PATIENCE_S) == 0, err
+    with process:
+        said_all = process.stdout.readlines()  # not `communicate`: a line may wait in the buffer behind `ready`
+        err = process.stderr.read()
+        assert process.wait(timeout=PATIENCE_S) == 0, err
     said: dict[str, object] = json.loads(said_all[-1])
     return said
 
