@@ -16,7 +16,7 @@ APPLICATION_ID: Final = 0x484F4A31  #: "HOJ1", in the header of the file
 SCHEMA_VERSION: Final = 1
 SQLITE_LOWEST: Final = (3, 31, 0)  #: VACUUM INTO (3.27) and all the SQL used here, with room
 BUSY_TIMEOUT_S: Final = 2.0  #: for a stranger who holds the file while it is opened; later nobody can
-PAGE_BYTES: Final = 4096
+PAGE_BYTES: Final = 2048  #: half of what is usual: a commit of a few records writes half as much to the log
 STATEMENTS_CACHED: Final = 128
 
 #: `payloads.at` and `events` share their order: a run's rows lie together. `at` is run * 2^32 + seq, which lets rows of
