@@ -37,6 +37,7 @@ from orchestrator.errors import (
 from orchestrator.ids import JsonValue, RunId, StepId, TenantId
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.check import check_plan
+from orchestrator.plan.collecting import undisturbed
 from orchestrator.plan.compiled import CompiledPlan, compile_plan
 from orchestrator.plan.inputs import validate_inputs
 from orchestrator.plan.models import Plan
@@ -146,14 +147,15 @@ class RunEngine:
             PlanError: the plan is not valid for these pools.
             PromiseError: it asks for what this engine does not have.
         """
-        known = self._checked.get(plan.digest)
-        if known is None:
-            check_plan(plan, self.catalogue).raise_if_errors()
-            check_promises(plan, judge=self._checker is not None, planner=self._planner is not None)
-            known = compile_plan(plan)
-            if len(self._checked) >= CHECKED_MAX:
-                self._checked.pop(next(iter(self._checked)))
-            self._checked[plan.digest] = known
+        with undisturbed():
+            known = self._checked.get(plan.digest)
+            if known is None:
+                check_plan(plan, self.catalogue).raise_if_errors()
+                check_promises(plan, judge=self._checker is not None, planner=self._planner is not None)
+                known = compile_plan(plan)
+                if len(self._checked) >= CHECKED_MAX:
+                    self._checked.pop(next(iter(self._checked)))
+                self._checked[plan.digest] = known
         return known
 
     async def submit(

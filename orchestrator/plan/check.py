@@ -1,8 +1,6 @@
 """`plan check`: everything that can be known to be wrong with a plan before anything runs."""
 
-import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from orchestrator.plan import limits
 from orchestrator.plan.catalogue import PoolCatalogue
@@ -11,6 +9,7 @@ from orchestrator.plan.check_context import Checking
 from orchestrator.plan.check_flow import check_flow, check_plain_texts
 from orchestrator.plan.check_references import check_references
 from orchestrator.plan.check_schemas import check_schemas
+from orchestrator.plan.collecting import undisturbed
 from orchestrator.plan.durations import format_duration
 from orchestrator.plan.estimate import estimate_along, step_worst_s
 from orchestrator.plan.issues import Issues, PlaceLookup
@@ -28,22 +27,8 @@ def check_plan(plan: Plan, pools: PoolCatalogue | None = None, places: PlaceLook
 
     With `pools`, pools, functions and their arguments are checked too; with `places`, issues say where they stand.
     """
-    with _undisturbed():
+    with undisturbed():
         return _report(plan, pools, Issues(places))
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Holds the garbage collector back: a check makes a million objects that live until its end, and walking them again
-    and again took more than half of the time at 10,000 steps.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _report(plan: Plan, pools: PoolCatalogue | None, issues: Issues) -> Report:

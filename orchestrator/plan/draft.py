@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from orchestrator.ids import JsonValue
 from orchestrator.plan import models
 from orchestrator.plan.catalogue import PoolCatalogue
+from orchestrator.plan.collecting import undisturbed
 from orchestrator.plan.options import StepOptions, check_roots, foreach_of, keys_of, output_of
 from orchestrator.plan.parts import NAME_PATTERN, Budget, Defaults
 from orchestrator.plan.refs import Inputs, Ref, StepRef, shape_of
@@ -124,16 +125,20 @@ class Draft:
                 raise refusal(
                     f"plan {self.name!r} has no steps", path="steps", expected="p.step(…), p.map(…), p.task(…)"
                 )
-            data = {**self._head, "steps": self._steps, "result": self._result}
-            try:
-                made = models.Plan.model_validate(data)
-            except ValidationError as error:
-                raise invalid(error, models.Plan, data, "") from None
-            self._checked(made, pools)
-            self._frozen = made
+            with undisturbed():
+                self._frozen = self._made(pools)
         elif pools is not None:
             self._checked(self._frozen, pools)
         return self._frozen
+
+    def _made(self, pools: PoolCatalogue | None) -> models.Plan:
+        data = {**self._head, "steps": self._steps, "result": self._result}
+        try:
+            made = models.Plan.model_validate(data)
+        except ValidationError as error:
+            raise invalid(error, models.Plan, data, "") from None
+        self._checked(made, pools)
+        return made
 
     @staticmethod
     def _checked(plan: models.Plan, pools: PoolCatalogue | None) -> None:

@@ -52,7 +52,10 @@ __all__ = [
 ]
 
 VALUE_DEPTH_MAX: Final = 64  #: nesting of a value that holds templates
-_CACHED: Final = 4096  #: parsed expressions kept; the steps of a large plan repeat few texts
+#: Texts and parsed expressions kept. Building, checking and compiling a plan read each of its texts again, and the
+#: largest plan has this many steps; fewer would be read anew each time.
+_CACHED: Final = 131_072
+_SHORT: Final = 128  #: characters of a text that is worth keeping
 
 # A path and nothing else: looked up directly, without the parser.
 _PATH = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\d{1,5}\])*)", re.ASCII)
@@ -144,6 +147,11 @@ def text_parts(text: str) -> tuple[str | Expression, ...]:
     Raises:
         ExpressionError: braces are open or empty, or an expression is not readable.
     """
+    return _short_parts(text) if len(text) <= _SHORT else tuple(_parts(text))
+
+
+@lru_cache(maxsize=_CACHED)
+def _short_parts(text: str) -> tuple[str | Expression, ...]:
     return tuple(_parts(text))
 
 

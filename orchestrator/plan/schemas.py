@@ -67,6 +67,8 @@ def subschemas(schema: JsonValue, path: Path = ()) -> Iterator[tuple[Path, JsonS
 
 def schema_fault(schema: JsonSchema) -> tuple[Path, str] | None:
     """Where and why a schema is refused; None when it may be used."""
+    if _is_plain_type(schema):
+        return None
     fault = _too_large(schema)
     if fault is not None:
         return fault
@@ -79,6 +81,8 @@ def compile_schema(schema: JsonSchema) -> SchemaCheck:
     Raises:
         PlanError: the schema is invalid, too large, refers outside itself, or has a pattern that is not linear-time.
     """
+    if _is_plain_type(schema):
+        return _compiled(f'{{"type":"{schema["type"]}"}}')
     fault = _too_large(schema)
     if fault is None:
         text = canonical_json(schema)
@@ -92,6 +96,11 @@ def compile_schema(schema: JsonSchema) -> SchemaCheck:
 def render_path(path: Path) -> str:
     """`items[0].url` of a path."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+
+
+def _is_plain_type(schema: JsonSchema) -> bool:
+    """`{type: integer}` and the like: what most steps of a large plan have, and nothing can be wrong with."""
+    return len(schema) == 1 and schema.get("type") in _TYPES
 
 
 def _too_large(schema: JsonSchema) -> tuple[Path, str] | None:
@@ -116,6 +125,8 @@ def _too_large(schema: JsonSchema) -> tuple[Path, str] | None:
     return None
 
 
+#: a tuple: what is looked up may be a list, which has no hash
+_TYPES: Final = ("string", "integer", "number", "boolean", "object", "array", "null")
 _faults: dict[str, tuple[Path, str] | None] = {}
 
 

@@ -81,5 +81,17 @@ def target_of(fn: object, path: str, *, needs_pool: bool = True) -> Target:
     )
 
 
+_KEPT: Final = 1_024  #: schemas of workers that are not copied again for each step
+_copies: dict[int, tuple[Mapping[str, JsonValue], JsonSchema]] = {}  #: by identity: the schema itself, and its copy
+
+
 def _schema(schema: object) -> JsonSchema | None:
-    return without_titles(schema) if isinstance(schema, Mapping) else None
+    """A copy without titles, the same one for the same object: contracts do not change."""
+    if not isinstance(schema, Mapping):
+        return None
+    kept = _copies.get(id(schema))
+    if kept is None or kept[0] is not schema:
+        if len(_copies) >= _KEPT:
+            _copies.clear()
+        kept = _copies[id(schema)] = (schema, without_titles(schema))
+    return kept[1]
