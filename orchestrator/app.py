@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -10,8 +11,9 @@ import anyio
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
-from orchestrator.engine.engine import Freezable, RunEngine
+from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.handle import Run
+from orchestrator.engine.submission import Freezable
 from orchestrator.errors import EngineClosed, PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.models import Plan
@@ -37,6 +39,23 @@ async def open_journal(settings: Settings) -> Journal:
     from orchestrator.adapters.sql.journal import SqliteJournal  # memory: needs no database
 
     return await SqliteJournal.open(path, max_bytes=settings.journal_bytes_max)
+
+
+def restore_journal(settings: Settings, backup: Path) -> Path:
+    """Put a copy in the place of the journal that the settings name; return where that is. What lay there is gone.
+
+    Raises:
+        JournalOwned: a process uses the journal.
+        JournalError: `backup` is no sound journal of this release, or the place cannot be written.
+        PromiseError: the store is no file.
+    """
+    path = store_path(settings.store)
+    if path is None:
+        raise PromiseError("a journal in memory cannot be restored", "name a file: --store sqlite:///file")
+    from orchestrator.adapters.sql.backup import restore  # memory: needs no database
+
+    restore(backup, path)
+    return path
 
 
 class Engine:
@@ -108,9 +127,9 @@ class Engine:
     ) -> None:
         engine, workers = self._engine, self._workers
         if engine is not None and workers is not None:
-            grace_s = self.settings.drain_s if error is None else 0.0
             with anyio.CancelScope(shield=True):
-                await engine.drain(grace_s)
+                if error is None:
+                    await engine.drain(self.settings.drain_s)
                 await workers.drain(0.0)
         self._engine = self._workers = None
         await self._stack.aclose()
@@ -147,4 +166,4 @@ async def _close(journal: Journal) -> None:
         await journal.close()
 
 
-__all__ = ["Engine", "open_journal"]
+__all__ = ["Engine", "open_journal", "restore_journal"]

@@ -209,7 +209,7 @@ class PoolHost:
             port.post(self._unknown(task))
             return
         started_at_s = self._clock()
-        if started_at_s - task.sent_at_s > QUEUED_S and task.sent_at_s:
+        if (started_at_s - task.sent_at_s > QUEUED_S and task.sent_at_s) or task.idle_s is not None:
             port.post(TaskStarted(key=key, worker=self.worker, at_s=started_at_s))
         server.key = key
         surroundings = copy_context()  # what user code sets must not leak into the next task

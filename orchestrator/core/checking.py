@@ -31,7 +31,8 @@ def advance(turn: Turn, state: StepState, unit: Unit) -> None:
         elif unit.broken > limits.CHECK_BROKEN_MAX:
             _refuse(turn, state, unit, (f"the {check.kind} check broke {unit.broken} times",), terminal=False)
         else:
-            _ask(turn, state, unit, check)
+            if not turn.hold:
+                _ask(turn, state, unit, check)
             return
 
 

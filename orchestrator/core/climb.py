@@ -41,6 +41,8 @@ def recover(turn: Turn, state: StepState, unit: Unit) -> None:
 
 def _held(turn: Turn, state: StepState, unit: Unit) -> bool:
     """Whether the budget lets no further attempt follow; under `degrade` the unit becomes a gap."""
+    if turn.hold:
+        return True
     if may_go_on(turn, state):
         return False
     if turn.run.limit_policy == "degrade":

@@ -3,6 +3,7 @@
 from orchestrator.core import facts as f
 from orchestrator.core.settle import charge_of, check_charge, move, settle, settle_step, spend, unit_of
 from orchestrator.core.state import RunState, Sample, Status, Unit
+from orchestrator.core.step_facts import DRAINED
 
 
 def on_expanded(run: RunState, fact: f.StepExpanded) -> None:
@@ -153,7 +154,7 @@ def _book(run: RunState, unit: Unit, fact: f.StepProduced | f.AttemptFailed) -> 
 def on_lease_lost(run: RunState, fact: f.LeaseLost) -> None:
     """The attempt will not be answered."""
     _, unit = unit_of(run, fact)
-    unit.losses += 1
+    unit.losses += fact.reason != DRAINED
     unit.error = "lost"
     unit.open_samples = 0
     move(run, unit, Status.REJECTED, fact.at_s)

@@ -15,6 +15,8 @@ def may_start(turn: Turn, state: StepState) -> bool:
     Where only the shares of running sub-plans are in the way, the step waits until they return what they did not use.
     """
     run = turn.run
+    if turn.hold:
+        return False
     if state.spec.finally_:
         return True
     if run.limit or run.cancelled:

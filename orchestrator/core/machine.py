@@ -54,6 +54,10 @@ class RunMachine:
         """Take in a fact from the journal. Decides nothing."""
         evolve(self.state, fact)
 
+    def hold(self) -> None:
+        """From now on send nothing out: the process is about to end, and the next one goes on from the facts."""
+        self._turn.hold = True
+
     def outstanding(self, at_s: float, *, lost: bool = False) -> list[c.Command]:
         """What still lacks an answer: the whole of crash recovery. Facts that follow are in `facts()`.
 

@@ -1,10 +1,12 @@
 """Facts about one step or branch, from its dispatch to its end."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from orchestrator.core.fact import Purpose, StepFact, VerdictKind
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
+
+DRAINED: Final = "drained"  #: reason of a lease that was given up in good order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,10 @@ class AttemptFailed(StepFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseLost(StepFact):
-    """The worker of this attempt is gone; its result, should one come, counts no more."""
+    """The worker of this attempt is gone; its result, should one come, counts no more.
+
+    The reason `drained` says that its process ended in good order: that is nobody's failure and is not counted.
+    """
 
     KIND: ClassVar[str] = "lease.lost"
 

@@ -9,7 +9,7 @@ from orchestrator.core.state import RunState, StepState, Unit
 class Turn:
     """What the rules of `flow`, `checking`, `climb` and `finish` share while they answer one input."""
 
-    __slots__ = ("commands", "facts", "now_s", "run", "wall_armed")
+    __slots__ = ("commands", "facts", "hold", "now_s", "run", "wall_armed")
 
     def __init__(self, run: RunState) -> None:
         self.run = run
@@ -17,6 +17,7 @@ class Turn:
         self.facts: list[f.Fact] = []
         self.commands: list[c.Command] = []
         self.wall_armed = False  #: a wall timer is under way
+        self.hold = False  #: nothing may be sent out
 
     def emit(self, fact: f.Fact) -> None:
         """Record a fact and bring the state up to it."""

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.engine.driver import RunDriver
-from orchestrator.engine.recovery import recover
+from orchestrator.engine.recovery import ended_fact
 from orchestrator.engine.submission import child_attempt, child_ended, child_facts
-from orchestrator.errors import InputError
-from orchestrator.plan.compiled import compile_plan
+from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.plan.inputs import validate_inputs
 from orchestrator.ports.journal import RunQuery
 
@@ -34,15 +33,17 @@ class SubPlans:
 
     async def _follow_child(self, parent: RunDriver, command: c.StartChild) -> None:
         engine = self._engine
-        rows = await engine.journal.runs(RunQuery(run_id=command.child, limit=1))
-        if not rows:
-            self._new_child(parent, command)
-        elif rows[0].status != "open":
-            driver = await recover(engine.journal, command.child, engine.owner)
-            assert driver.ended is not None, "its row says that it has ended"
-            self._tell_parent(parent, driver, driver.ended)
-        elif engine.driver(command.child) is None:
-            await engine.recover(command.child)
+        try:
+            rows = await engine.journal.runs(RunQuery(run_id=command.child, limit=1))
+            if not rows:
+                if not parent.over:
+                    self._new_child(parent, command)
+            elif (ended := await ended_fact(engine.journal, rows[0])) is not None:
+                engine.post(parent, _ended(command, ended, engine.clock.now_s()))
+            else:
+                await engine.takeover.take(rows[0])
+        except OrchestratorError as error:
+            engine.park(parent, f"its sub-plan {command.child} cannot be followed: {error}")
 
     def _new_child(self, parent: RunDriver, command: c.StartChild) -> None:
         engine = self._engine
@@ -50,21 +51,10 @@ class SubPlans:
         try:
             inputs = validate_inputs(command.plan, command.inputs)
         except InputError as error:
-            failed = f.ChildEnded(
-                at_s=now_s,
-                step=command.step,
-                branch=command.branch,
-                attempt=command.attempt,
-                child=command.child,
-                status="failed",
-                usd=0.0,
-                tokens=0,
-                steps=0,
-                reason=str(error),
-            )
-            engine.post(parent, failed)
+            failed = f.RunEnded(at_s=now_s, status="failed", usd=0.0, tokens=0, steps=0, reason=str(error))
+            engine.post(parent, _ended(command, failed, now_s))
             return
-        engine.start(child_facts(parent, command, inputs, now_s), compile_plan(command.plan))
+        engine.start(child_facts(parent, command, inputs, now_s), engine.plans.compiled(command.plan))
 
     def cancel_child(self, command: c.CancelChild) -> None:
         """Cancel a sub-plan, if it is open."""
@@ -77,11 +67,14 @@ class SubPlans:
         """A run has ended: let go of it, and tell its parent."""
         engine = self._engine
         engine.forget(driver)
-        parent = engine.driver(driver.accepted.parent) if driver.accepted.parent is not None else None
-        if parent is not None and driver.ended is not None:
-            self._tell_parent(parent, driver, driver.ended)
+        accepted, ended = driver.accepted, driver.ended
+        parent = engine.driver(accepted.parent) if accepted.parent is not None else None
+        if parent is not None and ended is not None:
+            assert accepted.parent_step is not None, "a sub-plan knows its step"
+            attempt = child_attempt(driver.run_id)
+            where = accepted.parent_step, accepted.parent_branch, attempt
+            engine.post(parent, child_ended(driver.run_id, where, ended, engine.clock.now_s()))
 
-    def _tell_parent(self, parent: RunDriver, driver: RunDriver, ended: f.RunEnded) -> None:
-        engine = self._engine
-        attempt = child_attempt(driver.run_id)
-        engine.post(parent, child_ended(driver, ended, attempt, engine.clock.now_s()))
+
+def _ended(command: c.StartChild, ended: f.RunEnded, now_s: float) -> f.ChildEnded:
+    return child_ended(command.child, (command.step, command.branch, command.attempt), ended, now_s)

@@ -16,16 +16,19 @@ class RunDriver:
 
     __slots__ = (
         "accepted",
+        "asking",
         "changed",
         "commands",
         "done",
         "ended",
         "epoch",
+        "holding",
         "inflight",
         "machine",
         "next_seq",
         "on_journaled",
         "parked",
+        "queued",
         "recovered",
         "run_id",
         "tenant",
@@ -40,7 +43,11 @@ class RunDriver:
         self.epoch = epoch
         self.next_seq = next_seq
         self.commands: list[Command] = []  #: to be carried out once the facts that led to them are journaled
-        self.inflight: dict[TaskKey, float] = {}  #: tasks sent and not answered; value: last sign of life
+        #: tasks sent and not answered; value: last sign of life, infinite while a watched one has not begun
+        self.inflight: dict[TaskKey, float] = {}
+        self.asking: dict[TaskKey, anyio.CancelScope] = {}  #: judges and planners that have been asked
+        self.queued = 0  #: items posted and not handled
+        self.holding = False  #: nothing is sent out any more: the engine is about to close
         self.on_journaled: list[Callable[[bool], None]] = []  #: told once: whether the next append took place
         self.changed: anyio.Event | None = None
         self.done: anyio.Event | None = None
@@ -52,7 +59,12 @@ class RunDriver:
     @property
     def waiting(self) -> bool:
         """Everything open waits for a person."""
-        return self.machine.state.paused_at_s is not None
+        return self.machine.state.paused_at_s is not None and not self.asking
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is queued that could move the run."""
+        return not self.queued
 
     @property
     def over(self) -> bool:
@@ -63,6 +75,8 @@ class RunDriver:
         """Facts are in the journal, or nothing followed: wake whoever follows the run."""
         if not facts:
             self._told(True)
+            if self.holding or self.waiting:  # whoever waits for quiet must learn of it
+                self._wake()
             return
         self.next_seq += len(facts)
         if isinstance(facts[-1], RunEnded):
@@ -71,9 +85,16 @@ class RunDriver:
 
     def park(self, reason: str) -> None:
         """Stop driving; the journal stays as it is."""
-        self.parked = reason
+        self.parked = self.parked or reason
         self.commands.clear()
+        self.drop_questions()
         self._tell(False)
+
+    def drop_questions(self) -> None:
+        """Nobody waits for judges and planners any more."""
+        asking, self.asking = self.asking, {}
+        for scope in asking.values():
+            scope.cancel()
 
     def _told(self, well: bool) -> None:
         if self.on_journaled:
@@ -83,11 +104,19 @@ class RunDriver:
 
     def _tell(self, well: bool) -> None:
         self._told(well)
+        self._wake()
+        if self.over and self.done is not None:
+            self.done.set()
+
+    def _wake(self) -> None:
         if self.changed is not None:
             self.changed.set()
             self.changed = None
-        if self.over and self.done is not None:
-            self.done.set()
+
+    def hold(self) -> None:
+        """From now on record what comes in, and send nothing out."""
+        self.holding = True
+        self.machine.hold()
 
     async def change(self) -> None:
         """Wait until something more is in the journal, or the run is over."""

@@ -1,8 +1,9 @@
 """The engine: many runs in one process. Wires the loop, the timers and the performer; starts and recovers runs."""
 
 from collections.abc import Callable, Coroutine, Mapping
+from math import inf
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import anyio
 import structlog
@@ -12,33 +13,35 @@ from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.core.machine import RunMachine
 from orchestrator.engine.children import SubPlans
+from orchestrator.engine.draining import drain
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.handle import Run
-from orchestrator.engine.loop import Begin, Item, Loop, Resume, Told
+from orchestrator.engine.loop import Begin, Item, Loop, Told
 from orchestrator.engine.perform import Performer, idle_timer
-from orchestrator.engine.promises import check_promises
-from orchestrator.engine.recovery import read_all, recover
+from orchestrator.engine.plan_book import PlanBook, remember
+from orchestrator.engine.questions import Asked
+from orchestrator.engine.recovery import ended_fact
 from orchestrator.engine.run_ids import new_run_id
 from orchestrator.engine.submission import (
+    Freezable,
     Request,
     budget_over,
     first_facts,
     request_digest,
 )
+from orchestrator.engine.takeover import TakeOver
 from orchestrator.engine.timers import Timers
 from orchestrator.errors import (
     AdmissionRefused,
     EngineClosed,
     IdempotencyConflict,
     JournalConflict,
-    OrchestratorError,
     RunNotFound,
+    WrongState,
 )
 from orchestrator.ids import JsonValue, RunId, StepId, TenantId
 from orchestrator.plan.catalogue import PoolCatalogue
-from orchestrator.plan.check import check_plan
-from orchestrator.plan.collecting import undisturbed
-from orchestrator.plan.compiled import CompiledPlan, compile_plan
+from orchestrator.plan.compiled import CompiledPlan
 from orchestrator.plan.inputs import validate_inputs
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
@@ -50,18 +53,10 @@ from orchestrator.ports.tasks import SpendReply, SpendRequest, TaskKey, TaskMess
 from orchestrator.ports.transport import Transport
 
 OPEN_RUNS_MAX: Final = 1_000  #: runs, without sub-plans, that may be open at once
+CLOSED: Final = "the engine was closed; the run is open in the journal"
 RETRY_AFTER_S: Final = 1.0  #: advice to a caller who was refused
-RECOVER_MAX: Final = 1_000_000  #: open runs read back at start
-CHECKED_MAX: Final = 256  #: plans whose check is remembered
+PARKED_MAX: Final = 10_000  #: parked runs whose reason is remembered
 log = structlog.get_logger(__name__)
-
-
-class Freezable(Protocol):
-    """A plan builder."""
-
-    def freeze(self) -> Plan:
-        """The frozen plan."""
-        ...
 
 
 class RunEngine:
@@ -82,24 +77,22 @@ class RunEngine:
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
         self.open_runs_max = open_runs_max
         self.transport = transport
-        self._planner, self._checker = planner, checker
+        self.plans = PlanBook(catalogue, judge=checker is not None, planner=planner is not None)
         self._drivers: dict[RunId, RunDriver] = {}
+        self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
         self._top = 0  #: open runs without a parent
-        self._checked: dict[str, CompiledPlan] = {}
         self._keys: dict[tuple[str, str], anyio.Event] = {}  #: idempotency keys being submitted
         self._timers = Timers(clock, self._fire)
-        self._performer = Performer(
-            transport=transport,
-            timers=self._timers,
-            clock=clock,
-            post=self.post,
-            spawn=self.spawn,
-            children=SubPlans(self),
-            planner=planner,
-            checker=checker,
+        questions = Asked(
+            clock=clock, post=self.post, spawn=self.spawn, prepare=self.prepare, planner=planner, checker=checker
         )
-        self._loop = Loop(journal, clock, self._performer.perform)
+        performer = Performer(
+            transport=transport, timers=self._timers, clock=clock, children=SubPlans(self), questions=questions
+        )
+        self._loop = Loop(journal, clock, performer.perform, self.park)
+        self.takeover = TakeOver(self)
         self._group: TaskGroup | None = None
+        self._draining = False
 
     # ---- life
 
@@ -118,25 +111,22 @@ class RunEngine:
         assert self._group is not None
         group, self._group = self._group, None
         group.cancel_scope.cancel()
-        await group.__aexit__(None, None, None)
-        for driver in self._drivers.values():
-            if not driver.over:
-                driver.park("the engine was closed; the run is open in the journal")
+        try:
+            await group.__aexit__(None, None, None)
+        finally:
+            for driver in self._drivers.values():
+                if not driver.over:
+                    driver.park(CLOSED)
+            self._loop.close()
 
     async def drain(self, grace_s: float) -> bool:
-        """Send nothing new to workers and wait up to `grace_s` seconds for what runs. True when all came home."""
-        self._performer.draining = True
-        with anyio.move_on_after(grace_s):
-            while any(driver.inflight for driver in self._drivers.values()) or not self._loop.idle:
-                busy = next((d for d in self._drivers.values() if d.inflight and not d.over), None)
-                if busy is None:
-                    await anyio.lowlevel.checkpoint()
-                    if all(d.over or not d.inflight for d in self._drivers.values()) and self._loop.idle:
-                        break
-                else:
-                    await busy.change()
-            return True
-        return False
+        """Send nothing new to workers and wait up to `grace_s` seconds for what runs. True when all came home.
+
+        What comes home is journaled. What does not is taken back from its worker and journaled as given up, which
+        counts against no limit: the next engine sends it again.
+        """
+        self._draining = True
+        return await drain(self.drivers, self._loop, self.transport, self.clock, grace_s)
 
     # ---- starting runs
 
@@ -147,16 +137,7 @@ class RunEngine:
             PlanError: the plan is not valid for these pools.
             PromiseError: it asks for what this engine does not have.
         """
-        with undisturbed():
-            known = self._checked.get(plan.digest)
-            if known is None:
-                check_plan(plan, self.catalogue).raise_if_errors()
-                check_promises(plan, judge=self._checker is not None, planner=self._planner is not None)
-                known = compile_plan(plan)
-                if len(self._checked) >= CHECKED_MAX:
-                    self._checked.pop(next(iter(self._checked)))
-                self._checked[plan.digest] = known
-        return known
+        return self.plans.prepare(plan)
 
     async def submit(
         self,
@@ -195,7 +176,7 @@ class RunEngine:
 
     async def accept(self, request: Request) -> Run:
         """Journal a checked request and start it; see `submit`."""
-        if self._group is None or self._performer.draining:
+        if self._group is None or self._draining:
             raise EngineClosed("the engine is not open: use `async with`, and submit before it drains")
         if self._loop.full is not None:
             raise self._loop.full
@@ -221,11 +202,11 @@ class RunEngine:
             raise AdmissionRefused(self._top, self.open_runs_max, RETRY_AFTER_S)
         facts = first_facts(request, self.clock.now_s())
         journaled = anyio.Event()
-        driver = self.start(facts, compile_plan(request.plan), lambda _well: journaled.set())
+        driver = self.start(facts, self.plans.compiled(request.plan), lambda _well: journaled.set())
         await journaled.wait()
-        if driver.parked:
-            self.forget(driver)
-            raise JournalConflict(driver.run_id, driver.parked)
+        if driver.next_seq == 1:
+            self._parked.pop(driver.run_id, None)
+            raise self._not_done(driver)
         return Run(self, driver.run_id)
 
     def start(
@@ -235,40 +216,53 @@ class RunEngine:
         accepted = facts[0]
         assert isinstance(accepted, f.RunAccepted), "a run begins with run.accepted"
         driver = RunDriver(RunMachine(compiled), accepted, epoch=1, next_seq=1)
-        self._keep(driver)
+        self.keep(driver)
         self.post(driver, Begin(facts) if done is None else Told(Begin(facts), done))
         return driver
 
-    def _keep(self, driver: RunDriver) -> None:
+    def keep(self, driver: RunDriver) -> None:
+        """Drive a run from here on."""
+        self._parked.pop(driver.run_id, None)
         self._drivers[driver.run_id] = driver
         self._top += driver.accepted.parent is None
+        if self._draining:
+            driver.hold()
 
     def forget(self, driver: RunDriver) -> None:
         """Let go of a run that is over."""
-        if self._drivers.pop(driver.run_id, None) is not None:
+        if self._drivers.get(driver.run_id) is driver:
+            del self._drivers[driver.run_id]
             self._top -= driver.accepted.parent is None
+
+    def park(self, driver: RunDriver, reason: str) -> None:
+        """Stop driving a run that cannot go on here, and whatever waits for it as a sub-plan."""
+        if driver.over:
+            return
+        driver.park(reason)
+        for key in driver.inflight:
+            self.transport.revoke(key)
+        driver.inflight.clear()
+        self.forget(driver)
+        self.note_parked(driver.run_id, reason)
+        parent = self.driver(driver.accepted.parent) if driver.accepted.parent is not None else None
+        if parent is not None:
+            self.park(parent, f"its sub-plan {driver.run_id} is parked: {reason}")
+
+    def note_parked(self, run_id: RunId, reason: str) -> None:
+        """Remember why a run is open and not driven."""
+        log.error("run parked", run=run_id, reason=reason)
+        remember(self._parked, run_id, reason, PARKED_MAX)
+
+    def parked(self, run_id: RunId) -> str | None:
+        """Why a run is open in the journal and not driven here; None when nothing is known to be wrong with it."""
+        return self._parked.get(run_id)
 
     async def recover(self, run_id: RunId | None = None) -> list[Run]:
         """Take over open runs of the journal, oldest first, or just one with its sub-plans.
 
-        A run that cannot be read back is left as it is and logged; the others go on.
+        A run that cannot go on here is parked: left as it is, logged with the reason; the others go on.
         """
-        rows = await self.journal.runs(RunQuery(status=("open",), limit=RECOVER_MAX))
-        runs: list[Run] = []
-        for row in reversed(rows):
-            if row.run_id in self._drivers:
-                continue
-            if run_id is not None and row.run_id != run_id and not row.run_id.startswith(f"{run_id}."):
-                continue
-            try:
-                driver = await recover(self.journal, row.run_id, self.owner)
-            except OrchestratorError as error:
-                log.error("run not recovered", run=row.run_id, error=str(error))
-                continue
-            self._keep(driver)
-            self.post(driver, Resume(driver.epoch))
-            runs.append(Run(self, row.run_id))
-        return runs
+        return [Run(self, driver.run_id) for driver in await self.takeover.recover(run_id)]
 
     # ---- what others ask of it
 
@@ -290,10 +284,8 @@ class RunEngine:
         return list(self._drivers.values())
 
     def quiet(self, driver: RunDriver) -> bool:
-        """Nothing is queued that could move this run, and none of its sub-plans moves either."""
-        prefix = f"{driver.run_id}."
-        below = [d for d in self._drivers.values() if d.run_id.startswith(prefix)]
-        return self._loop.idle and all(d.waiting or d.over for d in below)
+        """Nothing is queued that could move this run."""
+        return driver.quiet
 
     async def ended(self, run_id: RunId) -> f.RunEnded | None:
         """How a run ended; None while it is open.
@@ -301,28 +293,55 @@ class RunEngine:
         Raises:
             RunNotFound: no such run.
         """
-        records = await read_all(self.journal, run_id)
-        if not records:
+        rows = await self.journal.runs(RunQuery(run_id=run_id, limit=1))
+        if not rows:
             raise RunNotFound(run_id)
-        return next((record.fact for record in reversed(records) if isinstance(record.fact, f.RunEnded)), None)
+        return await ended_fact(self.journal, rows[0])
 
     async def cancel(self, run_id: RunId, *, reason: str = "", by: str = "") -> None:
-        """Cancel an open run and wait until that is journaled; an ended one stays as it is.
+        """Cancel an open run with its sub-plans and wait until that is journaled; an ended one stays as it is.
 
         Raises:
             RunNotFound: no such run.
+            WrongState: it is open, but not driven here.
+            JournalConflict: it was parked meanwhile.
         """
         driver = self._drivers.get(run_id)
         if driver is None:
-            await self.ended(run_id)
+            if await self.ended(run_id) is None:
+                raise WrongState(f"run {run_id}", self.parked(run_id) or "open, but not driven here", "resume it first")
             return
-        await self.tell(driver, f.CancelRequested(at_s=self.clock.now_s(), actor=by, reason=reason))
+        told: set[RunId] = set()
+        while driver is not None:
+            told.add(driver.run_id)
+            await self.tell(driver, f.CancelRequested(at_s=self.clock.now_s(), actor=by, reason=reason))
+            below = (d for d in self._drivers.values() if d.run_id.startswith(f"{run_id}."))
+            driver = next((d for d in below if d.run_id not in told), None)
 
     async def tell(self, driver: RunDriver, item: Input) -> None:
-        """Hand something to an open run and wait until whatever follows from it is journaled."""
+        """Hand something to an open run and wait until whatever follows from it is journaled.
+
+        Raises:
+            JournalConflict: the run was parked; the reason is in the error.
+            EngineClosed: the engine was closed before.
+        """
+        if self._group is None:
+            raise EngineClosed(CLOSED)
         told = anyio.Event()
-        self.post(driver, Told(item, lambda _well: told.set()))
+        journaled = False
+
+        def done(well: bool) -> None:
+            nonlocal journaled
+            journaled = well
+            told.set()
+
+        self.post(driver, Told(item, done))
         await told.wait()
+        if not journaled:
+            raise self._not_done(driver)
+
+    def _not_done(self, driver: RunDriver) -> EngineClosed | JournalConflict:
+        return EngineClosed(CLOSED) if self._group is None else JournalConflict(driver.run_id, driver.parked)
 
     # ---- the transport's messages, and timers
 
@@ -347,13 +366,18 @@ class RunEngine:
             usd=request.usd,
             tokens=request.tokens,
         )
-        await self.tell(driver, asked)
+        try:
+            await self.tell(driver, asked)
+        except (EngineClosed, JournalConflict):
+            return SpendReply(granted=False, limit="run", left=0.0)
         ledger = driver.machine.state.ledger
         if request.charge in ledger.open:
             return SpendReply(granted=True)
         if request.usd > ledger.usd_left:
             return SpendReply(granted=False, limit="usd", left=ledger.usd_left)
-        return SpendReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
+        if request.tokens > ledger.tokens_left:
+            return SpendReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
+        return SpendReply(granted=False, limit="run", left=0.0)
 
     def _fire(self, driver: RunDriver, event: TimerFired) -> None:
         if driver.over:
@@ -365,7 +389,8 @@ class RunEngine:
             idle_s = step.spec.timeout.idle if step is not None else None
             if last_s is None or idle_s is None:
                 return
-            if last_s + idle_s > self.clock.now_s():
-                self._timers.arm(driver, idle_timer(key, last_s + idle_s))
+            begun_s = self.clock.now_s() if last_s == inf else last_s
+            if begun_s + idle_s > self.clock.now_s():
+                self._timers.arm(driver, idle_timer(key, begun_s + idle_s))
                 return
         self._loop.post(driver, event)

@@ -65,6 +65,9 @@ class Run:
             raise JournalConflict(self.id, driver.parked)
         ended = await self._engine.ended(self.id)
         if ended is None:
+            parked = self._engine.parked(self.id)
+            if parked is not None:
+                raise JournalConflict(self.id, parked)
             raise WrongState(f"run {self.id}", "open, but not driven here", "resume it first")
         return result_of(self.id, ended)
 
@@ -72,7 +75,7 @@ class Run:
         """As `result`, but None as soon as everything open waits for a person."""
         driver = self._engine.driver(self.id)
         while driver is not None and not driver.over:
-            if driver.waiting and self._engine.quiet(driver):
+            if driver.waiting and driver.quiet:
                 return None
             await driver.change()
         return await self.result()

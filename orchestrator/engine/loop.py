@@ -11,18 +11,22 @@ from typing import Final
 import anyio
 import structlog
 
+from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.translate import input_of, verdict_of
-from orchestrator.errors import IllegalTransition, JournalError, JournalFull
+from orchestrator.errors import JournalError, JournalFull
+from orchestrator.ids import RunId
 from orchestrator.ports import tasks as t
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Append, Journal
 
 BATCH_MAX: Final = 512  #: inputs handled before the next append
 FULL_RETRY_S: Final = 1.0  #: between two tries while the disk is full
+PROGRESS_MAX: Final = 32  #: progress messages of one task that are journaled from one batch; a flood says no more
 SYNC: Final = (f.RunAccepted, f.EffectIntended, f.ApprovalAnswered)  #: facts that must survive a power cut at once
+TAKEN: Final = "another owner has taken this run over"
 log = structlog.get_logger(__name__)
 
 
@@ -55,31 +59,52 @@ Item = Content | Told
 class Loop:
     """Mailbox, machines, journal, commands."""
 
-    def __init__(self, journal: Journal, clock: Clock, perform: Callable[[RunDriver], None]) -> None:
-        self._journal, self._clock, self._perform = journal, clock, perform
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        perform: Callable[[RunDriver], None],
+        park: Callable[[RunDriver, str], None],
+    ) -> None:
+        self._journal, self._clock, self._perform, self._park = journal, clock, perform, park
         self._inbox: deque[tuple[RunDriver, Item]] = deque()
         self._wake: anyio.Event | None = None
-        self.broken: JournalError | None = None  #: why nothing can be journaled any more
+        self._settled: anyio.Event | None = None
+        self._talk: dict[t.TaskKey, int] = {}  #: progress messages of this batch
         self.full: JournalFull | None = None  #: there is no room at the moment
 
     def post(self, driver: RunDriver, item: Item) -> None:
         """Queue something for a run. Never blocks; the order of posting is kept."""
         self._inbox.append((driver, item))
+        driver.queued += 1
         if self._wake is not None:
             self._wake.set()
-            self._wake = None
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is queued."""
-        return not self._inbox
+    async def settle(self) -> None:
+        """Wait until nothing is queued and everything handled is journaled and carried out."""
+        while self._inbox or self._wake is None:
+            if self._settled is None:
+                self._settled = anyio.Event()
+            await self._settled.wait()
+
+    def close(self) -> None:
+        """Tell everybody whose item was not handled that it never will be."""
+        while self._inbox:
+            driver, item = self._inbox.popleft()
+            driver.queued -= 1
+            if isinstance(item, Told):
+                item.done(False)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
             if not self._inbox:
                 self._wake = anyio.Event()
+                if self._settled is not None:
+                    self._settled.set()
+                    self._settled = None
                 await self._wake.wait()
+                self._wake = None
             dirty = self._take()
             if dirty:
                 await self._commit(dirty)
@@ -89,8 +114,10 @@ class Loop:
         """Handle what is queued; return the runs that have facts to append or commands to carry out."""
         dirty: dict[RunDriver, list[f.Fact]] = {}
         inbox, now_s = self._inbox, self._clock.now_s()
+        self._talk.clear()
         for _ in range(min(len(inbox), BATCH_MAX)):
             driver, item = inbox.popleft()
+            driver.queued -= 1
             content: Content
             if isinstance(item, Told):
                 driver.on_journaled.append(item.done)
@@ -102,11 +129,10 @@ class Loop:
                 continue
             try:
                 self._handle(driver, content, now_s)
-            except IllegalTransition as error:
+            except Exception as error:  # noqa: BLE001  # whatever a run meets, the others in this loop go on
                 driver.machine.facts()
                 dirty.pop(driver, None)
-                log.error("run parked: a rule was broken", run=driver.run_id, error=str(error))
-                driver.park(f"our bug: {error}")
+                self._park(driver, f"our bug: {_said(error)}")
                 continue
             made = driver.machine.facts()
             held = dirty.get(driver)
@@ -140,15 +166,32 @@ class Loop:
         if isinstance(message, t.TaskProgress):
             for watcher in driver.watchers:
                 watcher(message)
+            if message.journal and self._floods(key):
+                return
         event = input_of(message, driver.machine.state, now_s)
         if event is not None:
             driver.commands += driver.machine.handle(event)
+
+    def _floods(self, key: t.TaskKey) -> bool:
+        """Whether a task has said enough in this batch; it counts as a sign of life all the same."""
+        said = self._talk[key] = self._talk.get(key, 0) + 1
+        return said > PROGRESS_MAX
 
     def _timer(self, driver: RunDriver, event: TimerFired, now_s: float) -> None:
         if event.kind == "attempt" and event.check:
             key = t.TaskKey(driver.run_id, event.step, event.branch, event.attempt, event.sample, "check", event.check)
             if driver.inflight.pop(key, None) is None:
                 return
+            driver.commands.append(  # the same key may be asked again, and then it must reach a worker
+                c.Revoke(
+                    step=event.step,
+                    branch=event.branch,
+                    attempt=event.attempt,
+                    sample=0,
+                    purpose="check",
+                    check=event.check,
+                )
+            )
             late = verdict_of(key, driver.machine.state, now_s, "check_broken", ("the check did not answer in time",))
             driver.commands += driver.machine.handle(late)
             return
@@ -156,7 +199,7 @@ class Loop:
             driver.inflight.pop(t.TaskKey(driver.run_id, event.step, event.branch, event.attempt, event.sample), None)
         driver.commands += driver.machine.handle(event)
 
-    async def _append(self, entries: list[Append]) -> tuple[str, ...]:
+    async def _append(self, entries: list[Append]) -> tuple[RunId, ...]:
         """Append; while there is no room, everything pauses and nothing is lost."""
         while True:
             try:
@@ -183,21 +226,38 @@ class Loop:
             for driver, made in dirty.items()
             if made
         ]
-        refused: tuple[str, ...] = ()
-        if entries:
-            try:
-                refused = await self._append(entries)
-            except JournalError as error:
-                self.broken = error
-                log.error("journal failed; the runs it concerns are parked", error=str(error), runs=len(entries))
-                for driver in dirty:
-                    driver.park(f"the journal failed: {error}")
-                return
+        refused = await self._append_each(entries)
         for driver, made in dirty.items():
-            if driver.run_id in refused:
-                log.warning("run lost to another owner", run=driver.run_id, epoch=driver.epoch)
-                driver.park("another owner has taken this run over")
+            reason = refused.get(driver.run_id)
+            if reason is not None:
+                self._park(driver, reason)
                 continue
             driver.journaled(tuple(made))
             if driver.commands:
-                self._perform(driver)
+                try:
+                    self._perform(driver)
+                except Exception as error:  # noqa: BLE001  # as above: one run's trouble is its own
+                    self._park(driver, f"our bug: {_said(error)}")
+
+    async def _append_each(self, entries: list[Append]) -> dict[RunId, str]:
+        """Append; return the runs whose entry is not in the journal, and why.
+
+        An error speaks of the whole call, so each entry is then tried alone: what only one run holds against the
+        journal parks that run and no other.
+        """
+        if not entries:
+            return {}
+        try:
+            refused = await self._append(entries)
+        except JournalError as error:
+            if len(entries) == 1:
+                return {entries[0].run_id: f"the journal failed: {error}"}
+            found: dict[RunId, str] = {}
+            for entry in entries:
+                found |= await self._append_each([entry])
+            return found
+        return dict.fromkeys(refused, TAKEN)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

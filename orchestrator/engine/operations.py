@@ -7,12 +7,12 @@ from typing import Literal
 
 from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
-from orchestrator.core.rebuild import built_on
+from orchestrator.core.rebuild import built_on, locked
 from orchestrator.core.state import RunState, Status, StepState
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.handle import Run
-from orchestrator.engine.perform import locked_steps
+from orchestrator.engine.questions import patched
 from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.engine.run_ids import new_run_id
 from orchestrator.engine.submission import Request, budget_over
@@ -122,24 +122,18 @@ class Operations:
         """Change the plan under an open run, in steps that have neither passed nor run; return the new digest.
 
         Raises:
-            WrongState: the run is not open here.
+            WrongState: the run is not open here, or went on meanwhile.
             PlanError: another base, a locked step, or a plan that would not be valid; nothing has changed.
             PromiseError: the new plan asks for what this engine does not have.
         """
         driver = self._open(run_id)
         plan = driver.machine.state.plan.plan
-        changed = apply_patch(plan, patch, locked=locked_steps(driver))
+        changed = apply_patch(plan, patch, locked=locked(driver.machine.state))
         self._engine.prepare(changed)
-        fact = f.PlanPatched(
-            at_s=self._engine.clock.now_s(),
-            actor=by,
-            base=plan.digest,
-            digest=changed.digest,
-            author=patch.author,
-            reason=patch.reason,
-            patch=patch.canonical(),
-        )
-        await self._engine.tell(driver, fact)
+        revision = driver.machine.state.revision
+        await self._engine.tell(driver, patched(patch, changed, at_s=self._engine.clock.now_s(), by=by))
+        if driver.machine.state.revision == revision:
+            raise WrongState(f"run {run_id}", "it went on meanwhile", "look at it again, and patch what is still open")
         return changed.digest
 
     async def retry(self, run_id: RunId, *, step: str | None = None, budget: Budget | None = None) -> Run:

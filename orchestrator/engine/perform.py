@@ -1,29 +1,16 @@
 """One function per command: what the machine asked for, done in the world. Each ends in one input for the machine."""
 
-from collections.abc import Callable
-from typing import Final, Protocol, assert_never
-
-import structlog
+from math import inf
+from typing import Protocol, assert_never
 
 from orchestrator.core import commands as c
-from orchestrator.core import facts as f
 from orchestrator.core.inputs import TimerFired
-from orchestrator.core.state import SETTLED, Status
 from orchestrator.engine.driver import RunDriver
-from orchestrator.engine.loop import Item
 from orchestrator.engine.timers import Timers
-from orchestrator.engine.translate import verdict_of
-from orchestrator.errors import OrchestratorError
-from orchestrator.ids import PoolName, StepId, TenantId
-from orchestrator.plan.patch import apply_patch
-from orchestrator.ports.checker import Checker, JudgeRequest
+from orchestrator.ids import PoolName, TenantId
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.planner import Planner, ReplanRequest
 from orchestrator.ports.tasks import Lane, StepTask, TaskKey
 from orchestrator.ports.transport import Transport
-
-PURPOSES: Final = ("work", "check")
-log = structlog.get_logger(__name__)
 
 
 class Children(Protocol):
@@ -42,6 +29,18 @@ class Children(Protocol):
         ...
 
 
+class Questions(Protocol):
+    """Who asks judges and planners."""
+
+    def judge(self, driver: RunDriver, command: c.AskJudge) -> None:
+        """Ask a judge; the verdict is posted to the run."""
+        ...
+
+    def replan(self, driver: RunDriver, command: c.AskReplan) -> None:
+        """Ask the planner; a patch or a refusal is posted to the run."""
+        ...
+
+
 class Performer:
     """Carries out commands. Never blocks: what takes time runs in the engine's task group."""
 
@@ -51,16 +50,11 @@ class Performer:
         transport: Transport,
         timers: Timers,
         clock: Clock,
-        post: Callable[[RunDriver, Item], None],
-        spawn: Callable[..., None],
         children: Children,
-        planner: Planner | None,
-        checker: Checker | None,
+        questions: Questions,
     ) -> None:
-        self._transport, self._timers, self._clock, self._post = transport, timers, clock, post
-        self._children, self._planner, self._checker = children, planner, checker
-        self._spawn = spawn
-        self.draining = False  #: nothing new is sent to workers
+        self._transport, self._timers, self._clock = transport, timers, clock
+        self._children, self._questions = children, questions
 
     def perform(self, driver: RunDriver) -> None:
         """Carry out all commands of a run, in order."""
@@ -85,17 +79,16 @@ class Performer:
                 case c.CancelChild():
                     self._children.cancel_child(command)
                 case c.AskReplan():
-                    self._spawn(self._replan, driver, command)
+                    self._questions.replan(driver, command)
                 case c.AskJudge():
-                    self._spawn(self._judge, driver, command)
+                    self._questions.judge(driver, command)
                 case c.Finish():
+                    driver.drop_questions()
                     self._children.finished(driver)
                 case _:
                     assert_never(command)
 
     def _dispatch(self, driver: RunDriver, command: c.Dispatch) -> None:
-        if self.draining:
-            return
         key = TaskKey(
             driver.run_id,
             command.step,
@@ -107,7 +100,7 @@ class Performer:
         )
         now_s = self._clock.now_s()
         accepted = driver.accepted
-        driver.inflight[key] = now_s
+        driver.inflight[key] = now_s if command.idle_s is None else inf
         self._timers.arm_attempt(driver, key, now_s, command.timeout_s)
         if command.idle_s is not None:
             self._timers.arm(driver, idle_timer(key, now_s + command.idle_s))
@@ -127,6 +120,7 @@ class Performer:
                 reasons=command.reasons,
                 idempotency_key=command.idempotency_key,
                 timeout_s=command.timeout_s,
+                idle_s=command.idle_s,
                 plan=plan.name,
                 sent_at_s=now_s,
             )
@@ -143,89 +137,11 @@ class Performer:
             command.check,
         )
         driver.inflight.pop(key, None)
-        self._transport.revoke(key)
-
-    async def _judge(self, driver: RunDriver, command: c.AskJudge) -> None:
-        assert self._checker is not None, "plans with judges are refused without one"
-        key = TaskKey(driver.run_id, command.step, command.branch, command.attempt, 0, "check", command.check)
-        request = JudgeRequest(
-            run_id=driver.run_id,
-            step=command.step,
-            task=command.task,
-            args=command.args,
-            constraints=driver.machine.state.plan.plan.constraints,
-            output=command.output,
-            rubric=command.judge.rubric,
-            tier=command.judge.tier,
-            pass_at=command.judge.pass_at,
-            votes=command.judge.votes,
-        )
-        run = driver.machine.state
-        try:
-            said = await self._checker.judge(request)
-        except Exception as error:  # noqa: BLE001  # whatever a judge raises is a broken check, never a pass
-            reasons = (f"the judge failed: {type(error).__name__}: {error}",)
-            verdict = verdict_of(key, run, self._clock.now_s(), "check_broken", reasons, name="judge")
+        asked = driver.asking.pop(key, None)
+        if asked is not None:
+            asked.cancel()
         else:
-            verdict = verdict_of(
-                key,
-                run,
-                self._clock.now_s(),
-                said.verdict,
-                said.reasons,
-                said.score,
-                name="judge",
-                usd=said.usd,
-                tokens=said.tokens,
-            )
-        self._post(driver, verdict)
-
-    async def _replan(self, driver: RunDriver, command: c.AskReplan) -> None:
-        assert self._planner is not None, "plans with a replan rung are refused without a planner"
-        run = driver.machine.state
-        plan = run.plan.plan
-        statuses = {str(state.spec.id): state.status.value for state in run.steps}
-        asking = command.step
-        locked = locked_steps(driver) - {asking}
-        request = ReplanRequest(
-            run_id=driver.run_id,
-            plan=plan,
-            step=asking,
-            branch=command.branch,
-            scope=command.scope,
-            reasons=command.reasons,
-            statuses=statuses,
-            locked=frozenset(locked),
-        )
-        where = {"step": asking, "branch": command.branch, "attempt": command.attempt}
-        try:
-            patch = await self._planner.replan(request)
-            if patch is None:
-                raise _NoPatch("the planner has none")
-            changed = apply_patch(plan, patch, locked=locked_steps(driver) - {asking})
-        except (_NoPatch, OrchestratorError) as error:
-            self._refuse(driver, where, str(error))
-        except Exception as error:  # noqa: BLE001  # whatever a planner raises is a refusal, journaled with its text
-            self._refuse(driver, where, f"{type(error).__name__}: {error}")
-        else:
-            patched = f.PlanPatched(
-                at_s=self._clock.now_s(),
-                actor=patch.author,
-                base=plan.digest,
-                digest=changed.digest,
-                author=patch.author,
-                reason=patch.reason,
-                asked_by=asking,
-                patch=patch.canonical(),
-            )
-            self._post(driver, patched)
-
-    def _refuse(self, driver: RunDriver, where: dict[str, object], reason: str) -> None:
-        self._post(driver, f.ReplanRefused(at_s=self._clock.now_s(), reason=reason, **where))  # type: ignore[arg-type]  # step, branch, attempt
-
-
-class _NoPatch(Exception):
-    """The planner gave no patch."""
+            self._transport.revoke(key)
 
 
 def _lane(lane: str) -> Lane:
@@ -244,16 +160,3 @@ def idle_timer(key: TaskKey, at_s: float) -> TimerFired:
         check=key.check,
         idle=True,
     )
-
-
-def locked_steps(driver: RunDriver) -> set[StepId]:
-    """Steps that a patch may not touch: they have passed, or something of them runs or has passed."""
-    locked: set[StepId] = set()
-    for state in driver.machine.state.steps:
-        under_way = any(
-            unit.status is Status.PASSED or (unit.status not in SETTLED and unit.status is not Status.PENDING)
-            for unit in state.all_units()
-        )
-        if state.status is Status.PASSED or under_way:
-            locked.add(state.spec.id)
-    return locked

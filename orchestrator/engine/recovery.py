@@ -1,24 +1,25 @@
 """Reading a run back from the journal: the machine that replays its facts is the run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
 from orchestrator.engine.driver import RunDriver
-from orchestrator.errors import JournalCorrupt
+from orchestrator.errors import ExpressionError, JournalCorrupt, PlanError
 from orchestrator.ids import RunId
 from orchestrator.plan.compiled import compile_plan
 from orchestrator.plan.models import Plan
-from orchestrator.ports.journal import Journal, Recorded
+from orchestrator.ports.journal import Journal, Recorded, RunRow
 
 PAGE = 10_000  #: records read at a time
+TAIL = 50  #: records among which the end of a run is looked for first
 
 
-async def read_all(journal: Journal, run_id: RunId) -> list[Recorded]:
-    """Every record of a run, in order."""
+async def read_all(journal: Journal, run_id: RunId, after: int = 0) -> list[Recorded]:
+    """Every record of a run with a sequence number above `after`, in order."""
     records: list[Recorded] = []
     while True:
-        page = await journal.read(run_id, after=records[-1].seq if records else 0, limit=PAGE)
+        page = await journal.read(run_id, after=records[-1].seq if records else after, limit=PAGE)
         records += page
         if len(page) < PAGE:
             return records
@@ -44,32 +45,66 @@ def machine_of(records: Sequence[Recorded]) -> RunMachine:
     Raises:
         JournalCorrupt: no plan, or a fact that does not fit the state before it.
     """
-    machine = RunMachine(compile_plan(plan_of(records)))
-    for record in records:
-        try:
-            machine.replay(record.fact)
-        except (KeyError, IndexError, AssertionError, TypeError) as error:
-            reason = f"{record.fact.KIND} does not fit what was before it ({type(error).__name__}: {error})"
-            raise JournalCorrupt(record.run_id, record.seq, reason) from error
+    try:
+        machine = RunMachine(compile_plan(plan_of(records)))
+    except (ValueError, PlanError, ExpressionError) as error:
+        raise JournalCorrupt(records[0].run_id, 0, f"its plan cannot be read: {error}") from error
+    replay(machine, records)
     return machine
 
 
-async def recover(journal: Journal, run_id: RunId, owner: str) -> RunDriver:
-    """Take an open run over: a new epoch first, so that no owner before can write, then its facts.
+def replay(machine: RunMachine, records: Sequence[Recorded]) -> None:
+    """Bring a machine up to further records.
+
+    Raises:
+        JournalCorrupt: a fact that does not fit the state before it.
+    """
+    for record in records:
+        try:
+            machine.replay(record.fact)
+        except Exception as error:
+            reason = f"{record.fact.KIND} does not fit what was before it ({type(error).__name__}: {error})"
+            raise JournalCorrupt(record.run_id, record.seq, reason) from error
+
+
+async def recover(
+    journal: Journal, run_id: RunId, owner: str, unfit: Callable[[RunMachine], str] = lambda _machine: ""
+) -> RunDriver | str:
+    """Take an open run over: a new epoch, so that no owner before can write, then its facts.
+
+    What `unfit` says of the machine, if anything, is returned instead, and the run is left to its owner.
 
     Raises:
         RunNotFound: no such run.
         JournalCorrupt: it cannot be read back; the journal stays as it is.
     """
-    epoch = await journal.claim(run_id, owner)
     records = await read_all(journal, run_id)
+    if not records:
+        raise JournalCorrupt(run_id, 1, "its row is there and its records are not")
     machine = machine_of(records)
     accepted = records[0].fact
     if not isinstance(accepted, f.RunAccepted):
         raise JournalCorrupt(run_id, 1, "the first record is not run.accepted")
-    driver = RunDriver(machine, accepted, epoch=epoch, next_seq=records[-1].seq + 1)
+    reason = unfit(machine)
+    if reason:
+        return reason
+    epoch = await journal.claim(run_id, owner)
+    late = await read_all(journal, run_id, after=records[-1].seq)  # from an owner before, until the claim
+    replay(machine, late)
+    last = (late or records)[-1]
+    driver = RunDriver(machine, accepted, epoch=epoch, next_seq=last.seq + 1)
     driver.recovered = True
-    last = records[-1].fact
-    if isinstance(last, f.RunEnded):
-        driver.ended = last
+    if isinstance(last.fact, f.RunEnded):
+        driver.ended = last.fact
     return driver
+
+
+async def ended_fact(journal: Journal, row: RunRow) -> f.RunEnded | None:
+    """How a run ended; None while it is open."""
+    if row.status == "open":
+        return None
+    for after in (max(row.last_seq - TAIL, 0), 0):  # audit records may follow the end
+        for record in reversed(await read_all(journal, row.run_id, after=after)):
+            if isinstance(record.fact, f.RunEnded):
+                return record.fact
+    raise JournalCorrupt(row.run_id, row.last_seq, "it has ended, and there is no run.ended")

@@ -1,15 +1,24 @@
 """Making the first facts of a run: a fresh one, a sub-plan, a retry or a fork."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from orchestrator.core import facts as f
 from orchestrator.core.commands import StartChild
 from orchestrator.core.machine import MACHINE_VERSION
 from orchestrator.engine.driver import RunDriver
-from orchestrator.ids import Digest, JsonValue, RunId
+from orchestrator.ids import Digest, JsonValue, RunId, StepId
 from orchestrator.plan.models import Plan, digest_of
 from orchestrator.plan.parts import Budget
+
+
+class Freezable(Protocol):
+    """A plan builder."""
+
+    def freeze(self) -> Plan:
+        """The frozen plan."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +106,15 @@ def _frozen(plan: Plan, now_s: float) -> f.PlanFrozen:
     return f.PlanFrozen(at_s=now_s, digest=plan.digest, plan=plan.canonical())
 
 
-def child_ended(driver: RunDriver, ended: f.RunEnded, attempt: int, now_s: float) -> f.ChildEnded:
-    """What a parent is told when its sub-plan has ended."""
-    accepted = driver.accepted
-    assert accepted.parent_step is not None, "a sub-plan knows its step"
+def child_ended(child: RunId, where: tuple[StepId, int, int], ended: f.RunEnded, now_s: float) -> f.ChildEnded:
+    """What a parent is told when its sub-plan has ended; `where` names its step, branch and attempt."""
+    step, branch, attempt = where
     return f.ChildEnded(
         at_s=now_s,
-        step=accepted.parent_step,
-        branch=accepted.parent_branch,
+        step=step,
+        branch=branch,
         attempt=attempt,
-        child=driver.run_id,
+        child=child,
         status=ended.status,
         usd=ended.usd,
         tokens=ended.tokens,
@@ -121,8 +129,3 @@ def child_attempt(run_id: RunId) -> int:
     """The parent's attempt that a sub-plan's id names."""
     _, mark, number = run_id.rpartition("#")
     return int(number) if mark and number.isdigit() else 1
-
-
-def taken_over(facts: Sequence[f.Fact]) -> int:
-    """How many outputs a retry or fork takes over."""
-    return sum(isinstance(fact, f.StepReused) for fact in facts)

@@ -1,4 +1,4 @@
-"""Due times: when to wake the machine. Nothing is ever taken out; what comes too late is harmless."""
+"""Due times: when to wake the machine. What comes too late is harmless, so entries are dropped lazily, in bulk."""
 
 import heapq
 from collections import deque
@@ -14,26 +14,56 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.tasks import TaskKey
 
 LANES_MAX: Final = 64  #: distinct attempt timeouts that get a queue of their own
+SWEEP_MIN: Final = 256  #: entries below which nothing is swept
 Entry = tuple[float, int, RunDriver, TimerFired]
+
+
+class _Lane:
+    """Attempts that share one timeout, in order of arrival, and so in order of their due times."""
+
+    __slots__ = ("entries", "sweep_at")
+
+    def __init__(self) -> None:
+        self.entries: deque[tuple[float, TaskKey, RunDriver]] = deque()
+        self.sweep_at = SWEEP_MIN
+
+    def add(self, at_s: float, key: TaskKey, driver: RunDriver) -> None:
+        entries = self.entries
+        while entries and entries[0][1] not in entries[0][2].inflight:
+            entries.popleft()
+        if len(entries) >= self.sweep_at:  # one slow task at the front holds back everything answered behind it
+            self.entries = entries = deque(entry for entry in entries if entry[1] in entry[2].inflight)
+            self.sweep_at = max(SWEEP_MIN, 2 * len(entries))
+        entries.append((at_s, key, driver))
 
 
 class Timers:
     """All timers of an engine.
 
     Attempts nearly all share a few timeouts, so each timeout has a queue in order of arrival whose answered
-    entries fall off the front; everything else is in one heap. Arming costs O(1) for an attempt.
+    entries fall off the front; everything else is in one heap. Arming costs O(1) for an attempt. Entries of
+    what is over are swept once they could be half of all, so that an ended run is not held until its wall time.
     """
 
     def __init__(self, clock: Clock, fire: Callable[[RunDriver, TimerFired], None]) -> None:
         self._clock, self._fire = clock, fire
         self._heap: list[Entry] = []
-        self._lanes: dict[float, deque[tuple[float, TaskKey, RunDriver]]] = {}
+        self._sweep_at = SWEEP_MIN
+        self._lanes: dict[float, _Lane] = {}
         self._order = count()
         self._wake: anyio.Event | None = None
         self._next_s = float("inf")
 
+    def __len__(self) -> int:
+        """Entries held, those that will come to nothing included."""
+        return len(self._heap) + sum(len(lane.entries) for lane in self._lanes.values())
+
     def arm(self, driver: RunDriver, event: TimerFired) -> None:
         """Fire `event` at its `at_s`."""
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [entry for entry in self._heap if not entry[2].over]
+            heapq.heapify(self._heap)
+            self._sweep_at = max(SWEEP_MIN, 2 * len(self._heap))
         heapq.heappush(self._heap, (event.at_s, next(self._order), driver, event))
         self._sooner(event.at_s)
 
@@ -44,10 +74,8 @@ class Timers:
             if len(self._lanes) >= LANES_MAX:
                 self.arm(driver, _attempt(key, now_s + timeout_s))
                 return
-            lane = self._lanes[timeout_s] = deque()
-        while lane and lane[0][1] not in lane[0][2].inflight:
-            lane.popleft()
-        lane.append((now_s + timeout_s, key, driver))
+            lane = self._lanes[timeout_s] = _Lane()
+        lane.add(now_s + timeout_s, key, driver)
         self._sooner(now_s + timeout_s)
 
     def _sooner(self, at_s: float) -> None:
@@ -62,13 +90,13 @@ class Timers:
             self._fire(driver, event)
         following = self._heap[0][0] if self._heap else float("inf")
         for timeout_s in list(self._lanes):
-            lane = self._lanes[timeout_s]
-            while lane and (lane[0][0] <= now_s or lane[0][1] not in lane[0][2].inflight):
-                _, key, driver = lane.popleft()
+            entries = self._lanes[timeout_s].entries
+            while entries and (entries[0][0] <= now_s or entries[0][1] not in entries[0][2].inflight):
+                _, key, driver = entries.popleft()
                 if key in driver.inflight:
                     self._fire(driver, _attempt(key, now_s))
-            if lane:
-                following = min(following, lane[0][0])
+            if entries:
+                following = min(following, entries[0][0])
             else:
                 del self._lanes[timeout_s]
         return following

@@ -44,6 +44,7 @@ class StepTask:
     reasons: tuple[str, ...] = ()  #: why the attempt before was refused
     idempotency_key: str | None = None  #: of an effect step; equal over retries
     timeout_s: float | None = None  #: what is left for this attempt
+    idle_s: float | None = None  #: longest silence before the attempt is given up; then the worker says when it begins
     plan: str = ""
     sent_at_s: float = 0.0
 

@@ -1,0 +1,52 @@
+"""The plans an engine knows: each is checked once and compiled once."""
+
+from typing import Final, TypeVar
+
+from orchestrator.engine.promises import check_promises
+from orchestrator.plan.catalogue import PoolCatalogue
+from orchestrator.plan.check import check_plan
+from orchestrator.plan.collecting import undisturbed
+from orchestrator.plan.compiled import CompiledPlan, compile_plan
+from orchestrator.plan.models import Plan
+
+PLANS_MAX: Final = 256  #: plans whose check, or compiled form, is remembered
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class PlanBook:
+    """Checks plans against the pools and promises of one engine, and keeps the latest of them, by digest."""
+
+    def __init__(self, catalogue: PoolCatalogue, *, judge: bool, planner: bool) -> None:
+        self._catalogue, self._judge, self._planner = catalogue, judge, planner
+        self._checked: dict[str, bool] = {}
+        self._compiled: dict[str, CompiledPlan] = {}
+
+    def prepare(self, plan: Plan) -> CompiledPlan:
+        """Check a plan and make it ready.
+
+        Raises:
+            PlanError: the plan is not valid for these pools.
+            PromiseError: it asks for what this engine does not have.
+        """
+        with undisturbed():
+            if plan.digest not in self._checked:
+                check_plan(plan, self._catalogue).raise_if_errors()
+                check_promises(plan, judge=self._judge, planner=self._planner)
+                remember(self._checked, plan.digest, True, PLANS_MAX)
+            return self.compiled(plan)
+
+    def compiled(self, plan: Plan) -> CompiledPlan:
+        """A plan, ready to run. It is not checked here."""
+        known = self._compiled.get(plan.digest)
+        if known is None:
+            known = compile_plan(plan)
+            remember(self._compiled, plan.digest, known, PLANS_MAX)
+        return known
+
+
+def remember(known: dict[K, V], key: K, value: V, most: int) -> None:
+    """Keep a value, and let go of the oldest above `most`."""
+    if len(known) >= most:
+        known.pop(next(iter(known)))
+    known[key] = value

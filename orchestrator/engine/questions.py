@@ -1,0 +1,167 @@
+"""Asking judges and planners: beside the loop, bounded in time, and dropped once nobody wants the answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from orchestrator.core import commands as c
+from orchestrator.core import facts as f
+from orchestrator.core.rebuild import locked
+from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.loop import Item
+from orchestrator.engine.translate import verdict_of
+from orchestrator.errors import OrchestratorError
+from orchestrator.ids import Digest, StepId
+from orchestrator.plan.models import Plan
+from orchestrator.plan.patch import Patch, apply_patch
+from orchestrator.ports.checker import Checker, Judgement, JudgeRequest
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.planner import Planner, ReplanRequest
+from orchestrator.ports.tasks import TaskKey
+
+T = TypeVar("T")
+
+
+class Asked:
+    """Who is asked beside the loop. A question may take as long as an attempt of its step."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        post: Callable[[RunDriver, Item], None],
+        spawn: Callable[..., None],
+        prepare: Callable[[Plan], object],
+        planner: Planner | None,
+        checker: Checker | None,
+    ) -> None:
+        self._clock, self._post, self._spawn, self._prepare = clock, post, spawn, prepare
+        self._planner, self._checker = planner, checker
+
+    def judge(self, driver: RunDriver, command: c.AskJudge) -> None:
+        """Ask a judge about an output; what it says is posted as a verdict."""
+        key = TaskKey(driver.run_id, command.step, command.branch, command.attempt, 0, "check", command.check)
+        self._ask(driver, key, self._judge, command)
+
+    def replan(self, driver: RunDriver, command: c.AskReplan) -> None:
+        """Ask the planner for a patch; a patch that is valid is posted, anything else as a refusal."""
+        key = TaskKey(driver.run_id, command.step, command.branch, command.attempt)
+        self._ask(driver, key, self._replan, command)
+
+    def _ask(self, driver: RunDriver, key: TaskKey, work: Callable[..., Awaitable[None]], command: object) -> None:
+        scope = driver.asking[key] = anyio.CancelScope()
+        self._spawn(work, driver, key, scope, command)
+
+    async def _answer(self, driver: RunDriver, key: TaskKey, scope: anyio.CancelScope, answer: Awaitable[T]) -> T:
+        """The answer, unless nobody wants it any more.
+
+        Raises:
+            TimeoutError: there is none in the time of one attempt.
+            _Unwanted: the run has moved on.
+        """
+        state = driver.machine.state.step(key.step_id)
+        limit_s = state.spec.timeout.attempt if state is not None else 0.0
+        with scope, anyio.fail_after(limit_s):
+            return await answer
+        raise _Unwanted
+
+    async def _judge(self, driver: RunDriver, key: TaskKey, scope: anyio.CancelScope, command: c.AskJudge) -> None:
+        assert self._checker is not None, "plans with judges are refused without one"
+        request = JudgeRequest(
+            run_id=driver.run_id,
+            step=command.step,
+            task=command.task,
+            args=command.args,
+            constraints=driver.machine.state.plan.plan.constraints,
+            output=command.output,
+            rubric=command.judge.rubric,
+            tier=command.judge.tier,
+            pass_at=command.judge.pass_at,
+            votes=command.judge.votes,
+        )
+        try:
+            said = await self._answer(driver, key, scope, self._checker.judge(request))
+        except _Unwanted:
+            return
+        except TimeoutError:
+            said = Judgement(verdict="check_broken", reasons=("the judge did not answer in time",))
+        except Exception as error:  # noqa: BLE001  # whatever a judge raises is a broken check, never a pass
+            said = Judgement(verdict="check_broken", reasons=(f"the judge failed: {_said(error)}",))
+        driver.asking.pop(key, None)
+        verdict = verdict_of(
+            key,
+            driver.machine.state,
+            self._clock.now_s(),
+            said.verdict,
+            said.reasons,
+            said.score,
+            name="judge",
+            usd=said.usd,
+            tokens=said.tokens,
+        )
+        self._post(driver, verdict)
+
+    async def _replan(self, driver: RunDriver, key: TaskKey, scope: anyio.CancelScope, command: c.AskReplan) -> None:
+        assert self._planner is not None, "plans with a replan rung are refused without a planner"
+        run = driver.machine.state
+        plan = run.plan.plan
+        request = ReplanRequest(
+            run_id=driver.run_id,
+            plan=plan,
+            step=command.step,
+            branch=command.branch,
+            scope=command.scope,
+            reasons=command.reasons,
+            statuses={str(state.spec.id): state.status.value for state in run.steps},
+            locked=frozenset(locked(run) - {command.step}),
+        )
+        refusal = "the planner has none"
+        changed: tuple[Patch, Plan] | None = None
+        try:
+            patch = await self._answer(driver, key, scope, self._planner.replan(request))
+            if patch is not None:
+                changed = patch, apply_patch(plan, patch, locked=locked(run) - {command.step})
+                self._prepare(changed[1])
+        except _Unwanted:
+            return
+        except TimeoutError:
+            refusal = "the planner did not answer in time"
+        except OrchestratorError as error:
+            changed, refusal = None, str(error)
+        except Exception as error:  # noqa: BLE001  # whatever a planner raises is a refusal, journaled with its text
+            changed, refusal = None, _said(error)
+        driver.asking.pop(key, None)
+        if changed is None:
+            refused = f.ReplanRefused(
+                at_s=self._clock.now_s(),
+                step=command.step,
+                branch=command.branch,
+                attempt=command.attempt,
+                reason=refusal,
+            )
+            self._post(driver, refused)
+        else:
+            self._post(driver, patched(*changed, at_s=self._clock.now_s(), asked_by=command.step))
+
+
+def patched(patch: Patch, changed: Plan, *, at_s: float, asked_by: StepId | None = None, by: str = "") -> f.PlanPatched:
+    """The fact that a patch, which gives the plan `changed`, is applied."""
+    return f.PlanPatched(
+        at_s=at_s,
+        actor=by or patch.author,
+        base=Digest(patch.base),
+        digest=changed.digest,
+        author=patch.author,
+        reason=patch.reason,
+        asked_by=asked_by,
+        patch=patch.canonical(),
+    )
+
+
+class _Unwanted(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

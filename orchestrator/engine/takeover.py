@@ -1,0 +1,110 @@
+"""Taking over runs that another process left open. A run that cannot go on here is parked, and the others go on."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from orchestrator.core.machine import RunMachine
+from orchestrator.core.state import SETTLED
+from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.loop import Resume
+from orchestrator.engine.recovery import recover
+from orchestrator.errors import JournalError
+from orchestrator.ids import RunId
+from orchestrator.plan.catalogue import PoolCatalogue
+from orchestrator.plan.models import Step
+from orchestrator.ports.journal import RunQuery, RunRow
+
+if TYPE_CHECKING:
+    from orchestrator.engine.engine import RunEngine
+
+RECOVER_MAX: Final = 1_000_000  #: open runs read back at start
+
+
+class TakeOver:
+    """Reads runs back and hands them to the engine, each once, whoever asks for it."""
+
+    def __init__(self, engine: "RunEngine") -> None:
+        self._engine = engine
+        self._under_way: dict[RunId, anyio.Event] = {}
+
+    async def recover(self, run_id: RunId | None) -> list[RunDriver]:
+        """Take over every open run, oldest first, or one with its sub-plans; return those that were not driven yet."""
+        rows = await self._engine.journal.runs(RunQuery(status=("open",), limit=RECOVER_MAX))
+        found: list[RunDriver] = []
+        for row in reversed(rows):
+            wanted = run_id is None or row.run_id == run_id or row.run_id.startswith(f"{run_id}.")
+            if wanted and self._engine.driver(row.run_id) is None:
+                driver = await self.take(row)
+                if driver is not None:
+                    found.append(driver)
+        return found
+
+    async def take(self, row: RunRow) -> RunDriver | None:
+        """Drive an open run; None when it was parked instead."""
+        engine, run_id = self._engine, row.run_id
+        while run_id in self._under_way:
+            await self._under_way[run_id].wait()
+        known = engine.driver(run_id)
+        if known is not None:
+            return known
+        done = self._under_way[run_id] = anyio.Event()
+        try:
+            why = engine.parked(row.parent) if row.parent is not None else None
+            if why is not None:
+                engine.note_parked(run_id, f"its parent {row.parent} is parked: {why}")
+                return None
+            return await self._read_back(row)
+        finally:
+            del self._under_way[run_id]
+            done.set()
+
+    async def _read_back(self, row: RunRow) -> RunDriver | None:
+        engine = self._engine
+        try:
+            driver = await recover(engine.journal, row.run_id, engine.owner, lambda m: missing(m, engine.catalogue))
+        except JournalError as error:
+            self._park(row, str(error))
+            return None
+        if isinstance(driver, str):
+            self._park(row, driver)
+            return None
+        engine.keep(driver)
+        engine.post(driver, Resume(driver.epoch))
+        return driver
+
+    def _park(self, row: RunRow, reason: str) -> None:
+        engine = self._engine
+        engine.note_parked(row.run_id, reason)
+        parent = engine.driver(row.parent) if row.parent is not None else None
+        if parent is not None:
+            engine.park(parent, f"its sub-plan {row.run_id} is parked: {reason}")
+
+
+def missing(machine: RunMachine, catalogue: PoolCatalogue) -> str:
+    """What a run still needs and these pools do not have; empty when nothing is missing."""
+    for state in machine.state.steps:
+        if state.status not in SETTLED:
+            for pool, function in needs_of(state.spec.step):
+                if pool not in catalogue.pools():
+                    return f"step {state.spec.id} needs pool {pool!r}, which is not here: open the engine with it"
+                if function is not None and function not in catalogue.functions(pool):
+                    return f"step {state.spec.id} needs function {function!r}, which pool {pool!r} does not have"
+    return ""
+
+
+def needs_of(step: Step) -> Iterator[tuple[str, str | None]]:
+    """Every pool that a step may be sent to, with the function where one is named; those of a sub-plan included."""
+    if step.pool is not None:
+        yield step.pool, step.call
+    for check in step.checks:
+        if check.call is not None:
+            pool = check.pool or step.pool
+            if pool is not None:
+                yield pool, check.call
+    for rung in step.on_fail:
+        if rung.escalate is not None and rung.escalate.pool is not None:
+            yield rung.escalate.pool, step.call
+    for below in step.plan.steps.values() if step.plan is not None else ():
+        yield from needs_of(below)
