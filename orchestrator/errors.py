@@ -260,3 +260,26 @@ class IllegalTransition(OrchestratorError):
 
 class EngineClosed(OrchestratorError):
     """The engine is not open, or is draining and takes no new runs."""
+
+
+class OwnerUnreachable(OrchestratorError):
+    """A process owns the store, and it does not answer on its control socket."""
+
+    def __init__(self, path: str, pid: int, reason: str) -> None:
+        super().__init__(path, pid, reason)
+        self.path, self.pid, self.reason = path, pid, reason
+
+    def __str__(self) -> str:
+        who = f"process {self.pid}" if self.pid else "another process"
+        return f"{self.path} is in use by {who}, which {self.reason}; wait for it, stop it, or name another --store"
+
+
+class OwnerRefused(OrchestratorError):
+    """The process that owns the store refused a request, for a reason that has no error of its own here."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason = kind, reason
+
+    def __str__(self) -> str:
+        return self.reason

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     PyprojectTomlConfigSettingsSource,
     SettingsConfigDict,
@@ -30,12 +31,18 @@ class Settings(BaseSettings):
 
     store: str = DEFAULT_STORE  #: sqlite:///file or memory:
     transport: str = "memory:"
-    pools: tuple[str, ...] = DEFAULT_POOLS  #: modules whose Pool objects a run may use
+    pools: Annotated[tuple[str, ...], NoDecode] = DEFAULT_POOLS  #: modules whose Pool objects a run may use
     open_runs_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000  #: runs that may be open at once
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0  #: grace for running steps when the engine closes
     journal_bytes_max: Annotated[int, Field(ge=1 << 20)] = 8 << 30  #: size of the journal file
     keep_days: Annotated[float, Field(gt=0)] = 30.0  #: `gc` deletes ended runs that are older
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """In the environment pools are separated by commas."""
+        return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(

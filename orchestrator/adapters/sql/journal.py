@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestrator.adapters.sql.artifacts import SqliteArtifacts
 from orchestrator.adapters.sql.writer import Writer
+from orchestrator.core.chain import Link
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, Recorded, RunQuery, RunRow
 
@@ -61,6 +62,14 @@ class SqliteJournal:
             RunNotFound: no such run.
         """
         return await self._writer.submit(lambda store: store.verify(run_id)).answer()
+
+    async def links(self, run_id: RunId, after: int = 0, limit: int = 10_000) -> list[Link]:
+        """Records as the hash chain sees them, with header, salt and payload as they are stored, each checked.
+
+        Raises:
+            JournalCorrupt: a record is damaged or missing.
+        """
+        return await self._writer.submit(lambda store: store.links(run_id, after, limit)).answer()
 
     async def backup(self, target: Path) -> None:
         """Copy the journal to `target` while it is in use; calls made meanwhile wait. Nothing is overwritten.

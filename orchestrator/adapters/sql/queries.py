@@ -47,6 +47,11 @@ def read(connection: sqlite3.Connection, run_id: RunId, after: int, limit: int) 
     return found
 
 
+def links(connection: sqlite3.Connection, run_id: RunId, after: int, limit: int) -> list[Link]:
+    """Records as the chain sees them, each checked, for an export that strangers can verify."""
+    return [link for link, _ in _checked(connection, run_id, after, limit)]
+
+
 def verify(connection: sqlite3.Connection, run_id: RunId) -> int:
     """Check every hash of a run without decoding its facts; return the number of its records.
 

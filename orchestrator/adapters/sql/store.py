@@ -20,6 +20,7 @@ from orchestrator.adapters.sql import queries
 from orchestrator.adapters.sql.group import Encoded, Group
 from orchestrator.adapters.sql.heads import Heads
 from orchestrator.adapters.sql.schema import connect
+from orchestrator.core.chain import Link
 from orchestrator.errors import ArtifactMissing, JournalError, JournalFull, RunNotFound
 from orchestrator.ids import ArtifactDigest, RunId
 from orchestrator.ports.journal import Append, Recorded, RunQuery, RunRow
@@ -83,6 +84,10 @@ class Store:
     def verify(self, run_id: RunId) -> int:
         with self._errors():
             return queries.verify(self._connection, run_id)
+
+    def links(self, run_id: RunId, after: int, limit: int) -> list[Link]:
+        with self._errors():
+            return queries.links(self._connection, run_id, after, limit)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
         with self._errors():

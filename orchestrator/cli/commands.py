@@ -1,0 +1,39 @@
+"""The table of commands: what each is called, where it lives, and its line in `--help`. Costs nothing to import."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command of the root."""
+
+    name: str
+    where: str  #: module below `orchestrator.cli`, and what in it: a function, or a Typer application of several
+    help: str  #: also the command's own help
+    section: str
+
+
+RUNS, PLANS, STORE = "Runs", "Plans and pools", "The store"
+COMMANDS: Final = (
+    Entry("run", "run_command:run", "Run a plan to its result.", RUNS),
+    Entry("ps", "look:ps", "List runs.", RUNS),
+    Entry("show", "look:show", "Show one run: its steps, its result, what it waits for.", RUNS),
+    Entry("watch", "watching:watch", "Follow a run until it ends.", RUNS),
+    Entry("events", "watching:events", "Print a run's events.", RUNS),
+    Entry("cost", "look:cost", "Tell what runs cost, or one run by step.", RUNS),
+    Entry("approve", "people_commands:approve", "Answer a question that a run waits for, and let it go on.", RUNS),
+    Entry("resume", "again:resume", "Go on with open runs, after a crash or an answer.", RUNS),
+    Entry("retry", "again:retry", "Run what did not pass again, as a new run.", RUNS),
+    Entry("fork", "again:fork", "Run again from a step, with other inputs, as a new run.", RUNS),
+    Entry("cancel", "people_commands:cancel", "Cancel a run.", RUNS),
+    Entry("quarantine", "people_commands:quarantine", "Take a result back that turned out wrong.", RUNS),
+    Entry("plan", "plan_commands:app", "Check, draw, compare and price plans.", PLANS),
+    Entry("pools", "look:pools", "List the pools that runs may use.", PLANS),
+    Entry("audit", "audit:app", "Prove that the journal is whole, or hand it to somebody who wants proof.", STORE),
+    Entry("backup", "store:backup", "Copy the journal while it is in use.", STORE),
+    Entry("restore", "store:restore", "Put a copy in the journal's place.", STORE),
+    Entry("gc", "store:gc", "Forget old runs.", STORE),
+    Entry("config", "config:app", "Show the settings in force.", STORE),
+)
+BY_NAME: Final = {entry.name: entry for entry in COMMANDS}

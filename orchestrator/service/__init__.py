@@ -1,0 +1,1 @@
+"""How other processes reach the one that owns the runs."""

@@ -1,0 +1,135 @@
+"""The verbs of the control socket, and what each of them takes; everything that comes in is checked here."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.errors import PromiseError
+from orchestrator.ids import JsonValue
+from orchestrator.ports.journal import RunStatus
+
+ROWS_MAX: Final = 10_000  #: runs in one answer
+
+
+class Args(BaseModel):
+    """What every verb takes: nothing more than it names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoArgs(Args):
+    """Nothing."""
+
+
+class PsArgs(Args):
+    """Which runs."""
+
+    status: tuple[RunStatus, ...] | None = None  #: None: any
+    limit: Annotated[int, Field(ge=1, le=ROWS_MAX)] = 50
+
+
+class RunArgs(Args):
+    """One run."""
+
+    run: str
+
+
+class MaybeRunArgs(Args):
+    """One run, or all."""
+
+    run: str | None = None
+
+
+class EventsArgs(Args):
+    """Events of one run."""
+
+    run: str
+    after: Annotated[int, Field(ge=0)] = 0
+    follow: bool = False
+
+
+class CancelArgs(Args):
+    """Cancel a run."""
+
+    run: str
+    reason: str = ""
+    by: str = ""
+
+
+class ApproveArgs(Args):
+    """Answer a question."""
+
+    run: str
+    step: str
+    choice: str
+    reason: str = ""
+    by: str = ""
+
+
+class QuarantineArgs(Args):
+    """Take a result back."""
+
+    run: str
+    step: str
+    reason: str
+    by: str = ""
+
+
+class PatchArgs(Args):
+    """Change the plan of an open run."""
+
+    run: str
+    patch: dict[str, JsonValue]
+    by: str = ""
+
+
+class VerifyArgs(Args):
+    """One run, or with None all of them."""
+
+    run: str | None = None
+
+
+class GcArgs(Args):
+    """What to forget."""
+
+    keep_runs: Annotated[int, Field(ge=0)]
+    keep_days: Annotated[float, Field(ge=0)]
+    payloads_only: bool = False
+    dry_run: bool = False
+
+
+class BackupArgs(Args):
+    """Where to write the copy."""
+
+    file: str
+
+
+VERBS: Final[dict[str, type[Args]]] = {
+    "ps": PsArgs,
+    "show": RunArgs,
+    "events": EventsArgs,
+    "cost": MaybeRunArgs,
+    "pools": NoArgs,
+    "cancel": CancelArgs,
+    "approve": ApproveArgs,
+    "quarantine": QuarantineArgs,
+    "patch": PatchArgs,
+    "verify": VerifyArgs,
+    "export": RunArgs,
+    "gc": GcArgs,
+    "backup": BackupArgs,
+}
+STREAMING: Final = frozenset({"events", "export"})
+
+
+def read_args(verb: str, args: JsonValue) -> Args:
+    """The arguments of a verb, checked.
+
+    Raises:
+        PromiseError: no such verb.
+        ValueError: an argument is missing, unknown or mistyped.
+    """
+    model = VERBS.get(verb)
+    if model is None:
+        raise PromiseError(f"there is no verb {verb!r}", f"use one of {', '.join(VERBS)}")
+    return model.model_validate(args)
