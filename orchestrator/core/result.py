@@ -7,6 +7,8 @@ from orchestrator.core.state import UPSTREAM, RunState, Status, StepState
 from orchestrator.errors import ExpressionError
 from orchestrator.ids import JsonValue, StepId
 
+_OWN_GAPS = "ended with gaps of its own"  #: a sub-plan that passed without everything it was to have
+
 
 def result(run: RunState, at_s: float) -> f.RunEnded:
     """The last fact of a run."""
@@ -38,6 +40,11 @@ def missing(run: RunState) -> list[tuple[StepId, int | None, str]]:
                 index = gap["index"]
                 assert isinstance(index, int)
                 found.append((state.spec.id, index, str(gap["reason"])))
+            found += [
+                (state.spec.id, unit.branch, _OWN_GAPS)
+                for unit in state.units
+                if unit.degraded and unit.status is Status.PASSED
+            ]
         elif (
             state.status in (Status.GAP, Status.FAILED)
             or (state.status is Status.SKIPPED and state.reason in UPSTREAM)
@@ -45,7 +52,7 @@ def missing(run: RunState) -> list[tuple[StepId, int | None, str]]:
         ):
             found.append((state.spec.id, None, state.reason))
         elif state.degraded:
-            found.append((state.spec.id, None, "ended with gaps of its own"))
+            found.append((state.spec.id, None, _OWN_GAPS))
     return found
 
 

@@ -44,7 +44,9 @@ def _pool(checking: Checking, step: Step, issues: Issues, step_id: str) -> None:
             _arguments(checking, step_id, step.with_, contract.input_schema, ("with",), issues, told)
             if step.effect is not None and step.effect.on_unknown == "retry" and not contract.effect_key:
                 message = f"{told} does not declare that it honours an idempotency key, so an effect cannot be retried"
-                issues.error(("effect", "on_unknown"), message, "ask or fail; or a worker that declares effect_key")
+                issues.error(
+                    ("effect", "on_unknown"), message, "ask or fail; or a worker registered with honours_key=True"
+                )
     for at, rung in enumerate(step.on_fail):
         if rung.escalate is not None and rung.escalate.pool is not None:
             _ability(checking, step, rung.escalate.pool, ("on_fail", at, "escalate", "pool"), issues)
