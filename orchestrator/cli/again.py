@@ -61,7 +61,7 @@ def resume(
                 await desk.take(row)
             for row in rows:
                 handle = Run(engine.runs, row.run_id)
-                driven = await drive(engine, handle, view_for(jsonl=jsonl), drain_s=settings.drain_s)
+                driven = await drive(engine, handle, view_for(jsonl=jsonl), drain_s=settings.drain_s, again=True)
                 code = int(tell(driven, as_json=as_json, jsonl=jsonl, flags=flags(store, pools)))
                 worst = worst or code
                 if driven.signal:

@@ -17,6 +17,7 @@ from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.handle import Run
 from orchestrator.errors import JournalConflict
 from orchestrator.ids import JsonValue, RunId
+from orchestrator.ports.journal import RunQuery
 from orchestrator.service.control_desk import Desk
 
 if TYPE_CHECKING:
@@ -45,23 +46,28 @@ class Driven:
         return OF_STATUS[self.tally.status]
 
 
-async def drive(engine: "Engine", run: Run, view: View, *, drain_s: float, ask: bool = True) -> Driven:
+async def drive(
+    engine: "Engine", run: Run, view: View, *, drain_s: float, ask: bool = True, again: bool = False
+) -> Driven:
     """Follow a run until it ends, waits for a person nobody can ask, or a signal comes.
 
     The first SIGINT or SIGTERM lets what runs come home, for at most `drain_s` seconds; the second ends the process.
-    With `ask` False nobody is asked, also not in a terminal.
+    With `ask` False nobody is asked, also not in a terminal. With `again` the run was there before this command, and
+    what was said of it then is not said again.
 
     Raises:
         JournalConflict: another owner has taken the run over, or it was parked.
     """
     driven = Driven(run.id)
+    rows = await engine.runs.journal.runs(RunQuery(run_id=run.id, limit=1))
+    known = rows[0].last_seq if rows and again else 0
     async with anyio.create_task_group() as outer:
         outer.start_soon(_hear, outer, driven)
         async with anyio.create_task_group() as group:
             _STOP[run.id] = group
             group.start_soon(_draw, view)
             group.start_soon(_wait_for_people, engine, driven, view, group, ask and interactive())
-            await _follow(run, driven, view)
+            await _follow(run, driven, view, known)
             group.cancel_scope.cancel()
         _STOP.pop(run.id, None)
         view.close()
@@ -94,10 +100,10 @@ async def _leave(engine: "Engine", drain_s: float) -> None:
     await engine.runs.drain(drain_s)
 
 
-async def _follow(run: Run, driven: Driven, view: View) -> None:
+async def _follow(run: Run, driven: Driven, view: View, known: int) -> None:
     async for record in run.events():
         driven.tally.add(record)
-        view.add(record, driven.tally)
+        view.add(record, driven.tally, old=record.seq <= known)
 
 
 async def _draw(view: View) -> None:

@@ -36,7 +36,7 @@ class LiveView:
         self._run: RunTally | None = None
         self._live.start()
 
-    def add(self, record: Recorded, run: RunTally) -> None:
+    def add(self, record: Recorded, run: RunTally, *, old: bool = False) -> None:
         """Remember what to draw."""
         self._run = run
 

@@ -20,6 +20,7 @@ from orchestrator.cli.console import (
     show_result,
     span,
 )
+from orchestrator.cli.people import answers
 from orchestrator.ids import JsonValue
 
 Document = dict[str, JsonValue]
@@ -117,7 +118,8 @@ def _head(summary: Document, detail: Document) -> None:
     print(f"{paint(str(detail['plan']), 'bold')}  {mark(str(summary['status']))}  {summary['run']}")
     accepted, ended = _number(detail["accepted_at"]), _number(detail["ended_at"])
     words = [f"accepted {date_time(accepted)}"]
-    words += [f"took {span((ended or time.time()) - accepted)}"] if accepted is not None else []
+    took = span((ended or time.time()) - accepted) if accepted is not None else ""
+    words += [f"took {took}" if ended is not None else f"for {took}"]
     words += [text for text in (money(_number(usage["usd"]) or 0.0),) if text]
     words += [f"{usage['tokens']:,} tokens"] if usage["tokens"] else []
     words += [f"lane {detail['lane']}"] if detail["lane"] != "normal" else []
@@ -160,12 +162,11 @@ def _steps(steps: dict[str, Document]) -> None:
 
 def _foot(summary: Document, detail: Document) -> None:
     for question in cast(list[Document], detail["questions"]):
-        choices = "|".join(str(choice) for choice in cast(list[JsonValue], question["choices"]))
         print(f"{mark('waiting')}  {question['step']}: {clean(str(question['ask']))}")
         if question["show"] is not None:
             shown = question["show"] if isinstance(question["show"], str) else str(question["show"])
             print("\n".join("  │ " + line for line in clean(shown).splitlines()[:40]))
-        print(f"  orchestrator approve {question['run']} {question['step']} --choice {choices} --reason TEXT")
+        print("\n".join(f"  {line}" for line in answers(question)))
     gaps = cast(list[Document], summary["gaps"])
     for gap in gaps[:GAPS_SHOWN]:
         at = f"[{gap['branch']}]" if gap.get("branch") is not None else ""

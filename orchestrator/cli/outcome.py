@@ -1,6 +1,5 @@
 """The last words of a command that drove a run: the result on stdout, what to do next on stderr."""
 
-import shlex
 import signal
 import sys
 from typing import cast
@@ -8,6 +7,7 @@ from typing import cast
 from orchestrator.cli.console import MARKS, money, one_line, paint, say, show_json, show_result, span
 from orchestrator.cli.drive import Driven
 from orchestrator.cli.exits import Exit
+from orchestrator.cli.people import answers
 from orchestrator.cli.prompt import print_question
 from orchestrator.ids import JsonValue
 
@@ -38,11 +38,10 @@ def _tell_questions(driven: Driven, flags: str) -> None:
     for question in driven.questions:
         asked = cast(dict[str, JsonValue], question)
         print_question(asked)
-        choices = "|".join(str(choice) for choice in cast(list[JsonValue], asked["choices"]))
-        step = shlex.quote(str(asked["step"]))
         say("  answer with")
-        say(f"  orchestrator approve {asked['run']} {step} --choice {choices} --reason TEXT{flags}")
-    say(f"{paint('⏸ waiting', 'warn', sys.stderr)} for a person. Once answered, the run goes on by itself, or with")
+        for line in answers(asked, flags):
+            say(f"  {line}")
+    say(f"{paint('⏸ waiting', 'warn', sys.stderr)} for a person. An answer drives the run on; later also")
     say(f"  orchestrator resume {driven.run_id}{flags}")
 
 

@@ -62,7 +62,8 @@ def approve(
         if not resume:
             say(f"go on with: orchestrator resume {top.run_id}{more}")
             return 0
-        driven = await drive(engine, Run(engine.runs, top.run_id), view_for(jsonl=False), drain_s=settings.drain_s)
+        handle, view = Run(engine.runs, top.run_id), view_for(jsonl=False)
+        driven = await drive(engine, handle, view, drain_s=settings.drain_s, again=True)
         return int(tell(driven, as_json=False, jsonl=False, flags=more))
 
     raise typer.Exit(run_async(work))

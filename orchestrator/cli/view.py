@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class View(Protocol):
     """Shows a run on its way."""
 
-    def add(self, record: Recorded, run: RunTally) -> None:
-        """One more fact, already counted in `run`."""
+    def add(self, record: Recorded, run: RunTally, *, old: bool = False) -> None:
+        """One more fact, already counted in `run`; `old` ones were there before this command."""
         ...
 
     def refresh(self) -> None:
@@ -37,9 +37,9 @@ class View(Protocol):
 class LineView:
     """One line for everything that changes where a step is."""
 
-    def add(self, record: Recorded, run: RunTally) -> None:
+    def add(self, record: Recorded, run: RunTally, *, old: bool = False) -> None:
         """Print the line."""
-        text = line_of(record, run)
+        text = "" if old else line_of(record, run)
         if text:
             say(f"{paint(clock_time(record.fact.at_s), 'dim', sys.stderr)}  {text}")
 
@@ -59,11 +59,12 @@ class LineView:
 class EventsView(LineView):
     """Events as JSON lines on stdout, and nothing else."""
 
-    def add(self, record: Recorded, run: RunTally) -> None:
+    def add(self, record: Recorded, run: RunTally, *, old: bool = False) -> None:
         """Print the event."""
         from orchestrator.core.event import canonical_event
 
-        print(json.dumps(canonical_event(record), ensure_ascii=False), flush=True)
+        if not old:
+            print(json.dumps(canonical_event(record), ensure_ascii=False), flush=True)
 
 
 def view_for(*, jsonl: bool) -> View:
