@@ -115,6 +115,7 @@ class Engine:
             )
             self._workers = Workers(self.registry, transport, worker=owner, clock=clock.now_s)
             await stack.enter_async_context(engine)
+            transport.bind_turn(engine.turn)
             self._workers.open(group)
             self._engine = engine
             if self._recover:

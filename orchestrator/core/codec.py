@@ -95,6 +95,7 @@ def _layout(cls: type[Fact]) -> Layout:
     )
 
 
+_SCALARS: Final = frozenset({int, float, str, bool, type(None)})
 LAYOUTS: Final[Mapping[str, Layout]] = {cls.KIND: _layout(cls) for cls in FACTS}
 
 
@@ -108,7 +109,11 @@ def check_fact(fact: Fact) -> None:
     check_values(fact.KIND, layout.header_values(fact), COUNT_BITS_MAX)
     if layout.payload:
         payload = layout.payload_values(fact)
-        if payload != layout.payload_defaults:
+        if payload == layout.payload_defaults:
+            return
+        if len(payload) == 1 and type(payload[0]) in _SCALARS:
+            check_values(fact.KIND, payload)
+        else:
             json_of(fact.KIND, payload)
 
 

@@ -271,6 +271,10 @@ class RunEngine:
         assert self._group is not None, "the engine is open"
         self._group.start_soon(work, *args)
 
+    def turn(self) -> None:
+        """Handle what is queued at once, if the journal need not be waited for."""
+        self._loop.turn()
+
     def post(self, driver: RunDriver, item: Item) -> None:
         """Queue something for a run."""
         self._loop.post(driver, item)

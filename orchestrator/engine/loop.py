@@ -6,7 +6,7 @@ Everything that arrives while a commit is under way goes into the next one, so c
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import structlog
@@ -20,7 +20,7 @@ from orchestrator.errors import JournalError, JournalFull
 from orchestrator.ids import RunId
 from orchestrator.ports import tasks as t
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.journal import Append, Journal
+from orchestrator.ports.journal import Append, InstantJournal, Journal
 
 BATCH_MAX: Final = 512  #: inputs handled before the next append
 FULL_RETRY_S: Final = 1.0  #: between two tries while the disk is full
@@ -72,6 +72,8 @@ class Loop:
         self._settled: anyio.Event | None = None
         self._talk: dict[t.TaskKey, int] = {}  #: progress messages of this batch
         self.full: JournalFull | None = None  #: there is no room at the moment
+        self._instant = _instant(journal)
+        self._busy = False  #: inside a turn
 
     def post(self, driver: RunDriver, item: Item) -> None:
         """Queue something for a run. Never blocks; the order of posting is kept."""
@@ -105,10 +107,25 @@ class Loop:
                     self._settled = None
                 await self._wake.wait()
                 self._wake = None
+            if self._instant is not None:
+                self.turn()
+            else:
+                dirty = self._take()
+                if dirty:
+                    await self._commit(dirty)
+            await anyio.lowlevel.checkpoint()
+
+    def turn(self) -> None:
+        """Handle what is queued at once, where the journal need not be waited for; else, or inside a turn, nothing."""
+        if not self._inbox or self._busy or self._instant is None:
+            return
+        self._busy = True
+        try:
             dirty = self._take()
             if dirty:
-                await self._commit(dirty)
-            await anyio.lowlevel.checkpoint()
+                self._carry_out(dirty, self._append_now(self._instant, _entries(dirty)))
+        finally:
+            self._busy = False
 
     def _take(self) -> dict[RunDriver, list[f.Fact]]:
         """Handle what is queued; return the runs that have facts to append or commands to carry out."""
@@ -215,18 +232,10 @@ class Loop:
 
     async def _commit(self, dirty: dict[RunDriver, list[f.Fact]]) -> None:
         """Append the facts of all runs in one go, then carry out their commands."""
-        entries = [
-            Append(
-                run_id=driver.run_id,
-                first_seq=driver.next_seq,
-                epoch=driver.epoch,
-                facts=tuple(made),
-                sync=any(isinstance(fact, SYNC) for fact in made),
-            )
-            for driver, made in dirty.items()
-            if made
-        ]
-        refused = await self._append_each(entries)
+        self._carry_out(dirty, await self._append_each(_entries(dirty)))
+
+    def _carry_out(self, dirty: dict[RunDriver, list[f.Fact]], refused: dict[RunId, str]) -> None:
+        """What was asked of the world, now that the facts that led to it are journaled."""
         for driver, made in dirty.items():
             reason = refused.get(driver.run_id)
             if reason is not None:
@@ -258,6 +267,43 @@ class Loop:
             return found
         return dict.fromkeys(refused, TAKEN)
 
+    def _append_now(self, journal: InstantJournal, entries: list[Append]) -> dict[RunId, str]:
+        """As `_append_each`, where the journal need not be waited for."""
+        if not entries:
+            return {}
+        try:
+            refused = journal.append_now(entries)
+        except JournalError as error:
+            if len(entries) == 1:
+                return {entries[0].run_id: f"the journal failed: {error}"}
+            found: dict[RunId, str] = {}
+            for entry in entries:
+                found |= self._append_now(journal, [entry])
+            return found
+        return dict.fromkeys(refused, TAKEN)
+
 
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _instant(journal: Journal) -> InstantJournal | None:
+    """The journal, where it offers `append_now`; not where a class below exchanged `append` alone."""
+    for cls in type(journal).__mro__:
+        if "append" in vars(cls):
+            return cast(InstantJournal, journal) if "append_now" in vars(cls) else None
+    return None
+
+
+def _entries(dirty: dict[RunDriver, list[f.Fact]]) -> list[Append]:
+    return [
+        Append(
+            run_id=driver.run_id,
+            first_seq=driver.next_seq,
+            epoch=driver.epoch,
+            facts=tuple(made),
+            sync=any(isinstance(fact, SYNC) for fact in made),
+        )
+        for driver, made in dirty.items()
+        if made
+    ]

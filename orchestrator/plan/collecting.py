@@ -1,4 +1,4 @@
-"""Holds the garbage collector while a large plan is read, built, checked or compiled: it would walk it over and over."""
+"""Holds the garbage collector while a large plan is read, built, checked or compiled: it would walk it all the time."""
 
 import gc
 from collections.abc import Iterator

@@ -72,6 +72,14 @@ class RunQuery:
     limit: int = 100
 
 
+class InstantJournal(Protocol):
+    """A journal that commits without waiting can offer this beside `append`, and is then asked this way."""
+
+    def append_now(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
+        """As `Journal.append`, done when it returns. Never raises JournalFull."""
+        ...
+
+
 class Journal(Protocol):
     """Facts of runs: appended conditionally, read in order, never changed."""
 

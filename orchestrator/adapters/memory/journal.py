@@ -41,6 +41,10 @@ class MemoryJournal:
         self._closed = False
 
     async def append(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
+        return self.append_now(entries)
+
+    def append_now(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
+        """See `InstantJournal`."""
         self._must_be_open()
         for entry in entries:
             for fact in entry.facts:
