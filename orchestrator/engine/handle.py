@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections import deque
 from typing import TYPE_CHECKING
 
 from orchestrator.core import facts as f
@@ -80,22 +80,42 @@ class Run:
             await driver.change()
         return await self.result()
 
-    async def events(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
-        """Every record with a sequence number above `after`, as it is journaled, until the run is over."""
-        while True:
-            driver = self._engine.driver(self.id)
-            over = driver is None or driver.over
-            records = await self._engine.journal.read(self.id, after=after, limit=EVENTS_PAGE)
-            for record in records:
-                after = record.seq
-                yield record
-            if len(records) == EVENTS_PAGE:
-                continue
-            if over or driver is None:
-                return
-            if driver.next_seq <= after + 1:
-                await driver.change()
+    def events(self, after: int = 0) -> Events:
+        """Every record with a sequence number above `after`, as it is journaled, until the run is over.
+
+        Leaving the loop early needs no clean-up. A reader that comes back goes on with `after=` its last `seq`.
+        """
+        return Events(self._engine, self.id, after)
 
     async def cancel(self, reason: str = "") -> None:
         """Cancel the run and wait until that is journaled. Nothing is dispatched after this returns; safe to repeat."""
         await self._engine.cancel(self.id, reason=reason)
+
+
+class Events:
+    """An asynchronous iterator over the records of a run. It holds one page, however slow its reader is."""
+
+    def __init__(self, engine: RunEngine, run_id: RunId, after: int) -> None:
+        self._engine, self._run_id, self._after = engine, run_id, after
+        self._page: deque[Recorded] = deque()
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> Recorded:
+        while not self._page:
+            driver = self._engine.driver(self._run_id)
+            over = driver is None or driver.over
+            records = await self._engine.journal.read(self._run_id, after=self._after, limit=EVENTS_PAGE)
+            if records:
+                self._page.extend(records)
+                self._after = records[-1].seq
+            elif driver is None or over:
+                raise StopAsyncIteration
+            elif driver.next_seq <= self._after + 1:
+                await driver.change()
+        return self._page.popleft()
+
+    async def aclose(self) -> None:
+        """Let go of what was read ahead; for readers that close whatever they iterate over."""
+        self._page.clear()
