@@ -221,22 +221,17 @@ def _child_ended(turn: Turn, event: f.ChildEnded) -> Sequence[Pair]:
 
 
 def _answered(turn: Turn, event: f.ApprovalAnswered) -> Sequence[Pair]:
+    """An answer to the question that is open now; one that was given before it was asked is to an earlier question."""
     run = turn.run
-    if not event.step:
-        asked = run.budget_approval
-        if asked is not None and run.budget_answer is None and event.choice in asked.choices and not run.ended:
-            turn.emit(event)
+    pair = _find(turn, event) if event.step else None
+    unit = pair[1] if pair is not None else None
+    asked, answer = (unit.approval, unit.answer) if unit is not None else (run.budget_approval, run.budget_answer)
+    if (pair is None and event.step) or run.ended or asked is None or answer is not None:
         return NOBODY
-    pair = _find(turn, event)
-    if pair is None:
-        return NOBODY
-    _, unit = pair
-    if unit.approval is None or unit.answer is not None or event.choice not in unit.approval.choices:
-        return NOBODY
-    if 0 < event.attempt < unit.attempt:
-        return NOBODY
-    turn.emit(event)
-    return (pair,)
+    if event.choice in asked.choices and event.at_s >= asked.at_s and event.attempt in (0, asked.attempt):
+        turn.emit(event)
+        return (pair,) if pair is not None else NOBODY
+    return NOBODY
 
 
 def _cancel(turn: Turn, event: f.CancelRequested) -> Sequence[Pair]:
@@ -248,22 +243,26 @@ def _cancel(turn: Turn, event: f.CancelRequested) -> Sequence[Pair]:
 def _patched(turn: Turn, event: f.PlanPatched) -> Sequence[Pair]:
     """A patch for the plan as it is, to steps that neither passed nor run; the step that asked for it may change."""
     run = turn.run
+    asking: list[Pair] = []
+    if event.asked_by is not None:
+        state = run.step(event.asked_by)
+        asking = [(state, unit) for unit in state.all_units() if unit.replan] if state is not None else []
+        if not asking:
+            return NOBODY  # it is not waited for any more
+    elif event == run.last_patch:
+        return NOBODY
     if run.ended or run.cancelled or event.base != run.plan.digest:
         return NOBODY
-    held = locked(run) - {event.asked_by}
-    late = sorted(held.intersection(Patch.model_validate(event.patch).touched()))
+    late = sorted((locked(run) - {event.asked_by}).intersection(Patch.model_validate(event.patch).touched()))
     if not late and run.open:
         turn.emit(event)
         return [(state, unit) for state in run.steps for unit in state.all_units() if unit.status is Status.REJECTED]
-    state = run.step(event.asked_by) if event.asked_by is not None else None
-    waiting = [unit for unit in state.all_units() if unit.replan] if state is not None else []
     why = f"the run has gone on meanwhile: {', '.join(late) or 'nothing is open any more'}"
-    for unit in waiting:
-        assert state is not None
+    for state, unit in asking:
         turn.emit(
             f.ReplanRefused(at_s=event.at_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=why)
         )
-    return [(state, unit) for unit in waiting if state is not None]
+    return asking
 
 
 def _refused(turn: Turn, event: f.ReplanRefused) -> Sequence[Pair]:

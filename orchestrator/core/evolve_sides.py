@@ -31,8 +31,8 @@ def on_patched(run: RunState, fact: f.PlanPatched) -> None:
     patch = Patch.model_validate(fact.patch)
     plan = apply_patch(run.plan.plan, patch, locked=(), check=False)
     replace_plan(run, compile_plan(plan), frozenset(patch.touched()), fact.at_s)
-    if fact.asked_by is not None:
-        run.replans += 1
+    run.last_patch = fact
+    run.replans += fact.asked_by is not None
 
 
 def on_adopted(run: RunState, fact: f.RunAdopted) -> None:

@@ -31,7 +31,7 @@ def join_of(run: RunState, state: StepState) -> str:
     spec = state.spec
     if spec.join_at_least == 0:
         return "upstream_failed" if state.bad else "go" if state.unmet == 0 else "wait"
-    if state.unmet and not spec.early:
+    if state.unmet and not (spec.early and _has_branches(run, state)):
         return "wait"
     leaders = [run.steps[need] for need in spec.needs if need != spec.each]
     mapped = [leader for leader in leaders if leader.spec.mapped]
@@ -42,6 +42,11 @@ def join_of(run: RunState, state: StepState) -> str:
     else:
         met = state.good >= spec.join_at_least or not leaders
     return "go" if met else "wait" if state.unmet else "join_unmet"
+
+
+def _has_branches(run: RunState, state: StepState) -> bool:
+    """Whether a step that follows branches one by one can know how many there are."""
+    return state.spec.each < 0 or run.steps[state.spec.each].units is not None
 
 
 def _tolerable(state: StepState) -> bool:
@@ -110,13 +115,11 @@ def _cancel_rest(turn: Turn, state: StepState) -> None:
     run = turn.run
     for need in state.spec.needs:
         leader = run.steps[need]
-        if leader.status in SETTLED or _needed(run, leader, state):
+        if leader.status in SETTLED or need == state.spec.each or _needed(run, leader, state):
             continue
         for unit in leader.all_units():
             if not unit.settled:
                 cancel(turn, leader, unit, "join_met")
-        if leader.spec.mapped and leader.units is None:
-            turn.emit(f.StepCancelled(at_s=turn.now_s, step=leader.spec.id, reason="join_met"))
 
 
 def _needed(run: RunState, leader: StepState, but: StepState) -> bool:

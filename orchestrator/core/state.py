@@ -13,6 +13,7 @@ from orchestrator.core.facts import (
     CheckVerdict,
     ChildEnded,
     LimitName,
+    PlanPatched,
     RunAccepted,
 )
 from orchestrator.ids import JsonValue, RunId, StepId
@@ -252,6 +253,7 @@ class RunState:
     ended: str = ""  #: the result's status, once there is one
     replans: int = 0
     revision: int = 0
+    last_patch: PlanPatched | None = None
     retired: dict[StepId, int] = field(default_factory=dict)  #: attempts of steps that a patch has dropped
     quarantined: set[StepId] = field(default_factory=set)
     epoch: int = 0  #: of the last owner that adopted the run

@@ -1,0 +1,88 @@
+"""The money, tokens and steps of a run as its journal tells them: what was set aside, what was spent, what was left."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from orchestrator.core import facts as f
+from orchestrator.core.settle import charge_of
+
+_ROUNDING: Final = 1e-9  #: relative
+Broken = tuple[str, str]  #: the rule, and what is wrong
+
+
+class Account:
+    """Books every fact that speaks of money; gives back what breaks a rule."""
+
+    def __init__(self) -> None:
+        self.usd = self.usd_limit = 0.0
+        self.tokens = self.tokens_limit = self.steps = self.steps_limit = 0
+        self.open: dict[str, tuple[float, int, int]] = {}
+        self.charged: set[str] = set()
+
+    def limit(self, fact: f.RunAccepted) -> None:
+        """The budget in force."""
+        self.usd_limit, self.tokens_limit, self.steps_limit = fact.usd, fact.tokens, fact.steps
+
+    def extend(self, fact: f.LimitExtended) -> None:
+        """More budget."""
+        self.usd_limit += fact.by if fact.limit == "usd" else 0
+        self.tokens_limit += int(fact.by) if fact.limit == "tokens" else 0
+        self.steps_limit += int(fact.by) if fact.limit == "steps" else 0
+
+    def take(self, fact: f.Fact, *, last: bool) -> Iterable[Broken]:
+        """Book one fact. `last`: it is of a `finally` step, for which the budget is no bar."""
+        if isinstance(fact, f.StepProduced | f.AttemptFailed):
+            charge = charge_of(fact)
+            if fact.usd or fact.tokens or charge in self.open:
+                yield from self._settle(charge, fact.usd, fact.tokens, 0)
+        elif isinstance(fact, f.CheckVerdict):
+            self.usd, self.tokens = self.usd + fact.usd, self.tokens + fact.tokens
+        elif isinstance(fact, f.ChildEnded):
+            yield from self._settle(fact.child, fact.usd, fact.tokens, fact.steps)
+        elif isinstance(fact, f.BudgetSettled):
+            yield from self._settle(fact.charge, fact.usd, fact.tokens, 0)
+        elif isinstance(fact, f.ModelCalled):
+            yield from self._settle(fact.charge, fact.usd, fact.tokens_in + fact.tokens_out, 0)
+        elif isinstance(fact, f.ChildStarted):
+            self.open[fact.child] = (fact.usd, fact.tokens, fact.steps)
+            yield from self._over() if not last else ()
+        elif isinstance(fact, f.BudgetReserved):
+            self.open[fact.charge] = (fact.usd, fact.tokens, 0)
+            yield from self._over() if not last else ()
+
+    def _over(self) -> Iterable[Broken]:
+        usd, tokens, steps = (sum(amounts) for amounts in zip(*self.open.values(), strict=True))
+        over = [
+            name
+            for name, spent, aside, limit in (
+                ("usd", self.usd, usd, self.usd_limit * (1 + _ROUNDING)),
+                ("tokens", self.tokens, tokens, self.tokens_limit),
+                ("steps", self.steps, steps, self.steps_limit),
+            )
+            if aside and spent + aside > limit
+        ]
+        if over:
+            yield "budget.reserved", f"more than is left of {', '.join(over)}"
+
+    def _settle(self, charge: str, usd: float, tokens: int, steps: int) -> Iterable[Broken]:
+        if charge in self.charged:
+            yield "charge.once", f"{charge} is booked twice"
+            return
+        self.charged.add(charge)
+        self.open.pop(charge, None)
+        self.usd, self.tokens, self.steps = self.usd + usd, self.tokens + tokens, self.steps + steps
+
+    def room(self, *, first: bool) -> Iterable[Broken]:
+        """What stands against another attempt."""
+        held = sum(steps for _, _, steps in self.open.values())
+        if first and self.steps + held + 1 > self.steps_limit:
+            yield "budget.steps", f"dispatch {self.steps + 1} of {self.steps_limit}, {held} set aside"
+        if self.usd >= self.usd_limit > 0 or self.tokens >= self.tokens_limit > 0:
+            yield "budget.spent", f"{self.usd:g} USD and {self.tokens} tokens were spent before"
+
+    def ended(self, fact: f.RunEnded) -> str:
+        """Whether the totals of the result are those of the records; empty when they are."""
+        if (fact.steps, fact.tokens) == (self.steps, self.tokens) and abs(fact.usd - self.usd) <= 1e-6:
+            return ""
+        told = f"{fact.steps} steps, {fact.tokens} tokens, {fact.usd:g} USD"
+        return f"the result says {told}; the records {self.steps}, {self.tokens}, {self.usd:g}"
