@@ -19,6 +19,7 @@ from orchestrator.plan import (
     models,
     parts,
     schemas,
+    yaml_scalars,
     yaml_text,
 )
 from orchestrator.plan.format_words import LIMIT_MEANINGS, MEANINGS, WHERE
@@ -186,10 +187,11 @@ def _limits() -> Iterator[tuple[str, ...]]:
         expressions,
         schemas,
         yaml_text,
+        yaml_scalars,
     ):
         for name, meaning in LIMIT_MEANINGS[module.__name__.rpartition(".")[2]].items():
             value = getattr(module, name)
-            yield f"`{name}`", f"{value:,.0f}", meaning
+            yield f"`{name}`", f"{value:,}" if isinstance(value, int) else f"{value:,.0f}", meaning
 
 
 def render() -> dict[str, str]:

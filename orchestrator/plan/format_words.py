@@ -174,6 +174,7 @@ LIMIT_MEANINGS: Final[dict[str, dict[str, str]]] = {
         "SCALAR_CHARS_MAX": "characters of one key or value of a plan file",
         "ISSUES_MAX": "mistakes in the form of a plan file that are told at once",
     },
+    "yaml_scalars": {"INTEGER_MAX": "absolute value of a whole number in a plan file"},
     "schemas": {
         "SCHEMA_BYTES_MAX": "bytes of one JSON Schema",
         "SCHEMA_DEPTH_MAX": "nesting of one JSON Schema",

@@ -239,8 +239,8 @@ class StepRef(Ref):
 
     @property
     def passed(self) -> Ref:
-        """Of a mapped step the outputs of the branches that passed, in input order; else whether the step passed."""
-        return self._of("passed", self._shape if self.mapped else Shape({"type": "boolean"}))
+        """A list of the outputs that passed: of the good branches in input order, or the one output, or none."""
+        return self._of("passed", self._shape if self.mapped else self._shape.listed())
 
     @property
     def gaps(self) -> Ref:
