@@ -51,11 +51,16 @@ def test_help_lists_every_entry(root: Path) -> None:
 @pytest.mark.parametrize(("ended", "passed_on"), [(0, 0), (7, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)])
 def test_the_demo_accepts_success_and_named_gaps_only(ended: int, passed_on: int, root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "tools", tmp_path / "tools")
-    script(tmp_path / ".venv" / "bin" / "orchestrator", f'echo "$@"; exit {ended}')
+    said = '{\n  "headline": "all well",\n  "counts": {}\n}'
+    answers = f"case $1 in run) echo '{said}'; exit {ended} ;; plan) echo flowchart ;; esac"
+    script(tmp_path / ".venv" / "bin" / "orchestrator", f'echo "$@" >>asked\n{answers}')
 
     done = run([tmp_path / "tools" / "demo.sh", "-i", "x=1"], tmp_path)
 
-    assert (done.returncode, done.stdout) == (passed_on, "run plans/dependency-audit.plan.yaml -i x=1\n")
+    asked = ["run plans/dependency-audit.plan.yaml -i out=demo-output -i x=1", "plan draw --run last --format mermaid"]
+    wrote = "demo: all well\ndemo: wrote demo-output/result.json\ndemo: wrote demo-output/run.mmd\n"
+    assert (done.returncode, done.stdout) == (passed_on, "" if passed_on else wrote)
+    assert (tmp_path / "asked").read_text().splitlines() == (asked[:1] if passed_on else asked)
 
 
 @pytest.mark.parametrize(("failing", "code"), [("none", 0), ("check", 1), ("test-all", 1)])
