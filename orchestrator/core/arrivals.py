@@ -10,7 +10,7 @@ from typing import Final, TypeVar, cast
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.climb import waited
-from orchestrator.core.finish import hit_limit
+from orchestrator.core.finish import hit_limit, stood_still
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.core.rebuild import built_on, locked
 from orchestrator.core.sending import wall_left_s
@@ -388,6 +388,7 @@ ARRIVALS: Final[dict[type[Input], Arrival]] = dict(
         _on(f.ChildEnded, _child_ended),
         _on(f.ApprovalAnswered, _answered),
         _on(f.CancelRequested, _cancel),
+        _on(f.LimitExtended, stood_still),
         _on(f.PlanPatched, _patched),
         _on(f.ReplanRefused, _refused),
         _on(f.StepQuarantined, _quarantined),

@@ -161,6 +161,14 @@ def leave_gap(turn: Turn, state: StepState, unit: Unit, reason: str) -> None:
     turn.emit(f.StepGap(at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=reason))
 
 
+def stood_still(turn: Turn, event: f.LimitExtended) -> tuple[()]:
+    """The wall clock of a run stands still while all its sub-plans wait for people; only its shell can see that."""
+    run = turn.run
+    if event.limit == "wall" and not (run.limit or run.cancelled or run.ended):
+        turn.emit(event)
+    return ()
+
+
 def finish(turn: Turn) -> None:
     """When nothing is open any more: let the `finally` steps run, then end the run."""
     run = turn.run

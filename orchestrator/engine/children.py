@@ -66,9 +66,8 @@ class SubPlans:
     def finished(self, driver: RunDriver) -> None:
         """A run has ended: let go of it, and tell its parent."""
         engine = self._engine
+        parent, accepted, ended = driver.above, driver.accepted, driver.ended
         engine.forget(driver)
-        accepted, ended = driver.accepted, driver.ended
-        parent = engine.driver(accepted.parent) if accepted.parent is not None else None
         if parent is not None and ended is not None:
             assert accepted.parent_step is not None, "a sub-plan knows its step"
             attempt = child_attempt(driver.run_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import anyio
 
 from orchestrator.core.commands import Command
-from orchestrator.core.facts import Fact, RunAccepted, RunEnded
+from orchestrator.core.facts import Fact, RunAccepted, RunAdopted, RunEnded
 from orchestrator.core.machine import RunMachine
 from orchestrator.ids import RunId
 from orchestrator.ports.tasks import TaskKey, TaskProgress
@@ -15,8 +15,10 @@ class RunDriver:
     """What the loop keeps of an open run. Holds no rules: those are the machine's."""
 
     __slots__ = (
+        "above",
         "accepted",
         "asking",
+        "below",
         "changed",
         "commands",
         "done",
@@ -24,14 +26,19 @@ class RunDriver:
         "epoch",
         "holding",
         "inflight",
+        "last_at_s",
         "machine",
         "next_seq",
         "on_journaled",
+        "on_resume",
         "parked",
         "queued",
         "recovered",
         "run_id",
         "tenant",
+        "waits_below",
+        "wall_held",
+        "was_waiting",
         "watchers",
     )
 
@@ -47,6 +54,15 @@ class RunDriver:
         self.inflight: dict[TaskKey, float] = {}
         self.asking: dict[TaskKey, anyio.CancelScope] = {}  #: judges and planners that have been asked
         self.queued = 0  #: items posted and not handled
+        self.above: RunDriver | None = None  #: of the run whose sub-plan this is
+        self.below: dict[RunId, RunDriver] = {}  #: of the sub-plans that are open here
+        self.was_waiting: float | None = None  #: since when, when it waited last time it was looked at
+        self.last_at_s = accepted.at_s  #: of the last fact that moved the run
+        self.on_resume: Callable[[RunDriver, float], None] | None = (
+            None  #: sub-plans wait no more; since when they did
+        )
+        self.waits_below = False  #: it waits in sub-plans, where its own machine cannot see it
+        self.wall_held = False  #: the wall time ran out while all sub-plans waited for people
         self.holding = False  #: nothing is sent out any more: the engine is about to close
         self.on_journaled: list[Callable[[bool], None]] = []  #: told once: whether the next append took place
         self.changed: anyio.Event | None = None
@@ -58,13 +74,35 @@ class RunDriver:
 
     @property
     def waiting(self) -> bool:
-        """Everything open waits for a person."""
-        return self.machine.state.paused_at_s is not None and not self.asking
+        """Everything open waits for a person, here or in sub-plans."""
+        if self.asking:
+            return False
+        state = self.machine.state
+        if state.paused_at_s is not None:
+            return True
+        if not 0 < state.active <= len(self.below):
+            return False
+        below = [child for child in self.below.values() if not child.over and not child.machine.state.cancelled]
+        return state.active == len(below) and all(child.waiting for child in below)
+
+    @property
+    def waiting_since_s(self) -> float:
+        """While `waiting`: since when."""
+        paused_at_s = self.machine.state.paused_at_s
+        if paused_at_s is not None:
+            return paused_at_s
+        return max(self.last_at_s, *(child.waiting_since_s for child in self.below.values() if child.waiting))
 
     @property
     def quiet(self) -> bool:
-        """Nothing is queued that could move the run."""
-        return not self.queued
+        """Nothing is queued that could move the run or its sub-plans."""
+        return not self.queued and all(child.quiet for child in self.below.values())
+
+    @property
+    def finding_children(self) -> bool:
+        """A sub-plan that is open in the journal is not driven here yet."""
+        prefix = f"{self.run_id}."
+        return any(charge.startswith(prefix) and charge not in self.below for charge in self.machine.state.ledger.open)
 
     @property
     def over(self) -> bool:
@@ -75,13 +113,31 @@ class RunDriver:
         """Facts are in the journal, or nothing followed: wake whoever follows the run."""
         if not facts:
             self._told(True)
-            if self.holding or self.waiting:  # whoever waits for quiet must learn of it
-                self._wake()
+            if self.holding or self.waiting:
+                self._wake_all()
             return
         self.next_seq += len(facts)
-        if isinstance(facts[-1], RunEnded):
-            self.ended = facts[-1]
+        last = facts[-1]
+        if isinstance(last, RunEnded):
+            self.ended = last
+        if not isinstance(last, RunAdopted):
+            self.last_at_s = last.at_s
         self._tell(True)
+        self._look_up()
+
+    def _look_up(self) -> None:
+        """Whoever waits for the runs above must learn when this one begins or ceases to wait."""
+        since_s = self.waiting_since_s if self.waiting else None
+        if (since_s is None) == (self.was_waiting is None):
+            return
+        before, self.was_waiting = self.was_waiting, since_s
+        if before is None:
+            self.waits_below = self.machine.state.paused_at_s is None
+        elif self.waits_below and self.on_resume is not None:
+            self.on_resume(self, before)
+        if self.above is not None:
+            self.above._wake()
+            self.above._look_up()
 
     def park(self, reason: str) -> None:
         """Stop driving; the journal stays as it is."""
@@ -112,6 +168,13 @@ class RunDriver:
         if self.changed is not None:
             self.changed.set()
             self.changed = None
+
+    def _wake_all(self) -> None:
+        """Whoever waits for quiet, here or above, must learn that something was handled without a trace."""
+        driver: RunDriver | None = self
+        while driver is not None:
+            driver._wake()
+            driver = driver.above
 
     def hold(self) -> None:
         """From now on record what comes in, and send nothing out."""

@@ -1,7 +1,6 @@
 """The engine: many runs in one process. Wires the loop, the timers and the performer; starts and recovers runs."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from math import inf
 from types import TracebackType
 from typing import Final, Self
 
@@ -10,14 +9,15 @@ import structlog
 from anyio.abc import TaskGroup
 
 from orchestrator.core import facts as f
-from orchestrator.core.inputs import Input, TimerFired
+from orchestrator.core.inputs import Input
 from orchestrator.core.machine import RunMachine
+from orchestrator.engine.alarms import Alarms
 from orchestrator.engine.children import SubPlans
 from orchestrator.engine.draining import drain
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.handle import Run
 from orchestrator.engine.loop import Begin, Item, Loop, Told
-from orchestrator.engine.perform import Performer, idle_timer
+from orchestrator.engine.perform import Performer
 from orchestrator.engine.plan_book import PlanBook, remember
 from orchestrator.engine.questions import Asked
 from orchestrator.engine.recovery import ended_fact
@@ -30,7 +30,6 @@ from orchestrator.engine.submission import (
     request_digest,
 )
 from orchestrator.engine.takeover import TakeOver
-from orchestrator.engine.timers import Timers
 from orchestrator.errors import (
     AdmissionRefused,
     EngineClosed,
@@ -39,7 +38,7 @@ from orchestrator.errors import (
     RunNotFound,
     WrongState,
 )
-from orchestrator.ids import JsonValue, RunId, StepId, TenantId
+from orchestrator.ids import JsonValue, RunId, TenantId
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.compiled import CompiledPlan
 from orchestrator.plan.inputs import validate_inputs
@@ -49,7 +48,7 @@ from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal, RunQuery
 from orchestrator.ports.planner import Planner
-from orchestrator.ports.tasks import SpendReply, SpendRequest, TaskKey, TaskMessage
+from orchestrator.ports.tasks import SpendReply, SpendRequest, TaskMessage
 from orchestrator.ports.transport import Transport
 
 OPEN_RUNS_MAX: Final = 1_000  #: runs, without sub-plans, that may be open at once
@@ -82,12 +81,12 @@ class RunEngine:
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
         self._top = 0  #: open runs without a parent
         self._keys: dict[tuple[str, str], anyio.Event] = {}  #: idempotency keys being submitted
-        self._timers = Timers(clock, self._fire)
+        self._alarms = Alarms(clock, self.post)
         questions = Asked(
             clock=clock, post=self.post, spawn=self.spawn, prepare=self.prepare, planner=planner, checker=checker
         )
         performer = Performer(
-            transport=transport, timers=self._timers, clock=clock, children=SubPlans(self), questions=questions
+            transport=transport, timers=self._alarms.timers, clock=clock, children=SubPlans(self), questions=questions
         )
         self._loop = Loop(journal, clock, performer.perform, self.park)
         self.takeover = TakeOver(self)
@@ -102,7 +101,7 @@ class RunEngine:
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._loop.run, name="engine loop")
-        self._group.start_soon(self._timers.run, name="engine timers")
+        self._group.start_soon(self._alarms.timers.run, name="engine timers")
         return self
 
     async def __aexit__(
@@ -224,7 +223,12 @@ class RunEngine:
         """Drive a run from here on."""
         self._parked.pop(driver.run_id, None)
         self._drivers[driver.run_id] = driver
-        self._top += driver.accepted.parent is None
+        parent = driver.accepted.parent
+        self._top += parent is None
+        above = self.driver(parent) if parent is not None else None
+        if above is not None:
+            driver.above, above.below[driver.run_id] = above, driver
+            above.on_resume = self._alarms.resumed
         if self._draining:
             driver.hold()
 
@@ -233,6 +237,9 @@ class RunEngine:
         if self._drivers.get(driver.run_id) is driver:
             del self._drivers[driver.run_id]
             self._top -= driver.accepted.parent is None
+            if driver.above is not None:
+                driver.above.below.pop(driver.run_id, None)
+                driver.above = None
 
     def park(self, driver: RunDriver, reason: str) -> None:
         """Stop driving a run that cannot go on here, and whatever waits for it as a sub-plan."""
@@ -242,11 +249,11 @@ class RunEngine:
         for key in driver.inflight:
             self.transport.revoke(key)
         driver.inflight.clear()
+        above = driver.above
         self.forget(driver)
         self.note_parked(driver.run_id, reason)
-        parent = self.driver(driver.accepted.parent) if driver.accepted.parent is not None else None
-        if parent is not None:
-            self.park(parent, f"its sub-plan {driver.run_id} is parked: {reason}")
+        if above is not None:
+            self.park(above, f"its sub-plan {driver.run_id} is parked: {reason}")
 
     def note_parked(self, run_id: RunId, reason: str) -> None:
         """Remember why a run is open and not driven."""
@@ -382,19 +389,3 @@ class RunEngine:
         if request.tokens > ledger.tokens_left:
             return SpendReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
         return SpendReply(granted=False, limit="run", left=0.0)
-
-    def _fire(self, driver: RunDriver, event: TimerFired) -> None:
-        if driver.over:
-            return
-        if event.idle:
-            key = TaskKey(driver.run_id, StepId(event.step), event.branch, event.attempt, event.sample)
-            last_s = driver.inflight.get(key)
-            step = driver.machine.state.step(StepId(event.step))
-            idle_s = step.spec.timeout.idle if step is not None else None
-            if last_s is None or idle_s is None:
-                return
-            begun_s = self.clock.now_s() if last_s == inf else last_s
-            if begun_s + idle_s > self.clock.now_s():
-                self._timers.arm(driver, idle_timer(key, begun_s + idle_s))
-                return
-        self._loop.post(driver, event)

@@ -94,6 +94,7 @@ async def recover(
     last = (late or records)[-1]
     driver = RunDriver(machine, accepted, epoch=epoch, next_seq=last.seq + 1)
     driver.recovered = True
+    driver.last_at_s = last.fact.at_s
     if isinstance(last.fact, f.RunEnded):
         driver.ended = last.fact
     return driver

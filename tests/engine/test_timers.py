@@ -259,7 +259,7 @@ async def test_ended_runs_leave_no_timers_behind(open_engine: OpenEngine) -> Non
         await engine.submit(long.freeze())  # its attempt stands at the front of the queue all the time
         for _ in range(2000):
             await (await engine.submit(frozen)).result()
-        assert len(engine.runs._timers) <= 2 * 256 + 8
+        assert len(engine.runs._alarms.timers) <= 2 * 256 + 8
 
 
 async def test_a_pool_of_threads_has_the_same_limits(open_engine: OpenEngine) -> None:
