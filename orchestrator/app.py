@@ -11,6 +11,7 @@ import anyio
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.engine.collector import patient_collector
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.handle import Run
 from orchestrator.engine.submission import Freezable
@@ -94,6 +95,7 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            stack.enter_context(patient_collector())
             clock = self._clock or SystemClock()
             journal = self._journal
             if journal is None:

@@ -97,7 +97,7 @@ def on_child_ended(run: RunState, fact: f.ChildEnded) -> None:
     if unit is not None and unit.child == fact.child and unit.status is Status.RUNNING:
         unit.outcome = fact
     run.todo.extend(sorted(run.held))
-    run.held.clear()
+    run.held = frozenset()
 
 
 def on_asked(run: RunState, fact: f.ApprovalAsked) -> None:

@@ -1,5 +1,7 @@
 """What each fact about a step changes in the state. Decides nothing."""
 
+from collections import deque
+
 from orchestrator.core import facts as f
 from orchestrator.core.settle import charge_of, check_charge, move, settle, settle_step, spend, unit_of
 from orchestrator.core.state import RunState, Sample, Status, Unit
@@ -13,6 +15,7 @@ def on_expanded(run: RunState, fact: f.StepExpanded) -> None:
     state.started = True
     state.status = Status.RUNNING
     state.items = fact.items
+    state.ready = deque()
     run.finally_held -= spec.finally_
     state.units = [Unit(spec.index, branch, attempt=state.base) for branch in range(fact.count)]
     if spec.each >= 0:

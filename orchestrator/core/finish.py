@@ -26,7 +26,7 @@ def may_start(turn: Turn, state: StepState) -> bool:
     room = ledger.steps_limit - ledger.steps - run.finally_held - own
     if room < ledger.steps_reserved:
         if room >= 0:
-            run.held.add(state.spec.index)
+            run.held |= {state.spec.index}
         else:
             hit_limit(turn, "steps")
         return False

@@ -72,7 +72,7 @@ def built_on(run: RunState, state: StepState) -> tuple[StepId, ...]:
 
 def quarantine(run: RunState, fact: f.StepQuarantined) -> None:
     """Take a passed result back, and everything that was built on it. After the end it is a record only."""
-    run.quarantined.add(fact.step)
+    run.quarantined |= {fact.step}
     if run.ended:
         return
     for name in (fact.step, *fact.affected):

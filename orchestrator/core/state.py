@@ -1,6 +1,7 @@
 """What the machine remembers of a run: plain slots, counters instead of scans."""
 
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -119,6 +120,12 @@ class Unit:
         self.replan = ""
 
 
+# Shared by all steps that are not mapped, and never changed: a list and a queue of their own would be a quarter of what
+# a settled step holds. A mapped step gets its own in `on_expanded`.
+_NO_ITEMS: Final[list[JsonValue]] = []
+_NO_BRANCHES: Final[deque[int]] = deque(maxlen=0)
+
+
 @dataclass(slots=True, eq=False)
 class StepState:
     """One step of the plan, and its branches when it is mapped."""
@@ -134,8 +141,8 @@ class StepState:
     degraded: bool = False
     unit: Unit | None = None  #: of a step that is not mapped
     units: list[Unit] | None = None  #: of a mapped step, once expanded
-    items: list[JsonValue] = field(default_factory=list)
-    ready: deque[int] = field(default_factory=deque)  #: branches that may be dispatched
+    items: list[JsonValue] = field(default_factory=lambda: _NO_ITEMS)
+    ready: deque[int] = field(default_factory=lambda: _NO_BRANCHES)  #: branches that may be dispatched
     running: int = 0  #: branches dispatched and not settled
     settled: int = 0
     passed: int = 0
@@ -171,7 +178,7 @@ class Ledger:
     tokens_reserved: int = 0
     steps_reserved: int = 0  #: by sub-plans
     open: dict[str, tuple[float, int, int]] = field(default_factory=dict)  #: charge: USD, tokens, steps
-    charged: set[str] = field(default_factory=set)
+    charged: AbstractSet[str] = frozenset()
 
     def reserve(self, charge: str, usd: float, tokens: int, steps: int = 0) -> None:
         """Set an amount aside. A charge that is known already changes nothing."""
@@ -186,7 +193,10 @@ class Ledger:
         """Book what was spent under a charge and give its reservation back. False for a duplicate."""
         if charge in self.charged:
             return False
-        self.charged.add(charge)
+        if isinstance(self.charged, set):
+            self.charged.add(charge)
+        else:
+            self.charged = {charge}
         held = self.open.pop(charge, None)
         if held is not None:
             self.usd_reserved = self.usd_reserved - held[0] if self.open else 0.0
@@ -233,7 +243,7 @@ class RunState:
     inputs: dict[str, JsonValue] = field(default_factory=dict)
     scope: dict[str, object] = field(default_factory=dict)
     todo: deque[int] = field(default_factory=deque)  #: steps whose turn may have come
-    held: set[int] = field(default_factory=set)  #: steps that wait for sub-plans to return a part of their share
+    held: frozenset[int] = frozenset()  #: steps that wait for sub-plans to return a part of their share
     open: int = 0  #: steps, without `finally` ones, that have not settled
     open_finally: int = 0
     finally_held: int = 0  #: dispatches kept back for `finally` steps
@@ -255,7 +265,7 @@ class RunState:
     revision: int = 0
     last_patch: PlanPatched | None = None
     retired: dict[StepId, int] = field(default_factory=dict)  #: attempts of steps that a patch has dropped
-    quarantined: set[StepId] = field(default_factory=set)
+    quarantined: frozenset[StepId] = frozenset()
     epoch: int = 0  #: of the last owner that adopted the run
 
     @property

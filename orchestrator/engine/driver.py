@@ -15,6 +15,7 @@ class RunDriver:
     """What the loop keeps of an open run. Holds no rules: those are the machine's."""
 
     __slots__ = (
+        "__weakref__",
         "above",
         "accepted",
         "asking",

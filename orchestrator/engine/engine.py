@@ -53,6 +53,7 @@ from orchestrator.ports.transport import Transport
 
 OPEN_RUNS_MAX: Final = 1_000  #: runs, without sub-plans, that may be open at once
 CLOSED: Final = "the engine was closed; the run is open in the journal"
+SUBMITTING_MAX: Final = 64  #: submissions in preparation at once: thousands would hold the event loop for seconds
 RETRY_AFTER_S: Final = 1.0  #: advice to a caller who was refused
 PARKED_MAX: Final = 10_000  #: parked runs whose reason is remembered
 log = structlog.get_logger(__name__)
@@ -91,6 +92,7 @@ class RunEngine:
         self._loop = Loop(journal, clock, performer.perform, self.park)
         self.takeover = TakeOver(self)
         self._group: TaskGroup | None = None
+        self._gate = anyio.Semaphore(SUBMITTING_MAX, fast_acquire=True)
         self._draining = False
 
     # ---- life
@@ -161,17 +163,18 @@ class RunEngine:
             EngineClosed: the engine is not open, or drains.
         """
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
-        self.prepare(frozen)
-        request = Request(
-            run_id=new_run_id(self.clock.now_s()),
-            plan=frozen,
-            inputs=validate_inputs(frozen, inputs or {}),
-            budget=budget_over(frozen, budget),
-            lane=lane,
-            tenant=tenant,
-            idempotency_key=idempotency_key,
-        )
-        return await self.accept(request)
+        async with self._gate:
+            self.prepare(frozen)
+            request = Request(
+                run_id=new_run_id(self.clock.now_s()),
+                plan=frozen,
+                inputs=validate_inputs(frozen, inputs or {}),
+                budget=budget_over(frozen, budget),
+                lane=lane,
+                tenant=tenant,
+                idempotency_key=idempotency_key,
+            )
+            return await self.accept(request)
 
     async def accept(self, request: Request) -> Run:
         """Journal a checked request and start it; see `submit`."""

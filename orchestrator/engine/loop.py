@@ -22,7 +22,8 @@ from orchestrator.ports import tasks as t
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Append, InstantJournal, Journal
 
-BATCH_MAX: Final = 512  #: inputs handled before the next append
+BATCH_MAX: Final = 256  #: inputs handled before the next append, and before the event loop gets a turn
+INLINE_MAX: Final = 256  #: the same, where workers have the queue handled
 FULL_RETRY_S: Final = 1.0  #: between two tries while the disk is full
 PROGRESS_MAX: Final = 32  #: progress messages of one task that are journaled from one batch; a flood says no more
 SYNC: Final = (f.RunAccepted, f.EffectIntended, f.ApprovalAnswered)  #: facts that must survive a power cut at once
@@ -74,6 +75,7 @@ class Loop:
         self.full: JournalFull | None = None  #: there is no room at the moment
         self._instant = _instant(journal)
         self._busy = False  #: inside a turn
+        self._inline = INLINE_MAX  #: items that may still be handled before the event loop gets a turn
 
     def post(self, driver: RunDriver, item: Item) -> None:
         """Queue something for a run. Never blocks; the order of posting is kept."""
@@ -108,6 +110,7 @@ class Loop:
                 await self._wake.wait()
                 self._wake = None
             if self._instant is not None:
+                self._inline = INLINE_MAX
                 self.turn()
             else:
                 dirty = self._take()
@@ -116,9 +119,14 @@ class Loop:
             await anyio.lowlevel.checkpoint()
 
     def turn(self) -> None:
-        """Handle what is queued at once, where the journal need not be waited for; else, or inside a turn, nothing."""
-        if not self._inbox or self._busy or self._instant is None:
+        """Handle what is queued at once, where the journal need not be waited for; else, or inside a turn, nothing.
+
+        Anybody may ask. Once `INLINE_MAX` items were handled this way, the rest waits for the event loop to go round:
+        when ten thousand sleepers wake at the same moment, nobody is kept waiting for all of them.
+        """
+        if not self._inbox or self._busy or self._instant is None or self._inline <= 0:
             return
+        self._inline -= len(self._inbox)
         self._busy = True
         try:
             dirty = self._take()

@@ -103,7 +103,7 @@ def child_facts(
 
 
 def _frozen(plan: Plan, now_s: float) -> f.PlanFrozen:
-    return f.PlanFrozen(at_s=now_s, digest=plan.digest, plan=plan.canonical())
+    return f.PlanFrozen(at_s=now_s, digest=plan.digest, plan=plan.data)
 
 
 def child_ended(child: RunId, where: tuple[StepId, int, int], ended: f.RunEnded, now_s: float) -> f.ChildEnded:

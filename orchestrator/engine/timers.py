@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import Final
+from weakref import ReferenceType, ref
 
 import anyio
 
@@ -15,7 +16,8 @@ from orchestrator.ports.tasks import TaskKey
 
 LANES_MAX: Final = 64  #: distinct attempt timeouts that get a queue of their own
 SWEEP_MIN: Final = 256  #: entries below which nothing is swept
-Entry = tuple[float, int, RunDriver, TimerFired]
+Held = ReferenceType[RunDriver]  #: a run that has ended is not kept until its timers would have fired
+Entry = tuple[float, int, Held, TimerFired]
 
 
 class _Lane:
@@ -24,17 +26,17 @@ class _Lane:
     __slots__ = ("entries", "sweep_at")
 
     def __init__(self) -> None:
-        self.entries: deque[tuple[float, TaskKey, RunDriver]] = deque()
+        self.entries: deque[tuple[float, TaskKey, Held]] = deque()
         self.sweep_at = SWEEP_MIN
 
     def add(self, at_s: float, key: TaskKey, driver: RunDriver) -> None:
         entries = self.entries
-        while entries and entries[0][1] not in entries[0][2].inflight:
+        while entries and not _open(entries[0]):
             entries.popleft()
         if len(entries) >= self.sweep_at:  # one slow task at the front holds back everything answered behind it
-            self.entries = entries = deque(entry for entry in entries if entry[1] in entry[2].inflight)
+            self.entries = entries = deque(entry for entry in entries if _open(entry))
             self.sweep_at = max(SWEEP_MIN, 2 * len(entries))
-        entries.append((at_s, key, driver))
+        entries.append((at_s, key, ref(driver)))
 
 
 class Timers:
@@ -61,10 +63,10 @@ class Timers:
     def arm(self, driver: RunDriver, event: TimerFired) -> None:
         """Fire `event` at its `at_s`."""
         if len(self._heap) >= self._sweep_at:
-            self._heap = [entry for entry in self._heap if not entry[2].over]
+            self._heap = [entry for entry in self._heap if (driver_of := entry[2]()) is not None and not driver_of.over]
             heapq.heapify(self._heap)
             self._sweep_at = max(SWEEP_MIN, 2 * len(self._heap))
-        heapq.heappush(self._heap, (event.at_s, next(self._order), driver, event))
+        heapq.heappush(self._heap, (event.at_s, next(self._order), ref(driver), event))
         self._sooner(event.at_s)
 
     def arm_attempt(self, driver: RunDriver, key: TaskKey, now_s: float, timeout_s: float) -> None:
@@ -86,14 +88,17 @@ class Timers:
         """Fire everything that is due; return when the next one is, in seconds since the epoch."""
         now_s = self._clock.now_s()
         while self._heap and self._heap[0][0] <= now_s:
-            _, _, driver, event = heapq.heappop(self._heap)
-            self._fire(driver, event)
+            _, _, held, event = heapq.heappop(self._heap)
+            driver = held()
+            if driver is not None:
+                self._fire(driver, event)
         following = self._heap[0][0] if self._heap else float("inf")
         for timeout_s in list(self._lanes):
             entries = self._lanes[timeout_s].entries
-            while entries and (entries[0][0] <= now_s or entries[0][1] not in entries[0][2].inflight):
-                _, key, driver = entries.popleft()
-                if key in driver.inflight:
+            while entries and (entries[0][0] <= now_s or not _open(entries[0])):
+                _, key, held = entries.popleft()
+                driver = held()
+                if driver is not None and key in driver.inflight:
                     self._fire(driver, _attempt(key, now_s))
             if entries:
                 following = min(following, entries[0][0])
@@ -109,6 +114,11 @@ class Timers:
             wait_s = max(self._next_s - self._clock.now_s(), 0.0)
             with anyio.move_on_after(None if wait_s == float("inf") else wait_s):
                 await self._wake.wait()
+
+
+def _open(entry: tuple[float, TaskKey, Held]) -> bool:
+    driver = entry[2]()
+    return driver is not None and entry[1] in driver.inflight
 
 
 def _attempt(key: TaskKey, at_s: float) -> TimerFired:

@@ -113,9 +113,14 @@ class Plan(Part):
         return {"version": 1, **data}
 
     @cached_property
+    def data(self) -> dict[str, JsonValue]:
+        """`canonical()`, made once and shared by all runs of the plan: not to be changed."""
+        return self.canonical()
+
+    @cached_property
     def digest(self) -> Digest:
         """`sha256:…` of the canonical JSON; equal for equal plans, whatever door they came through."""
-        return digest_of(self.canonical())
+        return digest_of(self.data)
 
     def step(self, step_id: StepId) -> Step:
         """The step of this id; KeyError when there is none."""
