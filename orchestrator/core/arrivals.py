@@ -14,7 +14,7 @@ from orchestrator.core.finish import hit_limit, stood_still
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.core.rebuild import built_on, locked
 from orchestrator.core.sending import wall_left_s
-from orchestrator.core.settle import charge_of, check_charge
+from orchestrator.core.settle import charge_of, check_charge, unit_or_none
 from orchestrator.core.state import Status, StepState, Unit
 from orchestrator.core.turn import Turn
 from orchestrator.errors import IllegalTransition
@@ -193,18 +193,16 @@ def _reserve(turn: Turn, event: f.BudgetReserved) -> Sequence[Pair]:
 
 def _verdict(turn: Turn, event: f.CheckVerdict) -> Sequence[Pair]:
     pair = _find(turn, event)
-    if pair is None:
-        return NOBODY
-    _, unit = pair
-    current = event.attempt == unit.attempt
-    if current and unit.status is Status.RUNNING:
-        raise IllegalTransition(str(event.step), "running", f"verdict of check {event.check}")
-    if current and unit.status is Status.CHECKING and unit.check_sent and event.check >= unit.check:
-        if event.check > unit.check:
-            raise IllegalTransition(str(event.step), f"check {unit.check}", f"verdict of check {event.check}")
-        turn.emit(event)
-        return (pair,)
-    _book_late(turn, event, check_charge(event, unit))
+    if pair is not None and event.attempt == pair[1].attempt:
+        _, unit = pair
+        if unit.status is Status.RUNNING:
+            raise IllegalTransition(str(event.step), "running", f"verdict of check {event.check}")
+        if unit.status is Status.CHECKING and unit.check_sent and event.check >= unit.check:
+            if event.check > unit.check:
+                raise IllegalTransition(str(event.step), f"check {unit.check}", f"verdict of check {event.check}")
+            turn.emit(event)
+            return (pair,)
+    _book_late(turn, event, check_charge(event, unit_or_none(turn.run, event)))
     return NOBODY
 
 
@@ -226,7 +224,7 @@ def _answered(turn: Turn, event: f.ApprovalAnswered) -> Sequence[Pair]:
     pair = _find(turn, event) if event.step else None
     unit = pair[1] if pair is not None else None
     asked, answer = (unit.approval, unit.answer) if unit is not None else (run.budget_approval, run.budget_answer)
-    if (pair is None and event.step) or run.ended or asked is None or answer is not None:
+    if (pair is None and event.step) or run.ended or asked is None or answer is not None or event == run.last_answer:
         return NOBODY
     if event.choice in asked.choices and event.at_s >= asked.at_s and event.attempt in (0, asked.attempt):
         turn.emit(event)
@@ -267,7 +265,7 @@ def _patched(turn: Turn, event: f.PlanPatched) -> Sequence[Pair]:
 
 def _refused(turn: Turn, event: f.ReplanRefused) -> Sequence[Pair]:
     pair = _find(turn, event)
-    if pair is None or not pair[1].replan or event.attempt < pair[1].attempt:
+    if pair is None or not pair[1].replan or event.attempt < pair[1].attempt or event == turn.run.last_refusal:
         return NOBODY
     turn.emit(event)
     return (pair,)

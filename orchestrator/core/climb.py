@@ -268,9 +268,13 @@ def answered(turn: Turn, state: StepState, unit: Unit) -> None:
     elif choice == "retry":
         again(turn, state, unit, cause="ladder" if asked.subject == "rung" else "lost", rung=unit.rung)
     elif choice == "gap":
-        leave_gap(turn, state, unit, "; ".join((*unit.reasons, reason)))
+        leave_gap(turn, state, unit, _because(unit, reason))
     else:
-        _fail(turn, state, unit, "; ".join((*unit.reasons, reason)))
+        _fail(turn, state, unit, _because(unit, reason))
+
+
+def _because(unit: Unit, reason: str) -> str:
+    return "; ".join(filter(None, (*unit.reasons, reason))) or "a person decided so"
 
 
 def _produce(turn: Turn, state: StepState, unit: Unit, output: JsonValue) -> None:

@@ -117,6 +117,7 @@ def on_asked(run: RunState, fact: f.ApprovalAsked) -> None:
 
 def on_answered(run: RunState, fact: f.ApprovalAnswered | f.ApprovalExpired) -> None:
     """The answer is kept until the fact that follows from it is there."""
+    run.last_answer = fact
     if not fact.step:
         run.budget_answer = fact
         run.waiting -= 1
@@ -138,6 +139,7 @@ def on_replan_asked(run: RunState, fact: f.ReplanAsked) -> None:
 
 def on_replan_refused(run: RunState, fact: f.ReplanRefused) -> None:
     """The next rung follows."""
+    run.last_refusal = fact
     _, unit = unit_of(run, fact)
     unit.replan = ""
     unit.reasons = (*unit.reasons, f"no new plan: {fact.reason}")

@@ -92,6 +92,7 @@ class _Checker:
         self.limit = self.policy = ""
         self.ended: f.RunEnded | None = None
         self.extensions = 0
+        self.reused: dict[StepId, int] = {}  #: outputs taken over, by step
         self.account = Account()
 
     def wrong(self, rule: str, fact: f.Fact | None, what: str) -> None:
@@ -161,6 +162,12 @@ class _Checker:
         self.frozen = True
         if self.plan is None and fact.plan:
             self.plan = compile_plan(Plan.model_validate(fact.plan))
+        for step, count in self.reused.items():
+            spec = self.spec(step)
+            if spec is not None and spec.mapped:
+                self.wholes[step] = self.units.pop((step, f.WHOLE))
+                for branch in range(count):
+                    self.units[step, branch] = _Unit(may_be=frozenset({Status.PASSED}))
         if self.plan is not None and self.plan.digest != fact.digest:
             self.wrong("plan.digest", fact, f"the plan is {self.plan.digest}, and the record says {fact.digest}")
 
@@ -268,6 +275,11 @@ class _Checker:
         for branch in range(fact.count):
             self.units[fact.step, branch] = _Unit(attempt=self.wholes[fact.step].attempt)
 
+    def on_reused(self, fact: f.StepReused) -> None:
+        """What is taken over comes before the plan, so it shows later whether the step is a mapped one."""
+        if fact.branch < 0:
+            self.reused[fact.step] = len(fact.output) if isinstance(fact.output, list) else 1
+
     def fate(self, step: StepId) -> Status | None:
         """Where a step as a whole has settled; None while it may be in several statuses."""
         unit = self.wholes.get(step) or self.units.get((step, f.WHOLE))
@@ -369,6 +381,7 @@ _RULES: Final[dict[type[f.Fact], _Rule]] = dict(
         _rule(f.RunEnded, _Checker.on_ended),
         _rule(f.StepDispatched, _Checker.on_dispatched),
         _rule(f.StepExpanded, _Checker.on_expanded),
+        _rule(f.StepReused, _Checker.on_reused),
         _rule(f.StepProduced, _Checker.on_produced),
         _rule(f.CheckVerdict, _Checker.on_verdict),
         _rule(f.StepPassed, _Checker.on_passed),

@@ -106,9 +106,10 @@ def charge_of(fact: f.StepFact) -> str:
     return f"{fact.step}{at}#{fact.attempt}.{fact.sample}"
 
 
-def check_charge(fact: f.CheckVerdict, unit: Unit) -> str:
+def check_charge(fact: f.CheckVerdict, unit: Unit | None) -> str:
     """The charge of a verdict: one per time the check was asked."""
-    return f"{charge_of(fact)}?{fact.check}.{unit.broken if fact.attempt == unit.attempt else 0}"
+    broken = unit.broken if unit is not None and fact.attempt == unit.attempt else 0
+    return f"{charge_of(fact)}?{fact.check}.{broken}"
 
 
 def spend(run: RunState, unit: Unit | None, charge: str, usd: float, tokens: int) -> None:

@@ -15,6 +15,7 @@ from orchestrator.core.facts import (
     ChildEnded,
     LimitName,
     PlanPatched,
+    ReplanRefused,
     RunAccepted,
 )
 from orchestrator.ids import JsonValue, RunId, StepId
@@ -263,7 +264,9 @@ class RunState:
     ended: str = ""  #: the result's status, once there is one
     replans: int = 0
     revision: int = 0
-    last_patch: PlanPatched | None = None
+    last_patch: PlanPatched | None = None  #: this and the two below: to know them when they are told again
+    last_refusal: ReplanRefused | None = None
+    last_answer: ApprovalAnswered | ApprovalExpired | None = None
     retired: dict[StepId, int] = field(default_factory=dict)  #: attempts of steps that a patch has dropped
     quarantined: frozenset[StepId] = frozenset()
     epoch: int = 0  #: of the last owner that adopted the run

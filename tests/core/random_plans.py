@@ -30,6 +30,7 @@ CHECKS = st.sampled_from(
 )
 SCHEMA = {"type": "object", "required": ["ok"]}
 CHILD = {"name": "c", "inputs": {"x": {"default": None}}, "steps": {"x": {"pool": "w", "call": "f"}}}
+CHILD["result"] = "${{ steps.x.output }}"
 
 
 @st.composite

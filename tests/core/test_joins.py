@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core import facts as f
 from tests.core.bench import Bench, plan_of, words
 
-A, B, C = ("${{ steps.%s.output }}" % name for name in "abc")
+A, B, C = ("${{ steps." + name + ".output }}" for name in "abc")
 
 
 def test_a_step_starts_the_moment_its_input_passes_and_not_before() -> None:

@@ -188,6 +188,8 @@ def test_an_answer_from_before_the_question_is_to_an_earlier_one() -> None:
     bench.now = 1.0
     assert bench.answer("a", "accept")[-1] == "approval.asked a#1 check accept/reject then reject"
     assert bench.tell(first) == []
+    assert bench.answer("a", "accept") == []  # the same answer once more
+    bench.now = 2.0
     assert bench.answer("a", "accept")[-1] == "run.ended succeeded"
 
 

@@ -100,7 +100,7 @@ TestMachineInTheWorld = MachineInTheWorld.TestCase
 
 
 def deterministic(bench: Bench, task: c.Dispatch, seed: int) -> f.Fact:
-    """What a worker says that always says the same: it depends on how often the unit was refused, and on nothing else."""
+    """What a worker says that always says the same: it depends on how often its unit was refused, and no more."""
     mine = (task.step, task.branch)
     refused = sum(
         isinstance(fact, f.StepRejected | f.AttemptFailed) and (fact.step, fact.branch) == mine for fact in bench.all
