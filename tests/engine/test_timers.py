@@ -1,5 +1,7 @@
 """Time limits, met exactly, in virtual time: attempt, total, idle, back-off, questions, wall."""
 
+import itertools
+
 import anyio
 import pytest
 
@@ -70,7 +72,7 @@ async def test_back_off_is_exactly_the_one_the_policy_draws(open_engine: OpenEng
         at = [fact.at_s for fact in await facts_of(run, f.StepDispatched)]
     policy = Backoff(first=1.0, most=3600.0)
     drawn = [backoff_s(policy, tries, f"{run.id}/flaky/-1/{tries}") for tries in range(1, 5)]
-    assert [b - a for a, b in zip(at, at[1:], strict=False)] == pytest.approx(drawn, abs=1e-5)
+    assert [b - a for a, b in itertools.pairwise(at)] == pytest.approx(drawn, abs=1e-5)
 
 
 async def test_a_provider_that_names_a_time_is_waited_for_that_long(open_engine: OpenEngine) -> None:
@@ -179,7 +181,7 @@ async def test_a_check_by_call_that_never_answers_breaks_three_times_and_never_p
     assert isinstance(result, Failed)
     assert result.cause == "d: the call check broke 3 times"
     assert verdicts[1:] == [("call", "check_broken", ("the check did not answer in time",))] * 3
-    assert [round(b - a, 3) for a, b in zip(asked, asked[1:], strict=False)] == [10.0, 10.0]
+    assert [round(b - a, 3) for a, b in itertools.pairwise(asked)] == [10.0, 10.0]
 
 
 async def test_a_question_expires_and_its_default_is_taken(open_engine: OpenEngine) -> None:
