@@ -4,7 +4,7 @@ from typing import Final, TypeVar
 
 from orchestrator.engine.promises import check_promises
 from orchestrator.plan.catalogue import PoolCatalogue
-from orchestrator.plan.check import check_plan
+from orchestrator.plan.check import refuse_errors
 from orchestrator.plan.collecting import undisturbed
 from orchestrator.plan.compiled import CompiledPlan, compile_plan
 from orchestrator.plan.models import Plan
@@ -31,7 +31,7 @@ class PlanBook:
         """
         with undisturbed():
             if plan.digest not in self._checked:
-                check_plan(plan, self._catalogue).raise_if_errors()
+                refuse_errors(plan, self._catalogue)
                 check_promises(plan, judge=self._judge, planner=self._planner)
                 remember(self._checked, plan.digest, True, PLANS_MAX)
             return self.compiled(plan)

@@ -1,7 +1,9 @@
 """`plan check`: everything that can be known to be wrong with a plan before anything runs."""
 
 from collections.abc import Iterator
+from typing import Final
 
+from orchestrator.errors import PlanError
 from orchestrator.plan import limits
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.check_calls import check_calls
@@ -12,6 +14,7 @@ from orchestrator.plan.check_schemas import check_schemas
 from orchestrator.plan.collecting import undisturbed
 from orchestrator.plan.durations import format_duration
 from orchestrator.plan.estimate import estimate_along, step_worst_s
+from orchestrator.plan.graph import PlanGraph
 from orchestrator.plan.issues import Issues, PlaceLookup
 from orchestrator.plan.models import Plan, Step
 from orchestrator.plan.parts import Budget, Part
@@ -19,7 +22,7 @@ from orchestrator.plan.plan_types import PlanTypes
 from orchestrator.plan.references import graph_of, result_uses, uses_of
 from orchestrator.plan.report import InForce, Report
 
-__all__ = ["check_plan", "limits_in_force"]
+__all__ = ["check_plan", "limits_in_force", "refuse_errors"]
 
 
 def check_plan(plan: Plan, pools: PoolCatalogue | None = None, places: PlaceLookup | None = None) -> Report:
@@ -29,6 +32,62 @@ def check_plan(plan: Plan, pools: PoolCatalogue | None = None, places: PlaceLook
     """
     with undisturbed():
         return _report(plan, pools, Issues(places))
+
+
+def refuse_errors(plan: Plan, pools: PoolCatalogue | None = None) -> None:
+    """`check_plan(plan, pools).raise_if_errors()` for a plan that is about to run, without a report for people.
+
+    A plan that was found in order without pools, as by the builder, is only held against the pools.
+
+    Raises:
+        PlanError: everything that is wrong with the plan.
+    """
+    with undisturbed():
+        issues = Issues()
+        if pools is not None and plan.digest in _sound and not _asks_contracts(plan):
+            _check_pools(plan, pools, issues, depth=1)
+        else:
+            _check(plan, pools, issues, depth=1)
+        if issues.errors:
+            raise PlanError(issues.errors)
+        _remember(_sound, plan.digest)
+
+
+_SOUND_MAX: Final = 1_024
+_sound: dict[str, None] = {}  #: digests of plans without errors, of which at least the pools are not known
+
+
+def _remember(known: dict[str, None], digest: str) -> None:
+    """Add a digest; the oldest makes room."""
+    if len(known) >= _SOUND_MAX:
+        known.pop(next(iter(known)), None)
+    known[digest] = None
+
+
+def _asks_contracts(plan: Plan) -> bool:
+    """Whether the types of some references follow from the contracts of pools."""
+    return any(
+        (step.call is not None and step.output is None) or (step.plan is not None and _asks_contracts(step.plan))
+        for step in plan.steps.values()
+    )
+
+
+def _check_pools(plan: Plan, pools: PoolCatalogue, issues: Issues, depth: int) -> None:
+    """The part of `_check` that asks the pools."""
+    uses = {step_id: uses_of(step, issues.below(("steps", step_id))) for step_id, step in plan.steps.items()}
+    checking = Checking(
+        plan=plan,
+        issues=issues,
+        pools=pools,
+        uses=uses,
+        result=[],
+        graph=PlanGraph((), ()),
+        types=PlanTypes(plan, pools),
+    )
+    check_calls(checking)
+    for step_id, step in plan.steps.items():
+        if step.plan is not None and depth <= limits.SUBPLAN_DEPTH_MAX:
+            _check_pools(step.plan, pools, checking.at(step_id).below(("plan",)), depth + 1)
 
 
 def _report(plan: Plan, pools: PoolCatalogue | None, issues: Issues) -> Report:

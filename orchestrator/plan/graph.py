@@ -75,14 +75,29 @@ class PlanGraph:
     @cached_property
     def cycles(self) -> tuple[tuple[Edge, ...], ...]:
         """One shortest cycle for each knot of steps that wait for each other, as edges from a step back to itself."""
-        if self.generations or not self.steps:
-            return ()  # the usual case, at a third of the price
+        if self._acyclic():
+            return ()  # the usual case, at a tenth of the price, and without the library
         import networkx as nx
 
         position = {step: at for at, step in enumerate(self.steps)}
         knots = [knot for knot in nx.strongly_connected_components(self._graph) if len(knot) > 1]
         knots.sort(key=lambda knot: min(position[step] for step in knot))
         return tuple(self._cycle(min(knot, key=position.__getitem__), knot) for knot in knots[:CYCLES_MAX])
+
+    def _acyclic(self) -> bool:
+        """Whether every step can be taken once all that it waits for were (Kahn, 1962)."""
+        waits = dict.fromkeys(self.steps, 0)
+        after: dict[str, list[str]] = {}
+        for source, target in self.edges:
+            waits[target] += 1
+            after.setdefault(source, []).append(target)
+        ready = [step for step, count in waits.items() if not count]
+        for step in ready:
+            for target in after.get(step, ()):
+                waits[target] -= 1
+                if not waits[target]:
+                    ready.append(target)
+        return len(ready) == len(waits)
 
     def _cycle(self, start: str, knot: set[str]) -> tuple[Edge, ...]:
         """The shortest way from `start` back to it inside its knot."""
