@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from orchestrator.cli.console import LOOK
+from orchestrator.cli.console import LOOK, say
 from orchestrator.errors import JournalOwned, PromiseError
 from orchestrator.ids import JsonValue
 
@@ -70,7 +70,19 @@ def run_async(work: "Callable[[], Coroutine[object, object, T]]") -> T:
     import anyio
 
     _log_to_stderr()
-    return anyio.run(work, backend="asyncio")
+    try:
+        return anyio.run(work, backend="asyncio")
+    except ExceptionGroup as group:
+        # One thing went wrong, and task groups were around it.
+        if len(group.exceptions) != 1:
+            raise
+        found: BaseException = group
+        while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+            found = found.exceptions[0]
+        raise found from None
+    except KeyboardInterrupt:  # before anything was driven, or while only looking
+        say("interrupted; `orchestrator ps` lists the runs that are open")
+        raise
 
 
 def _log_to_stderr() -> None:

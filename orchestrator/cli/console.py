@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Final, Literal
+from typing import IO, TYPE_CHECKING, Final, Literal
 
-from orchestrator.ids import JsonValue
+if TYPE_CHECKING:
+    from orchestrator.ids import JsonValue  # it brings pydantic along, which `--help` has no time for
 
 ColorChoice = Literal["auto", "always", "never"]
 _STYLES: Final = {
@@ -100,12 +101,12 @@ def say(text: str = "") -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show_json(value: JsonValue) -> None:
+def show_json(value: "JsonValue") -> None:
     """A document on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_result(output: JsonValue) -> None:
+def show_result(output: "JsonValue") -> None:
     """A run's result on stdout: text as it is, everything else as JSON."""
     if isinstance(output, str):
         print(clean(output) if sys.stdout.isatty() else output)

@@ -15,6 +15,7 @@ from orchestrator.cli.view import View
 from orchestrator.core.summary import RunTally
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.handle import Run
+from orchestrator.engine.recovery import read_all
 from orchestrator.errors import JournalConflict
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.ports.journal import RunQuery
@@ -34,6 +35,7 @@ class Driven:
     run_id: RunId
     tally: RunTally = field(default_factory=RunTally)
     questions: list[JsonValue] = field(default_factory=list)  #: open, when it waits
+    seen: int = 0  #: number of the last record in the tally
     signal: int = 0  #: the one that ended the driving; the run is open in the journal
 
     @property
@@ -73,6 +75,7 @@ async def drive(
         view.close()
         if driven.signal:
             await _leave(engine, drain_s)
+            await _catch_up(engine, driven)
         outer.cancel_scope.cancel()
     driver = engine.runs.driver(run.id)
     if not driven.signal and not driven.questions and driven.tally.ended is None:
@@ -96,13 +99,23 @@ async def _hear(outer: TaskGroup, driven: Driven) -> None:
 async def _leave(engine: "Engine", drain_s: float) -> None:
     running = sum(len(driver.inflight) for driver in engine.runs.drivers())
     if running:
-        say(f"stopping: nothing new starts; up to {drain_s:g} s for the {running} running (again: leave at once)")
+        say(f"stopping: nothing new starts; up to {drain_s:g} s for {running} running (^C: at once)")
     await engine.runs.drain(drain_s)
+
+
+async def _catch_up(engine: "Engine", driven: Driven) -> None:
+    """What came home while draining; a run that has ended by it has simply ended."""
+    for record in await read_all(engine.runs.journal, driven.run_id):
+        if record.seq > driven.seen:
+            driven.tally.add(record)
+    if driven.tally.ended is not None:
+        driven.signal = 0
 
 
 async def _follow(run: Run, driven: Driven, view: View, known: int) -> None:
     async for record in run.events():
         driven.tally.add(record)
+        driven.seen = record.seq
         view.add(record, driven.tally, old=record.seq <= known)
 
 

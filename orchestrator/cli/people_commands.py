@@ -7,6 +7,7 @@ import typer
 
 from orchestrator.cli.access import Asker, Pools, RunName, Store, acting, flags, run_async, settings_of
 from orchestrator.cli.console import mark, paint, say
+from orchestrator.cli.exits import OF_STATUS
 from orchestrator.cli.people import who
 from orchestrator.ids import JsonValue
 
@@ -60,6 +61,10 @@ def approve(
         say(f"{paint('✓ answered', 'good', sys.stderr)}  {step}: {choice}")
         more = flags(store, pools)
         if not resume:
+            top = await desk.row(top.run_id)
+            if top.status != "open":
+                say(f"{mark(top.status, sys.stderr)}  {top.run_id}: nothing was left to do")
+                return int(OF_STATUS[top.status])
             say(f"go on with: orchestrator resume {top.run_id}{more}")
             return 0
         handle, view = Run(engine.runs, top.run_id), view_for(jsonl=False)
@@ -92,8 +97,8 @@ def cancel(
                 driver = found.runs.driver(row.run_id)
                 if driver is not None:
                     await driver.finished()
-                    told["status"] = driver.ended.status if driver.ended is not None else "open"
-            if told["status"] in {"cancelling", "cancelled"}:
+                told["status"] = (await desk.row(row.run_id)).status
+            if told["status"] in {"cancelling", "cancelled"} and not told["over"]:
                 say(f"{mark(str(told['status']), sys.stderr)}  {told['run']}")
             else:
                 say(f"{told['run']} had ended already: {told['status']}; nothing has changed")

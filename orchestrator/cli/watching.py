@@ -1,5 +1,6 @@
 """`watch` and `events`: a run as its facts come in, wherever it is driven."""
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -57,15 +58,17 @@ def watch(run: RunName, store: Store = None) -> None:
         from orchestrator.ids import RunId
 
         counted = RunTally()
-        async with looking(settings) as asker:
-            shown = cast(dict[str, JsonValue], await asker.ask("show", run=run))
-            detail = cast(dict[str, JsonValue], shown["detail"])
-            followed = bool(detail["driven"])
-            view = view_for(jsonl=False)
-            try:
-                await _follow(asker.stream("events", run=detail["run"], follow=followed), counted, view)
-            finally:
-                view.close()
+        view = view_for(jsonl=False)
+        after, over = 0, False
+        try:
+            while not over:
+                async with looking(settings) as asker:
+                    shown = cast(dict[str, JsonValue], await asker.ask("show", run=run))
+                    detail = cast(dict[str, JsonValue], shown["detail"])
+                    events = asker.stream("events", run=detail["run"], after=after, follow=bool(detail["driven"]))
+                    after, over = await _follow(events, counted, view, after)
+        finally:
+            view.close()
         driven = Driven(RunId(str(detail["run"])), counted)
         if counted.ended is None:
             driven.questions = cast(list[JsonValue], detail["questions"])
@@ -77,10 +80,14 @@ def watch(run: RunName, store: Store = None) -> None:
     raise typer.Exit(run_async(work))
 
 
-async def _follow(events: "AsyncGenerator[JsonValue, None]", counted: "RunTally", view: "View") -> None:
+async def _follow(
+    events: "AsyncGenerator[JsonValue, None]", counted: "RunTally", view: "View", after: int
+) -> tuple[int, bool]:
+    """Show events as they come; the number of the last, and whether that was all: an owner may end before it says so."""
     import anyio
 
     from orchestrator.cli.drive import DRAW_S
+    from orchestrator.errors import OwnerUnreachable
     from orchestrator.service.control_wire import record_of
 
     async def draw() -> None:
@@ -88,10 +95,15 @@ async def _follow(events: "AsyncGenerator[JsonValue, None]", counted: "RunTally"
             view.refresh()
             await anyio.sleep(DRAW_S)
 
+    over = False
     async with anyio.create_task_group() as group:
         group.start_soon(draw)
-        async for event in events:
-            record = record_of(event)
-            counted.add(record)
-            view.add(record, counted)
+        with contextlib.suppress(OwnerUnreachable):
+            async for event in events:
+                record = record_of(event)
+                after = record.seq
+                counted.add(record)
+                view.add(record, counted)
+            over = True
         group.cancel_scope.cancel()
+    return after, over

@@ -147,13 +147,13 @@ class Desk:
     # ---- doing
 
     async def cancel(self, args: CancelArgs) -> JsonValue:
-        """Cancel a run; once this returns nothing new is started."""
+        """Cancel a run; once this returns nothing new is started. `over`: it had ended before."""
         row = await self.row(args.run)
         if row.status != "open":
-            return {"run": row.run_id, "status": row.status}
-        operations = await self._operations(row, needs_pools=False)
+            return {"run": row.run_id, "status": row.status, "over": True}
+        operations = await self._operations(row)
         await operations.cancel(row.run_id, reason=args.reason, by=args.by)
-        return {"run": row.run_id, "status": "cancelling"}
+        return {"run": row.run_id, "status": "cancelling", "over": False}
 
     async def approve(self, args: ApproveArgs) -> JsonValue:
         """Answer an open question of a run."""
@@ -220,7 +220,7 @@ class Desk:
                 return fitting[0]
         raise RunNotFound(name)
 
-    async def take(self, row: RunRow, *, needs_pools: bool = True) -> None:
+    async def take(self, row: RunRow) -> None:
         """Drive an open run here, if nobody does yet.
 
         Raises:
@@ -229,17 +229,15 @@ class Desk:
         assert self.engine is not None, "who drives has an engine"
         if self.engine.driver(row.run_id) is not None:
             return
-        plan = machine_of(await read_all(self.journal, row.run_id)).state.plan.plan
-        if needs_pools or any(step.finally_ for step in plan.steps.values()):
-            must_know(plan, row.run_id, self.pools_known)
+        must_know(machine_of(await read_all(self.journal, row.run_id)).state.plan.plan, row.run_id, self.pools_known)
         await self.engine.recover(row.run_id)
 
-    async def _operations(self, row: RunRow, *, needs_pools: bool = True) -> Operations:
+    async def _operations(self, row: RunRow) -> Operations:
         if self.engine is None:
             raise WrongState(f"run {row.run_id}", "nobody drives it here", "ask the owner of the store")
         if row.status == "open":
             top = await self.row(row.run_id.split(".")[0]) if row.parent is not None else row
-            await self.take(top, needs_pools=needs_pools)
+            await self.take(top)
         return Operations(self.engine)
 
     def _driven(self, row: RunRow) -> bool:
