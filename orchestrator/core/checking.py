@@ -172,13 +172,18 @@ def _ask(turn: Turn, state: StepState, unit: Unit, check: CompiledCheck) -> None
             step=state.spec.id,
             branch=unit.branch,
             attempt=unit.attempt,
-            pool=check.spec.pool or unit.pool or state.spec.pool,
+            pool=_pool_of(state, unit, check),
             purpose="check",
             check=check.position,
             digest=Digest(unit.digest),
         )
     )
     turn.ask(command)
+
+
+def _pool_of(state: StepState, unit: Unit, check: CompiledCheck) -> str:
+    """Where a check runs; empty for a model."""
+    return "" if check.spec.judge is not None else check.spec.pool or unit.pool or state.spec.pool
 
 
 def ask_again(turn: Turn, state: StepState, unit: Unit) -> None:
@@ -228,7 +233,7 @@ def _check_command(turn: Turn, state: StepState, unit: Unit, check: CompiledChec
         sample=0,
         purpose="check",
         check=check.position,
-        pool=check.spec.pool or unit.pool or spec.pool,
+        pool=_pool_of(state, unit, check),
         function=check.spec.call,
         instruction=None,
         args={"output": unit.output, **args},

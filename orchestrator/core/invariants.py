@@ -55,7 +55,7 @@ def _of_run(run: RunState) -> Iterable[Violation]:
             "steps_reserved": (ledger.steps_reserved, sum(steps for _, _, steps in held)),
         },
     )
-    if ledger.charged.intersection(ledger.open):
+    if any(charge in ledger.charged for charge in ledger.open):
         yield _wrong("charge.once", "a charge is open and settled at once")
     if (run.paused_at_s is not None) != (run.active == 0 and run.waiting > 0):
         yield _wrong("pause", f"paused since {run.paused_at_s}, with {run.active} at work and {run.waiting} waiting")
