@@ -1,6 +1,7 @@
 """Licences by metadata, by text, and the ladder between the two."""
 # ruff: noqa: E501  # licence texts keep their lines
 
+import sys
 import time
 from pathlib import Path
 
@@ -170,10 +171,12 @@ def test_hostile_licence_files_are_skipped_by_name(
         ("LICENSE.odd", ""),
     ]
     where = f"{info.name}/LICENSE"
+    # From Python 3.13 on a link to itself can be resolved, and is found out when it is opened.
+    loop = "leads out of the environment" if sys.version_info < (3, 13) else "Too many levels of symbolic links"
     assert found.skipped == [
         f"{where}.big: only the first 2000 of {len(MIT) + 5000} bytes were read",
         f"{where}.out: leads out of the environment",
-        f"{where}.loop: leads out of the environment",
+        f"{where}.loop: {loop}",
         f"{where}.dir: Is a directory",
         f"{where}.pipe: {info}/LICENSE.pipe is no regular file",
         f"{where}.gone: No such file or directory",

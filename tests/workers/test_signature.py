@@ -239,7 +239,7 @@ def nested(depth: int) -> JsonValue:
         (Any, nested(OUTPUT_DEPTH_MAX + 1), f"nested deeper than {OUTPUT_DEPTH_MAX}"),
         (Any, nested(100_000), f"nested deeper than {OUTPUT_DEPTH_MAX}"),
         (list[Any], nested(100_000), "output"),
-        (Any, 10**5000, "output: an integer with too many digits"),
+        (Any, 10**5000, "output: an integer of more than 1023 bits"),
         (str, "x" * 100_000_000, f"output: larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
         (list[int], [1] * 20_000_000, f": larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
         (Any, "\0" * (OUTPUT_BYTES_MAX // 5), f"output: larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
@@ -248,13 +248,13 @@ def nested(depth: int) -> JsonValue:
     ids=range(21),
 )
 def test_bad_outputs_are_refused_with_their_place(returns: Any, value: object, message: str) -> None:
-    begun_s = time.perf_counter()
+    begun_s = time.process_time()  # of this process: others may be busy
     with pytest.raises(NotPlain) as caught:
         written(returns, value)
 
     assert message in caught.value.at("output")
     assert len(caught.value.at("output")) < 3_000
-    assert time.perf_counter() - begun_s < 10.0
+    assert time.process_time() - begun_s < 10.0
 
 
 @pytest.mark.parametrize(
