@@ -20,6 +20,7 @@ COMMANDS: Final = (
     Entry("ps", "look:ps", "List runs.", RUNS),
     Entry("show", "look:show", "Show one run: its steps, its result, what it waits for.", RUNS),
     Entry("watch", "watching:watch", "Follow a run until it ends.", RUNS),
+    Entry("why", "look:why", "Tell why a step is where it is.", RUNS),
     Entry("events", "watching:events", "Print a run's events.", RUNS),
     Entry("cost", "look:cost", "Tell what runs cost, or one run by step.", RUNS),
     Entry("approve", "people_commands:approve", "Answer a question that a run waits for, and let it go on.", RUNS),

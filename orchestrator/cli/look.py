@@ -9,6 +9,7 @@ import typer
 from orchestrator.cli.access import AsJson, Asker, Pools, RunName, Store, engine_of, looking, run_async, settings_of
 from orchestrator.cli.console import (
     clean,
+    clock_time,
     columns,
     date_time,
     mark,
@@ -177,6 +178,23 @@ def _foot(summary: Document, detail: Document) -> None:
         print(f"  {paint('✗', 'bad')} {name} is quarantined: its result was found wrong later")
     for child in cast(list[str], detail["children"]):
         print(paint(f"  sub-plan {child}", "dim"))
+
+
+def why(
+    run: RunName,
+    step: Annotated[str | None, typer.Argument(metavar="[STEP]", help="A step, or `step[3]` for a branch.")] = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell why a step is where it is: inputs, attempts, verdicts, costs, what it waits for. Without STEP, the run."""
+    lines = cast(list[Document], _asked(store, "why", run=run, step=step))
+    if as_json:
+        show_json(cast(JsonValue, lines))
+        return
+    for line in lines:
+        now = not line["seq"]
+        when = "now     " if now else clock_time(_number(line["at"]) or 0.0)
+        print(f"{paint(when, 'dim')}  {paint(clean(str(line['text']).removeprefix('now: ')), 'bold' if now else 'plain')}")
 
 
 def cost(

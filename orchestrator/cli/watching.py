@@ -59,6 +59,7 @@ def watch(run: RunName, store: Store = None) -> None:
 
         counted = RunTally()
         view = view_for(jsonl=False)
+        detail: dict[str, JsonValue] = {}
         after, over = 0, False
         try:
             while not over:
@@ -83,7 +84,7 @@ def watch(run: RunName, store: Store = None) -> None:
 async def _follow(
     events: "AsyncGenerator[JsonValue, None]", counted: "RunTally", view: "View", after: int
 ) -> tuple[int, bool]:
-    """Show events as they come; the number of the last, and whether that was all: an owner may end before it says so."""
+    """Show events as they come; the number of the last, and whether that was all: an owner may end before that."""
     import anyio
 
     from orchestrator.cli.drive import DRAW_S

@@ -48,6 +48,13 @@ class EventsArgs(Args):
     follow: bool = False
 
 
+class WhyArgs(Args):
+    """One step of one run, or one branch of it as `draft[3]`; None: the run."""
+
+    run: str
+    step: str | None = None
+
+
 class CancelArgs(Args):
     """Cancel a run."""
 
@@ -108,6 +115,7 @@ VERBS: Final[dict[str, type[Args]]] = {
     "ps": PsArgs,
     "show": RunArgs,
     "events": EventsArgs,
+    "why": WhyArgs,
     "cost": MaybeRunArgs,
     "pools": NoArgs,
     "cancel": CancelArgs,

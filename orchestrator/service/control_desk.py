@@ -3,6 +3,7 @@
 Arguments and answers are plain JSON, so that one text serves both ways.
 """
 
+import re
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing
 from typing import Final
@@ -11,6 +12,7 @@ import anyio
 
 from orchestrator.core.event import canonical_event
 from orchestrator.core.facts import ApprovalAsked
+from orchestrator.core.story import story
 from orchestrator.core.summary import RunTally, tally
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.operations import Operations
@@ -38,12 +40,14 @@ from orchestrator.service.control_args import (
     QuarantineArgs,
     RunArgs,
     VerifyArgs,
+    WhyArgs,
     read_args,
 )
 
 PAGE: Final = 500  #: events read at a time
 FOLLOW_PAUSE_S: Final = 0.2  #: between two looks at a run that nobody drives here
 MATCH_CHARS_MIN: Final = 4  #: of a part of a run's id
+_STEP: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)(?:\[\d{1,9}\])?")
 
 
 class NoPools:
@@ -114,6 +118,17 @@ class Desk:
                 await anyio.sleep(FOLLOW_PAUSE_S)
             elif driver.next_seq <= after + 1:
                 await driver.change()
+
+    async def why(self, args: WhyArgs) -> JsonValue:
+        """The story of a run or of one of its steps: [{seq, at, text}]; seq 0 is how it stands now."""
+        row = await self.row(args.run)
+        records = await read_all(self.journal, row.run_id)
+        if args.step is not None:
+            known = tally(records).steps
+            match = _STEP.fullmatch(args.step)
+            if match is None or match[1] not in known:
+                raise WrongState(f"step {args.step!r}", "not in this run", f"steps: {', '.join(list(known)[:40])}")
+        return [{"seq": line.seq, "at": line.at_s, "text": line.text} for line in story(records, args.step)]
 
     async def cost(self, args: MaybeRunArgs) -> JsonValue:
         """What runs cost: newest first, or one run by step."""
