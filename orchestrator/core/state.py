@@ -1,7 +1,6 @@
 """What the machine remembers of a run: plain slots, counters instead of scans."""
 
 from collections import deque
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -179,7 +178,7 @@ class Ledger:
     tokens_reserved: int = 0
     steps_reserved: int = 0  #: by sub-plans
     open: dict[str, tuple[float, int, int]] = field(default_factory=dict)  #: charge: USD, tokens, steps
-    charged: AbstractSet[str] = frozenset()
+    charged: set[str] | frozenset[str] = frozenset()
 
     def reserve(self, charge: str, usd: float, tokens: int, steps: int = 0) -> None:
         """Set an amount aside. A charge that is known already changes nothing."""

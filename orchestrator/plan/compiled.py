@@ -3,7 +3,7 @@
 Knows nothing of runs: the same compiled plan serves every run that is pinned to its digest.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -71,9 +71,9 @@ class CompiledStep:
     show: ValueTemplate | None
     tier: str | None
     finally_: bool
-    dependents: list[int] = field(default_factory=list)  #: filled while compiling, not changed afterwards
-    each_dependents: list[int] = field(default_factory=list)
-    early_dependents: list[int] = field(default_factory=list)
+    dependents: tuple[int, ...] = ()  #: these three are set while compiling, and not changed afterwards
+    each_dependents: tuple[int, ...] = ()
+    early_dependents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,7 +131,7 @@ def _compile_step(plan: Plan, index: int, step_id: str, by_id: Mapping[str, int]
     foreach = step.foreach
     over = compile_value(_over(foreach.over)) if foreach is not None and foreach.over is not None else None
     when = bare("true" if step.if_ else "false") if isinstance(step.if_, bool) else bare(step.if_) if step.if_ else None
-    args = compile_value(dict(step.with_))
+    args = compile_value(step.with_)
     instruction = _instruction(step, _literal_roots(step, over))
     checks = tuple(_check(position, check) for position, check in enumerate(step.checks, start=1))
     effect_key = compile_value(step.effect.key) if step.effect is not None else None
@@ -221,13 +221,7 @@ def _compile(digest: str, boxed: _ByDigest) -> CompiledPlan:
         named = [by_id[name] for name in step_refs(result.refs)] if result is not None else list(range(len(steps)))
     except KeyError as error:
         raise PlanError((PlanIssue(message=f"there is no step {error.args[0]!r}"),)) from None
-    for step in steps:
-        for need in step.needs:
-            steps[need].dependents.append(step.index)
-            if step.early:
-                steps[need].early_dependents.append(step.index)
-        if step.each >= 0:
-            steps[step.each].each_dependents.append(step.index)
+    _set_dependents(steps)
     return CompiledPlan(
         plan=plan,
         digest=digest,
@@ -237,6 +231,20 @@ def _compile(digest: str, boxed: _ByDigest) -> CompiledPlan:
         result_steps=tuple(index for index in named if not steps[index].finally_),
         finally_count=sum(step.finally_ for step in steps),
     )
+
+
+def _set_dependents(steps: Sequence[CompiledStep]) -> None:
+    found: dict[str, dict[int, list[int]]] = {"dependents": {}, "each_dependents": {}, "early_dependents": {}}
+    for step in steps:
+        for need in step.needs:
+            found["dependents"].setdefault(need, []).append(step.index)
+            if step.early:
+                found["early_dependents"].setdefault(need, []).append(step.index)
+        if step.each >= 0:
+            found["each_dependents"].setdefault(step.each, []).append(step.index)
+    for name, by_step in found.items():
+        for index, followers in by_step.items():
+            object.__setattr__(steps[index], name, tuple(followers))  # frozen for everybody else
 
 
 __all__ = ["CompiledCheck", "CompiledPlan", "CompiledStep", "Instruction", "compile_plan", "step_refs"]

@@ -221,6 +221,6 @@ class Draft:
             step = models.Step.model_validate(keys)
         except ValidationError as error:
             raise invalid(error, models.Step, keys, path) from None
-        self._steps[step_id] = step
+        self._steps[step_id] = models.compact(step)
         known = shape if shape is not None and output is None else Shape(step.output)
         return StepRef(step_id, self, known, mapped=step.foreach is not None)

@@ -14,7 +14,7 @@ from orchestrator.plan import expression_values as values
 from orchestrator.plan.expression_source import column_of, member_name, read
 from orchestrator.plan.expression_values import Fault, Meter
 
-__all__ = ["CONSTANTS", "NESTING_MAX", "NODES_MAX", "Ref", "Run", "Scope", "compile_expression", "path_run"]
+__all__ = ["CONSTANTS", "NESTING_MAX", "NODES_MAX", "Ref", "Run", "Scope", "compile_expression", "path_value"]
 
 NODES_MAX: Final = 200  #: nodes of one expression: names, literals, operators, members
 NESTING_MAX: Final = 20  #: operators inside operators; a chain such as `a + b + c` or `a.b.c` counts once
@@ -62,21 +62,29 @@ def compile_expression(text: str) -> tuple[Run, tuple[Ref, ...]]:
     return run, tuple(dict.fromkeys(sorted(compiler.refs, key=lambda ref: ref.column)))
 
 
+def path_value(text: str, root: str, path: tuple[str | int, ...], column: int, scope: Scope) -> object:
+    """What a plain path leads to: no more than a few dictionary reads.
+
+    Raises:
+        ExpressionError: a name, key or index on the way is missing.
+    """
+    try:
+        value = scope[root]
+        for key in path:
+            # The common case without a call; everything else, and every mistake, goes through `member`.
+            value = value[key] if type(value) is dict and key in value else values.member(value, key)
+    except KeyError:
+        raise ExpressionError(text, _unknown_root(root, scope), column) from None
+    except Fault as fault:
+        raise ExpressionError(text, fault.reason, column) from None
+    return value
+
+
 def path_run(text: str, root: str, path: tuple[str | int, ...], column: int = 1) -> Run:
-    """What looks up a plain path: no more than a few dictionary reads."""
+    """What looks up a plain path inside a larger expression."""
 
     def run(scope: Scope, meter: Meter) -> object:
-        value: object = scope
-        try:
-            value = scope[root]
-            for key in path:
-                # The common case without a call; everything else, and every mistake, goes through `member`.
-                value = value[key] if type(value) is dict and key in value else values.member(value, key)
-        except KeyError:
-            raise ExpressionError(text, _unknown_root(root, scope), column) from None
-        except Fault as fault:
-            raise ExpressionError(text, fault.reason, column) from None
-        return value
+        return path_value(text, root, path, column, scope)
 
     return run
 

@@ -18,9 +18,10 @@ from orchestrator.plan.expression_compiler import (
     NESTING_MAX,
     NODES_MAX,
     Ref,
+    Run,
     Scope,
     compile_expression,
-    path_run,
+    path_value,
 )
 from orchestrator.plan.expression_source import SOURCE_CHARS_MAX
 from orchestrator.plan.expression_values import (
@@ -79,13 +80,14 @@ class Expression:
         self.text = text  #: without braces
         self.refs: tuple[Ref, ...]  #: its references, in the order of the text, each once
         self.plain: Ref | None = None  #: the one reference, when the expression is a plain path and nothing else
+        self._run: Run | None  #: None: a plain path is walked without more ado
         found = _PATH.fullmatch(text.strip())
         if found and not iskeyword(found[1]) and found[1] not in CONSTANTS and "__" not in text and len(text) <= 200:
             links = _LINK.findall(found[2])
             column = len(text) - len(text.lstrip()) + 1
             self.plain = Ref(found[1], tuple(name or int(index) for name, index in links), column)
             self.refs = (self.plain,)
-            self._run = path_run(text, self.plain.root, self.plain.path, column)
+            self._run = None
         else:
             self._run, self.refs = compile_expression(text)
 
@@ -95,11 +97,18 @@ class Expression:
         Raises:
             ExpressionError: a name, key or index is missing, kinds do not fit, or a cap is met.
         """
-        value = self._run(scope, [COST_MAX])
+        plain = self.plain
+        if self._run is not None:
+            value = self._run(scope, [COST_MAX])
+        else:
+            assert plain is not None, "what is no plain path was compiled"
+            value = path_value(self.text, plain.root, plain.path, plain.column, scope)
         if type(value) not in _JSON_TYPES:
             kinds = "a view of several values" if isinstance(value, Mapping) else type(value).__name__
             raise ExpressionError(self.text, f"gives {kinds}, which is no JSON value; name one of its members", 1)
         return cast(JsonValue, value)
+
+    resolve = evaluate  #: as a part of a template
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and other.text == self.text
@@ -164,10 +173,15 @@ def _parts(text: str) -> Iterator[str | Expression]:
             raise ExpressionError(text, f"`${{{{` is not closed by `}}}}`{long}", start + 1)
         if start > done:
             yield text[done:start]
-        yield parse(found[1])
+        yield _read(found[1], len(text))
         done = found.end()
     if done < len(text):
         yield text[done:]
+
+
+def _read(source: str, chars: int) -> Expression:
+    """The expression of a piece of a text; one that is kept by its whole text is not kept a second time."""
+    return Expression(source) if chars <= _SHORT else parse(source)
 
 
 class ValueTemplate:
@@ -206,13 +220,6 @@ def compile_value(value: JsonValue) -> ValueTemplate:
     return ValueTemplate(value)
 
 
-class _Whole:
-    __slots__ = ("resolve",)
-
-    def __init__(self, expression: Expression) -> None:
-        self.resolve = expression.evaluate
-
-
 class _Spliced:
     __slots__ = ("_parts", "_text")
 
@@ -244,6 +251,18 @@ class _Items:
         return items
 
 
+class _AllItems:
+    """A list of nothing but expressions, as a step has that gathers from many."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: tuple["_Build", ...]) -> None:
+        self._parts = parts
+
+    def resolve(self, scope: Scope) -> JsonValue:
+        return [part.resolve(scope) for part in self._parts]
+
+
 class _Members:
     __slots__ = ("_parts", "_source")
 
@@ -257,7 +276,7 @@ class _Members:
         return members
 
 
-_Build = _Whole | _Spliced | _Items | _Members
+_Build = Expression | _AllItems | _Spliced | _Items | _Members
 
 
 def _compile(value: JsonValue, refs: list[Ref], depth: int) -> _Build | None:
@@ -271,10 +290,12 @@ def _compile(value: JsonValue, refs: list[Ref], depth: int) -> _Build | None:
         refs.extend(ref for part in parts if isinstance(part, Expression) for ref in part.refs)
         # The line end of a YAML block is no text of its own.
         if isinstance(parts[0], Expression) and parts[1:] in ((), ("\n",)):
-            return _Whole(parts[0])
+            return parts[0]
         return _Spliced(value, parts)
     if isinstance(value, list):
         items = [(at, part) for at, item in enumerate(value) if (part := _compile(item, refs, depth + 1)) is not None]
+        if items and len(items) == len(value):
+            return _AllItems(tuple([part for _, part in items]))
         return _Items(value, items) if items else None
     if isinstance(value, dict):
         members: list[tuple[str, _Build]] = []
