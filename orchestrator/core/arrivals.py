@@ -197,6 +197,8 @@ def _verdict(turn: Turn, event: f.CheckVerdict) -> Sequence[Pair]:
         _, unit = pair
         if unit.status is Status.RUNNING:
             raise IllegalTransition(str(event.step), "running", f"verdict of check {event.check}")
+        if event == unit.last_broken:
+            return NOBODY
         if unit.status is Status.CHECKING and unit.check_sent and event.check >= unit.check:
             if event.check > unit.check:
                 raise IllegalTransition(str(event.step), f"check {unit.check}", f"verdict of check {event.check}")

@@ -220,12 +220,9 @@ def _check_command(turn: Turn, state: StepState, unit: Unit, check: CompiledChec
             args=unit.args or {},
             output=unit.output,
         )
-    args: dict[str, JsonValue] = {}
-    if check.args is not None:
-        scope = {**unit_scope(turn.run, state, unit), "output": unit.output, "args": unit.args or {}}
-        resolved = check.args.resolve(scope)
-        assert isinstance(resolved, dict)
-        args = resolved
+    assert check.args is not None, "every call has some"
+    args = check.args.resolve({**unit_scope(turn.run, state, unit), "output": unit.output, "args": unit.args or {}})
+    assert isinstance(args, dict)
     return c.Dispatch(
         step=spec.id,
         branch=unit.branch,

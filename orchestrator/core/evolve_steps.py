@@ -75,7 +75,7 @@ def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
     unit.open_samples = 1
     unit.check_sent = unit.terminal = unit.repeat = False
     unit.error = unit.digest = ""
-    unit.output = unit.approval = unit.answer = unit.said = unit.outcome = unit.evidence = None
+    unit.output = unit.approval = unit.answer = unit.said = unit.last_broken = unit.outcome = unit.evidence = None
     unit.samples = {0: Sample()} if state.spec.agree else None
     if fact.cause == "ladder":
         unit.rung_used = unit.rung_used + 1 if fact.rung == unit.rung else 1
@@ -180,8 +180,9 @@ def on_verdict(run: RunState, fact: f.CheckVerdict) -> None:
         return
     if fact.verdict == "check_broken":
         unit.broken += 1
+        unit.last_broken = fact
         return
-    unit.broken = 0
+    unit.broken, unit.last_broken = 0, None
     if fact.verdict != "pass":
         unit.said = fact
         return

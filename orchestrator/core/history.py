@@ -133,13 +133,12 @@ class _Checker:
         """Whether a fact may follow in the status its unit has."""
         if type(fact) in ANY_TIME or isinstance(fact, f.StepQuarantined):
             return
-        unit = self.unit(fact)
         spec = self.spec(fact.step)
-        expands = isinstance(fact, f.StepExpanded)
-        mapped = expands or fact.step in self.wholes or (spec is not None and spec.mapped)
+        if isinstance(fact, f.StepExpanded):
+            self.wholes.setdefault(fact.step, _Unit())  # from here on it is known to be a mapped step
+        mapped = fact.step in self.wholes or (spec is not None and spec.mapped)
         table = MAPPED if mapped and fact.branch < 0 else UNIT
-        if expands:
-            unit = self.wholes[fact.step]
+        unit = self.unit(fact)
         leads = after(table, unit.may_be, type(fact))
         if not leads:
             was = ", ".join(sorted(unit.may_be))

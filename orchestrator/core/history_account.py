@@ -33,7 +33,8 @@ class Account:
         """Book one fact. `last`: it is of a `finally` step, for which the budget is no bar."""
         if isinstance(fact, f.StepProduced | f.AttemptFailed):
             charge = charge_of(fact)
-            if fact.usd or fact.tokens or charge in self.open:
+            told = charge in self.charged  # the worker had named the amount before it answered
+            if not told and (fact.usd or fact.tokens or charge in self.open):
                 yield from self._settle(charge, fact.usd, fact.tokens, 0)
         elif isinstance(fact, f.CheckVerdict):
             self.usd, self.tokens = self.usd + fact.usd, self.tokens + fact.tokens

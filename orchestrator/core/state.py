@@ -97,6 +97,7 @@ class Unit:
     approval: ApprovalAsked | None = None
     answer: ApprovalAnswered | ApprovalExpired | None = None  #: until what follows from it is journaled
     said: CheckVerdict | None = None  #: a refusing verdict, until what follows from it is journaled
+    last_broken: CheckVerdict | None = None  #: to know it when it is told again
     outcome: ChildEnded | None = None  #: of the sub-plan, until what follows from it is journaled
     replan: str = ""  #: the scope asked for, while a patch is awaited
     child: RunId | None = None
@@ -113,7 +114,7 @@ class Unit:
     def release(self) -> None:
         """Let go of what only a unit under way needs."""
         self.args = self.text = self.samples = self.evidence = self.refused = None
-        self.approval = self.answer = self.said = self.outcome = None
+        self.approval = self.answer = self.said = self.last_broken = self.outcome = None
         self.reasons = ()
         self.open_samples = 0
         self.check_sent = self.effect_open = False
@@ -181,9 +182,7 @@ class Ledger:
     charged: set[str] | frozenset[str] = frozenset()
 
     def reserve(self, charge: str, usd: float, tokens: int, steps: int = 0) -> None:
-        """Set an amount aside. A charge that is known already changes nothing."""
-        if charge in self.open or charge in self.charged:
-            return
+        """Set an amount aside under a charge that is not known yet."""
         self.open[charge] = (usd, tokens, steps)
         self.usd_reserved += usd
         self.tokens_reserved += tokens

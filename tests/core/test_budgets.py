@@ -145,6 +145,13 @@ def test_what_a_discarded_answer_cost_is_booked_once() -> None:
     assert bench.judge("a", "pass") == []
 
 
+def test_what_a_worker_told_before_it_answered_is_booked_once() -> None:
+    bench = Bench(plan_of({"a": {}}))
+    bench.tell(charge("a", 0.25, charge="a#1.0"))
+    bench.done("a", usd=0.25)
+    assert bench.ended.usd == 0.25
+
+
 def test_no_further_attempt_is_made_with_money_that_is_spent() -> None:
     step = {"checks": [{"rule": "output > 0"}], "on_fail": [{"retry": 3}, {"escalate": {"tier": "strong"}}]}
     bench = Bench(plan_of({"a": step, "b": {}}, budget={"usd": 1.0}))
@@ -314,6 +321,19 @@ def test_the_wall_time_cuts_everything_off_also_what_another_limit_let_go_on() -
         "run.ended stopped",
     ]
     assert bench.timer("wall") == []
+
+
+def test_only_the_shell_sees_a_wall_clock_stand_still_while_sub_plans_wait_for_people() -> None:
+    bench = Bench(plan_of({"p": {"plan": CHILD}}, budget={"wall": 10.0}))
+    stood = f.LimitExtended(at_s=5.0, limit="wall", by=30.0)
+    bench.now = 5.0
+    assert bench.tell(stood) == ["limit.extended wall 30"]
+    bench.now = 10.0
+    assert bench.timer("wall") == []
+    assert bench.commands == [c.SetTimer(kind="wall", at_s=40.0)]
+    assert bench.tell(f.LimitExtended(at_s=5.0, limit="usd", by=30.0)) == []
+    bench.cancel()
+    assert bench.tell(stood) == []
 
 
 # ---- sub-plans

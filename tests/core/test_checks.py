@@ -66,7 +66,8 @@ def test_grounded_values_occur_in_what_was_given_or_found(
 ) -> None:
     step = {"with": {"s": ["see http://a b"]}, "checks": [{"grounded": {"field": "items.url", "in": where}}]}
     bench = Bench(plan_of({"a": step}), {"more": {"k": [False, None]}})
-    bench.tell(f.ToolCalled(at_s=0.0, step="a", attempt=1, tool="t", result={"n": [7]}))  # type: ignore[arg-type]  # an id
+    for result in ("nothing", {"n": [7]}):
+        bench.tell(f.ToolCalled(at_s=0.0, step="a", attempt=1, tool="t", result=result))  # type: ignore[arg-type]  # an id
     made = bench.done("a", output)
     if missing is None:
         assert made[-1] == "run.ended succeeded"
@@ -115,7 +116,10 @@ def test_a_check_that_breaks_is_asked_again_a_few_times_and_then_refuses() -> No
         "check.verdict a#1 call check_broken",
         "step.dispatched a#1 check 1",
     ]
+    assert bench.judge("a", "check_broken", usd=0.1) == []  # the same word once more
+    bench.now = 1.0
     bench.judge("a", "check_broken", usd=0.1)
+    bench.now = 2.0
     assert bench.judge("a", "check_broken", usd=0.1)[1:] == [
         "step.rejected a#1",
         "step.failed a#1 the call check broke 3 times",
@@ -228,6 +232,13 @@ def test_when_every_sample_fails_the_attempt_has_failed() -> None:
     bench.fail("a", "provider", sample=0)
     bench.fail("a", "provider", sample=1)
     assert bench.fail("a", "provider", sample=2)[1].startswith("step.backoff a#1 until")
+
+
+def test_a_sample_that_fails_last_leaves_the_vote_to_the_others() -> None:
+    bench = Bench(plan_of({"a": {"checks": [AGREE]}}))
+    bench.done("a", {"n": 1}, sample=0)
+    bench.done("a", {"n": 1}, sample=1)
+    assert bench.fail("a", sample=2)[-1] == "run.ended succeeded"
 
 
 def test_a_broken_rule_before_agree_costs_the_sample_its_vote() -> None:

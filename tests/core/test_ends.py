@@ -6,8 +6,10 @@ from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.core.machine import RunMachine
+from orchestrator.core.story import story
 from orchestrator.errors import IllegalTransition
 from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.patch import Patch, apply_patch
 from tests.core.bench import Bench, plan_of, words
 
 LAST = {"finally": True, "with": {"s": "${{ steps.a.status }}"}}
@@ -198,6 +200,25 @@ def test_after_the_end_a_quarantine_is_a_record() -> None:
     assert bench.statuses() == {"a": "passed", "b": "passed"}
 
 
+def test_a_sub_plan_of_a_step_that_a_patch_has_dropped_still_settles_its_account() -> None:
+    child = {"name": "c", "steps": {"s": {"pool": "w", "call": "f"}}}
+    bench = Bench(plan_of({"a": {}, "p": {"plan": child, "needs": ["a"]}, "free": {}, "last": {"finally": True}}))
+    bench.done("a")
+    quarantine(bench, "a")
+    plan = bench.machine.state.plan.plan
+    body = {"patch": 1, "base": plan.digest, "author": "ann", "reason": "r", "ops": [{"drop": {"id": "p"}}]}
+    patch = Patch.model_validate(body)
+    made = apply_patch(plan, patch, locked=())
+    fact = f.PlanPatched(
+        at_s=0.0, base=plan.digest, digest=made.digest, author="ann", reason="r", patch=patch.canonical()
+    )
+    assert bench.tell(fact) == ["plan.patched"]
+    assert bench.machine.state.ledger.steps_reserved > 0
+    late = f.ChildEnded(at_s=0.0, step="p", attempt=1, child="R.p", status="cancelled", usd=0.25, tokens=0, steps=1)  # type: ignore[arg-type]  # ids
+    assert bench.tell(late) == ["child.ended p#1 cancelled"]
+    assert (bench.machine.state.ledger.open, bench.machine.state.ledger.usd) == ({}, 0.25)
+
+
 # ---- results
 
 
@@ -256,6 +277,7 @@ def test_a_finally_step_that_is_taken_over_holds_no_step_back() -> None:
     bench = Bench(plan_of({"a": {}, "last": {"finally": True}}, budget={"steps": 1}), start=False)
     bench.tell(bench.accepted)
     bench.tell(reused("last", 1))
+    assert story(bench.all, "last")[-2].text == "taken over from run old, where it passed: d"
     bench.tell(bench.frozen)
     assert bench.done("a")[-1] == "run.ended succeeded"
 
@@ -412,6 +434,46 @@ def test_what_expressions_may_ask_of_the_run_itself() -> None:
 
 
 # ---- recovery
+
+
+def test_a_machine_that_is_held_takes_in_what_comes_and_sends_nothing() -> None:
+    steps = {
+        "a": {},
+        "b": {"needs": ["a"]},
+        "c": {"checks": [{"call": "look"}]},
+        "d": {"on_fail": [{"retry": 1}]},
+    }
+    bench = Bench(plan_of(steps))
+    machine = bench.machine
+    machine.hold()
+    told = [*bench.all]
+    for event in (
+        f.StepProduced(at_s=0.0, step="a", attempt=1, digest="d", output=1),  # type: ignore[arg-type]  # ids
+        f.StepProduced(at_s=0.0, step="c", attempt=1, digest="d", output=1),  # type: ignore[arg-type]  # ids
+        f.AttemptFailed(at_s=0.0, step="d", attempt=1, error="boom"),  # type: ignore[arg-type]  # an id
+    ):
+        assert machine.handle(event) == []
+        told += machine.facts()
+    assert words(told[len(bench.all) :]) == [
+        "step.produced a#1",
+        "check.verdict a#1 schema pass",
+        "step.passed a#1",
+        "step.produced c#1",
+        "check.verdict c#1 schema pass",
+        "attempt.failed d#1 boom",
+        "step.rejected d#1",
+    ]
+    bench.all = told
+    assert sorted(bench.crash(lost=False)) == [
+        "step.dispatched b#1 first",
+        "step.dispatched c#1 check 1",
+        "step.dispatched d#2 ladder",
+    ]
+
+
+def test_what_is_outstanding_can_be_asked_of_a_machine_at_any_time() -> None:
+    bench = Bench(plan_of({"a": {"with": {"x": 1}}, "b": {"with": {"x": 2}}}))
+    assert bench.machine.outstanding(0.0) == bench.dispatches()
 
 
 def test_after_a_crash_the_same_tasks_are_sent_again_or_their_workers_are_lost() -> None:

@@ -1,5 +1,7 @@
 """The lines of `why`: whole stories, word for word."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core import facts as f
@@ -336,6 +338,18 @@ def test_the_rest_of_the_words() -> None:
         (2.0, "attempt 2 sent to pool w; inputs 44136fa355b3"),
         (2.0, "now: attempt 2 waits for a worker of pool w"),
     ]
+
+
+def test_without_the_plan_a_story_says_what_it_can() -> None:
+    bench = climbed()
+    facts = [replace(fact, plan={}) if isinstance(fact, f.PlanFrozen) else fact for fact in bench.all]
+    texts = [line.text for line in story(facts, "draft")]
+    assert texts[1] == "attempt 1 sent to pool w; inputs 03c6a6f4e341"
+    assert texts[10] == "attempt 3 sent to pool w: the ladder was climbed; inputs 03c6a6f4e341"
+    bench = Bench(plan_of({"a": {"effect": {"key": "k"}}, "h": {"human": {"ask": "?", "choices": ["x"]}}}))
+    bench.cancel()
+    facts = [replace(fact, plan={}) if isinstance(fact, f.PlanFrozen) else fact for fact in bench.all]
+    assert story(facts, "z")[-1].text == "never started: the run cancelled"
 
 
 @pytest.mark.parametrize(
