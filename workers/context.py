@@ -20,8 +20,8 @@ from orchestrator.ports.tasks import (
     TaskProgress,
     TaskSpent,
 )
-from workers.limits import MESSAGE_CHARS_MAX
-from workers.plain import NotPlain, dumped
+from workers.limits import MESSAGE_CHARS_MAX, NAME_CHARS_MAX, TOKENS_MAX
+from workers.plain import NotPlain, dumped, storable
 
 _ANYTHING: TypeAdapter[object] = TypeAdapter(object)
 
@@ -78,7 +78,7 @@ class Reservation:
         """Book what was really spent and give the rest back. Only the first call counts.
 
         Raises:
-            ValueError: an amount is negative or not finite.
+            ValueError: an amount is negative or not finite, or tokens are no whole number.
         """
         _check_amounts(usd, tokens)
         if self._state != "settled":
@@ -235,7 +235,8 @@ class WorkContext:
             plain = dumped(_ANYTHING, result)
         except NotPlain as error:
             raise ValueError(error.at(f"evidence of {tool}")) from None
-        self._line.post(TaskEvidence(key=self._task.key, worker=self._line.worker, tool=tool, result=plain))
+        name = storable(tool, NAME_CHARS_MAX)
+        self._line.post(TaskEvidence(key=self._task.key, worker=self._line.worker, tool=name, result=plain))
 
     def cost(self, usd: float = 0.0, tokens: int = 0, charge: str | None = None) -> Awaitable[None]:
         """Book money (USD) or tokens that were spent. Booked by the call itself; asynchronous code may await it.
@@ -243,9 +244,12 @@ class WorkContext:
         `charge` is an id of your own, such as a provider's request id: the same id is booked once per run.
 
         Raises:
-            ValueError: an amount is negative or not finite.
+            ValueError: an amount is negative or not finite, tokens are no whole number, or `charge` is no text of up to
+                200 characters.
         """
         _check_amounts(usd, tokens)
+        if charge is not None and (type(charge) is not str or charge != storable(charge, NAME_CHARS_MAX)):
+            raise ValueError(f"a charge is a text of up to {NAME_CHARS_MAX} characters, not {charge!r}")
         self._line.post(
             TaskSpent(
                 key=self._task.key,
@@ -261,7 +265,7 @@ class WorkContext:
         """Set money or tokens aside before spending them; see `Reservation`.
 
         Raises:
-            ValueError: an amount is negative or not finite.
+            ValueError: an amount is negative or not finite, or tokens are no whole number.
             BudgetExceeded: on entering it, when the run has not this much left.
         """
         _check_amounts(usd, tokens)
@@ -271,7 +275,7 @@ class WorkContext:
     def _progress(self, fraction: float | None, message: str, *, journal: bool) -> None:
         if self._cancelled:
             return  # nobody listens, and a late word must not look like a sign of life
-        text = message[:MESSAGE_CHARS_MAX].encode(errors="backslashreplace").decode()[:MESSAGE_CHARS_MAX]
+        text = storable(str(message), MESSAGE_CHARS_MAX)
         self._line.post(
             TaskProgress(key=self._task.key, worker=self._line.worker, fraction=fraction, message=text, journal=journal)
         )
@@ -288,8 +292,8 @@ class WorkContext:
 
 
 def _check_amounts(usd: float, tokens: int) -> None:
-    if not (math.isfinite(usd) and usd >= 0 and tokens >= 0):
-        raise ValueError(f"cannot book {usd} USD and {tokens} tokens; amounts are 0 or more")
+    if not (math.isfinite(usd) and usd >= 0 and type(tokens) is int and 0 <= tokens <= TOKENS_MAX):
+        raise ValueError(f"cannot book {usd} USD and {tokens} tokens; amounts are 0 or more, tokens whole")
 
 
 CURRENT: contextvars.ContextVar[WorkContext] = contextvars.ContextVar("workers.current_context")

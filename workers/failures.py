@@ -8,7 +8,7 @@ from types import CodeType
 from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
 from orchestrator.ports.tasks import TaskFailed, TaskKey
 from workers.limits import ERROR_CHARS_MAX, FRAMES_MAX
-from workers.plain import NotPlain
+from workers.plain import NotPlain, storable
 from workers.signature import BadArguments
 
 
@@ -53,7 +53,7 @@ def failed(
 
 def bounded(text: str) -> str:
     """At most `ERROR_CHARS_MAX` characters that certainly can be stored."""
-    return text[:ERROR_CHARS_MAX].encode(errors="backslashreplace").decode()[:ERROR_CHARS_MAX]
+    return storable(text, ERROR_CHARS_MAX)
 
 
 def _words(error: BaseException, code: CodeType | None) -> tuple[str, str, float | None]:

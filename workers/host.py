@@ -229,6 +229,12 @@ class PoolHost:
             port.post(
                 TaskFailed(key=key, worker=self.worker, error="worker", message=message, started_at_s=started_at_s)
             )
+        except BaseException as error:
+            # `sys.exit()` in a library must not end every run of this process. An interrupt is meant for all of it.
+            if isinstance(error, KeyboardInterrupt | GeneratorExit | BaseExceptionGroup):
+                raise
+            if not server.scope.cancel_called:
+                port.post(failed(key, self.worker, error, started_at_s, spec.function.__code__))
         else:
             if not server.scope.cancel_called:
                 port.post(TaskDone(key=key, worker=self.worker, output=output, started_at_s=started_at_s))  # type: ignore[arg-type]  # JSON since `output`

@@ -51,6 +51,8 @@ def _call(spec: WorkerSpec, context: WorkContext, args: dict[str, object]) -> Ca
             given = spec.function(**args) if spec.context is None else spec.function(context, **args)
         except StopIteration as error:
             raise RuntimeError("the worker raised StopIteration") from error  # it cannot cross an await as it is
+        except KeyboardInterrupt as error:
+            raise RuntimeError("the worker raised KeyboardInterrupt") from error  # a real one goes to the main thread
         return spec.signature.output(given)
 
     return call

@@ -4,6 +4,8 @@ from typing import Final
 
 ERROR_CHARS_MAX: Final = 2_000  #: message of a failed task; what a person reads at once
 MESSAGE_CHARS_MAX: Final = 2_000  #: one progress or log message
+NAME_CHARS_MAX: Final = 200  #: the id of a charge, the name of a tool
+TOKENS_MAX: Final = 10**12  #: of one charge; what a plan may grant a whole run
 FRAMES_MAX: Final = 3  #: frames of the worker's own code in a failure message
 QUEUED_S: Final = 0.010  #: a task that waited longer reports when it really began
 FETCH_MAX: Final = 32  #: tasks asked for at once; more would hold back tasks of a higher lane

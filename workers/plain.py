@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.ids import JsonValue
-from orchestrator.plan.limits import OUTPUT_BYTES_MAX, OUTPUT_DEPTH_MAX
+from orchestrator.plan.limits import OUTPUT_BYTES_MAX, OUTPUT_DEPTH_MAX, OUTPUT_INTEGER_BITS_MAX
 
 _INT_SMALL: Final = 2**63  #: integers below need at most 20 characters, so no digits have to be counted
 _ESCAPED_MOST: Final = 6  #: bytes of one escaped character, such as \\u0000
@@ -31,6 +31,11 @@ class NotPlain(ValueError):
         return f"{root}{''.join(self.path)[:200]}: {self.reason}"
 
 
+def storable(text: str, chars_max: int) -> str:
+    """At most `chars_max` characters of `text`, with NUL and lone surrogates written as escapes."""
+    return text[:chars_max].replace("\0", "\\x00").encode(errors="backslashreplace").decode()[:chars_max]
+
+
 class _Meter:
     """Counts the least and the most bytes that the JSON of a value can have."""
 
@@ -50,8 +55,9 @@ def plain_copy(value: object) -> JsonValue:
     """An independent copy of a value that consists of dict, list, str, int, float, bool and None alone.
 
     Raises:
-        NotPlain: another type, a key that is no string, NaN or infinity, a lone surrogate, nesting above
-            `OUTPUT_DEPTH_MAX`, or more than `OUTPUT_BYTES_MAX` bytes as JSON in UTF-8.
+        NotPlain: another type, a key that is no string, NaN or infinity, an integer above `OUTPUT_INTEGER_BITS_MAX`,
+            NUL or a lone surrogate in a text, nesting above `OUTPUT_DEPTH_MAX`, or more than `OUTPUT_BYTES_MAX` bytes
+            as JSON in UTF-8.
     """
     kind = type(value)
     if value is None or kind is bool or (kind is int and -_INT_SMALL < value < _INT_SMALL):  # type: ignore[operator]  # an int
@@ -116,6 +122,8 @@ def _dict(value: object, depth: int, meter: _Meter) -> dict[str, JsonValue]:
 def _text(value: str, meter: _Meter) -> str:
     length = len(value)
     meter.add(length + 2, length * _ESCAPED_MOST + 4)
+    if "\0" in value:
+        raise NotPlain(f"the character NUL at {value.index(chr(0))} cannot be kept by every store")
     if not value.isascii():
         try:
             value.encode()
@@ -128,10 +136,9 @@ def _integer(value: int, meter: _Meter) -> int:
     if -_INT_SMALL < value < _INT_SMALL:
         meter.add(1, _SCALAR_MOST)
     else:
-        try:
-            digits = len(str(value))
-        except ValueError:  # CPython refuses to write out integers of more than 4,300 digits
-            raise NotPlain("an integer with too many digits") from None
+        if value.bit_length() > OUTPUT_INTEGER_BITS_MAX:
+            raise NotPlain(f"an integer of more than {OUTPUT_INTEGER_BITS_MAX} bits")
+        digits = len(str(value))
         meter.add(digits, digits + 2)
     return value
 

@@ -174,7 +174,7 @@ def _writer(returns: object) -> tuple[Callable[[object], JsonValue], dict[str, J
 def _is_small(value: object) -> bool:
     """Whether a scalar needs no closer look: short, finite, and certainly encodable."""
     if isinstance(value, str):
-        return len(value) <= _TEXT_FAST and value.isascii()
+        return len(value) <= _TEXT_FAST and value.isascii() and "\0" not in value
     if isinstance(value, float):
         return math.isfinite(value)
     return not isinstance(value, int) or -_INT_FAST < value < _INT_FAST

@@ -6,9 +6,10 @@ from typing import Final
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from orchestrator.errors import ValueRefused
+from orchestrator.plan.limits import OUTPUT_INTEGER_BITS_MAX
 
 VALUE_DEPTH_MAX: Final = 199  #: nesting of one value; the reader of pydantic stops at 200, and a record is one of them
-INT_BITS_MAX: Final = 1023  #: a larger integer has no float beside it, and floats are what most readers of JSON know
+INT_BITS_MAX: Final = OUTPUT_INTEGER_BITS_MAX
 COUNT_BITS_MAX: Final = 63  #: of numbers that databases count and sum
 _DIGITS: Final = 308  #: fewer digits than this are less than 1023 bits
 _WINDOW: Final = 20

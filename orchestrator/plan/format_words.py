@@ -147,6 +147,7 @@ LIMIT_MEANINGS: Final[dict[str, dict[str, str]]] = {
         "TEXT_CHARS_MAX": "characters of one text",
         "OUTPUT_BYTES_MAX": "bytes of one step's output, as JSON",
         "OUTPUT_DEPTH_MAX": "nesting of one step's output",
+        "OUTPUT_INTEGER_BITS_MAX": "bits of an integer in one step's output",
         "ARTIFACT_BYTES": "a larger output is kept as an artifact, by digest",
         "LEASE_LOSSES_MAX": "times an attempt may be lost to a crash before the step fails",
         "CHECK_BROKEN_MAX": "times a broken check is tried again",

@@ -16,6 +16,7 @@ RETRY_RUNG_MAX: Final = 20  #: attempts one `retry` rung may add
 TEXT_CHARS_MAX: Final = 64 * 1024  #: one `task`, `ask` or constraint
 OUTPUT_BYTES_MAX: Final = 8 * 1024 * 1024  #: one step's output, as JSON
 OUTPUT_DEPTH_MAX: Final = 64  #: nesting of one step's output
+OUTPUT_INTEGER_BITS_MAX: Final = 1023  #: a larger integer has no float beside it, and floats are what most readers know
 ARTIFACT_BYTES: Final = 32 * 1024  #: a larger output is kept as an artifact, by digest
 
 BUDGET_USD: Final = 1.00  #: of a run that names none

@@ -114,9 +114,10 @@ def test_arguments_for_models_are_strict_too() -> None:
         arguments(f, size={"name": "\ud800"})
 
 
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
 
@@ -240,12 +241,15 @@ def nested(depth: int) -> JsonValue:
         (Any, nested(100_000), f"nested deeper than {OUTPUT_DEPTH_MAX}"),
         (list[Any], nested(100_000), "output"),
         (Any, 10**5000, "output: an integer of more than 1023 bits"),
+        (Any, {"n": [-(2**1024)]}, "output.n[0]: an integer of more than 1023 bits"),
+        (str, "a\0b", "output: the character NUL at 1 cannot be kept by every store"),
+        (Any, {"a\0": 1}, "output.a\\x00: the character NUL at 1 cannot be kept by every store"),
         (str, "x" * 100_000_000, f"output: larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
         (list[int], [1] * 20_000_000, f": larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
-        (Any, "\0" * (OUTPUT_BYTES_MAX // 5), f"output: larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
+        (Any, "\x01" * (OUTPUT_BYTES_MAX // 5), f"output: larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
         (Size, Size(name="x" * (OUTPUT_BYTES_MAX + 1)), f"output.name: larger than {OUTPUT_BYTES_MAX} bytes as JSON"),
     ],
-    ids=range(21),
+    ids=range(24),
 )
 def test_bad_outputs_are_refused_with_their_place(returns: Any, value: object, message: str) -> None:
     begun_s = time.process_time()  # of this process: others may be busy
@@ -258,7 +262,9 @@ def test_bad_outputs_are_refused_with_their_place(returns: Any, value: object, m
 
 
 @pytest.mark.parametrize(
-    "value", ["x" * (OUTPUT_BYTES_MAX - 2), nested(OUTPUT_DEPTH_MAX), "\0" * (OUTPUT_BYTES_MAX // 6 - 2)], ids=range(3)
+    "value",
+    ["x" * (OUTPUT_BYTES_MAX - 2), nested(OUTPUT_DEPTH_MAX), "\x01" * (OUTPUT_BYTES_MAX // 6 - 2)],
+    ids=range(3),
 )
 def test_outputs_at_the_limits_pass(value: JsonValue) -> None:
     assert plain_copy(value) == value
