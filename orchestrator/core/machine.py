@@ -58,17 +58,20 @@ class RunMachine:
         """From now on send nothing out: the process is about to end, and the next one goes on from the facts."""
         self._turn.hold = True
 
-    def outstanding(self, at_s: float, *, lost: bool = False) -> list[c.Command]:
+    def outstanding(self, at_s: float, *, lost: bool = False, epoch: int = 0) -> list[c.Command]:
         """What still lacks an answer: the whole of crash recovery. Facts that follow are in `facts()`.
 
         With `lost`, the workers of the process that died are gone: their attempts end as lost. Without it the
-        same tasks are sent again under the same keys.
+        same tasks are sent again under the same keys. A higher `epoch` than the run's says that a new owner adopts it:
+        recorded here and not by `handle`, which would send what is due first, and then count it among the lost.
         """
         turn = self._turn
         turn.now_s = at_s
         run = self.state
         if run.ended:
             return [c.Finish()]
+        if epoch > run.epoch:
+            turn.emit(f.RunAdopted(at_s=at_s, epoch=epoch))
         approval = run.budget_approval if run.budget_answer is None else None
         if approval is not None:
             turn.ask(c.SetTimer(kind="approval", at_s=approval.expires_at_s))

@@ -177,8 +177,7 @@ class Loop:
             for fact in item.facts:
                 driver.commands += machine.handle(fact)
         elif isinstance(item, Resume):
-            driver.commands += machine.handle(f.RunAdopted(at_s=now_s, epoch=item.epoch))
-            driver.commands += machine.outstanding(now_s, lost=True)
+            driver.commands += machine.outstanding(now_s, lost=True, epoch=item.epoch)
         else:
             self._message(driver, item, now_s)
 

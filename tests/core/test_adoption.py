@@ -1,0 +1,27 @@
+"""A new owner takes a run over: what the old one had sent is lost, what was only due is sent once."""
+
+from orchestrator.core import commands as c
+from orchestrator.core.machine import RunMachine
+from orchestrator.plan.compiled import compile_plan
+from tests.core.bench import Bench, plan_of, words
+
+
+def test_a_step_that_was_due_when_the_owner_left_is_sent_once() -> None:
+    bench = Bench(plan_of({"a": {}, "b": {"needs": ["a"]}, "x": {}}))
+    bench.machine.hold()
+    bench.done("a")
+    machine = RunMachine(compile_plan(bench.plan))
+    for fact in bench.all:
+        machine.replay(fact)
+
+    commands = machine.outstanding(5.0, lost=True, epoch=2)
+
+    assert words(list(machine.facts())) == [
+        "run.adopted",
+        "lease.lost x#1",
+        "step.dispatched x#2 lost",
+        "step.dispatched b#1 first",
+    ]
+    sent = [(command.step, command.attempt) for command in commands if isinstance(command, c.Dispatch)]
+    assert sent == [("x", 2), ("b", 1)]
+    assert machine.state.epoch == 2
