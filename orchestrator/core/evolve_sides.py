@@ -32,6 +32,7 @@ def on_patched(run: RunState, fact: f.PlanPatched) -> None:
     plan = apply_patch(run.plan.plan, patch, locked=(), check=False)
     replace_plan(run, compile_plan(plan), frozenset(patch.touched()), fact.at_s)
     run.last_patch = fact
+    run.limit_swept = False  # what is new meets the limit too
     run.replans += fact.asked_by is not None
 
 

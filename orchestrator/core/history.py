@@ -181,11 +181,17 @@ class _Checker:
         skipped = {step for step, unit in self.wholes.items() if unit.upstream()}
         skipped |= {step for (step, branch), unit in self.units.items() if branch < 0 and unit.upstream()}
         gone = skipped.union(patch.touched())
+        attempts: dict[StepId, int] = {}
         for key in [key for key in self.units if key[0] in gone]:
-            self.units[key] = _Unit(attempt=self.units[key].attempt)
-        for step in gone.intersection(self.wholes):
-            attempts = [unit.attempt for (name, _), unit in self.units.items() if name == step]
-            self.wholes[step] = _Unit(attempt=max(attempts, default=self.wholes[step].attempt))
+            attempts[key[0]] = max(self.units.pop(key).attempt, attempts.get(key[0], 0))
+        for step in gone:
+            old = self.wholes.pop(step, None)
+            unit = _Unit(attempt=attempts.get(step, old.attempt if old is not None else 0))
+            spec = self.spec(step)
+            if spec is not None and spec.mapped:
+                self.wholes[step] = unit
+            else:
+                self.units[step, f.WHOLE] = unit
         for unit in self.units.values():
             if Status.WAITING in unit.may_be:  # for a person, or for this very patch
                 unit.may_be |= {Status.REJECTED}

@@ -329,6 +329,16 @@ def test_new_branches_count_on_from_the_attempts_of_the_old_ones() -> None:
     assert bench.done("z")[-1] == "run.ended succeeded"
 
 
+def test_a_step_that_is_new_after_a_limit_meets_it_too() -> None:
+    bench = Bench(plan_of({"a": {"on_fail": [{"replan": "step"}]}, "b": {}}, budget={"steps": 1}))
+    bench.fail("a")
+    assert patched(bench, {"retry": {"step": "a"}}, asked_by="a") == [
+        "plan.patched",
+        "step.gap a#1 budget.steps",
+        "run.ended stopped",
+    ]
+
+
 def test_only_so_many_patches_are_asked_for_in_a_run() -> None:
     steps = {name: {"on_fail": [{"replan": "step"}]} for name in "abcd"}
     bench = Bench(plan_of(steps))
