@@ -1,4 +1,4 @@
-"""Money under parallel workers: reserved before it is spent, never beyond the limit, charged once, and kept by a crash."""
+"""Money under parallel workers: reserved before it is spent, never beyond the limit, charged once, kept by a crash."""
 
 from contextlib import suppress
 
