@@ -183,6 +183,8 @@ def check_roots(keys: Mapping[str, object], path: str) -> None:
         places.append((f"checks[{at}].rule", check.rule, [*known, "output", "args"]))
     places.append(("if", keys.get("if"), known))
     for where, value, roots in places:
+        if not value:
+            continue
         for root in _roots(value, f"{path}.{where}", whole=where == "if" or where.endswith(".rule")):
             if root not in roots:
                 raise _unknown_root(root, items, roots, f"{path}.{where}")

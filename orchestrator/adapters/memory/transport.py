@@ -42,7 +42,7 @@ class _Entry:
 class _PoolQueue:
     """The lanes of one pool."""
 
-    __slots__ = ("cancels", "lanes", "running", "taken", "waiters", "waiting", "waiting_by_lane")
+    __slots__ = ("cancels", "lanes", "running", "taken", "taker", "waiters", "waiting", "waiting_by_lane")
 
     def __init__(self) -> None:
         self.lanes: tuple[deque[_Entry], ...] = tuple(deque() for _ in LANES)
@@ -50,6 +50,7 @@ class _PoolQueue:
         self.waiting = 0
         self.running = 0
         self.taken = 0
+        self.taker = False  #: somebody is about to take what comes next, so nobody need be woken for it
         self.waiters: deque[anyio.Event] = deque()
         self.cancels: list[Callable[[TaskKey], None]] = []
 
@@ -124,7 +125,7 @@ class MemoryTransport:
         queue.lanes[index].append(entry)
         queue.waiting_by_lane[index] += 1
         queue.waiting += 1
-        if queue.waiters:
+        if queue.waiters and not (queue.taker and queue.waiting == 1):
             queue.waiters.popleft().set()
 
     def revoke(self, key: TaskKey) -> None:
@@ -185,7 +186,11 @@ class MemoryTransport:
         if queue is None:
             return None
         if not queue.waiting and self._turn is not None:
-            self._turn()
+            queue.taker = True
+            try:
+                self._turn()
+            finally:
+                queue.taker = False
         return queue.next()
 
     def post(self, message: TaskMessage) -> None:
