@@ -30,6 +30,7 @@ VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s|µs|us|min|m|h)\b( \d+(\.\d+)? ?s\b)?"), "<duration>"),
+    (re.compile(r"\b[\w.-]+-\d+-[0-9a-f]{8}\b"), "<worker>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"\bpid \d+|process \d+"), "<process>"),
     (re.compile(r"\b[0-9,.]+ (bytes|KiB|MiB)\b"), "<size>"),
