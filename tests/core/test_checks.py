@@ -253,6 +253,9 @@ def test_whole_outputs_are_compared_where_no_field_is_named_and_lists_by_all_val
         (None, [{"k": [1]}, {"k": [2]}, {"k": [2]}], 1),
         ("k.v", [{"k": [{"v": 1}, {"v": 2}]}, {"k": [{"v": 1}, {"v": 3}]}, {"k": [{"v": 1}, {"v": 2}]}], 0),
         (None, [True, 1, 1], 1),
+        (None, [[1], [1, 2], [1]], 0),
+        (None, [{"a": 1}, {"b": 1}, {"b": 1}], 1),
+        (None, [{"a": ["x", None]}, {"a": ["x", 0]}, {"a": ["x", None]}], 0),
     ):
         agree = {"agree": {"runs": 3, "quorum": 2, **({"field": field} if field else {})}}
         bench = Bench(plan_of({"a": {"checks": [agree]}}))

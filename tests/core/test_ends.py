@@ -44,7 +44,7 @@ def test_a_mapped_finally_step_and_one_that_cannot_start_and_one_that_is_skipped
         "bad": {"finally": True, "with": {"x": "${{ inputs.none }}"}},
         "no": {"finally": True, "if": "steps.a.status == 'failed'"},
     }
-    bench = Bench(plan_of(steps, budget={"steps": 4}))
+    bench = Bench(plan_of(steps, budget={"steps": 5}))
     assert bench.done("a")[3:] == [
         "step.expanded m",
         "step.dispatched m[0]#1 first",

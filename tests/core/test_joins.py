@@ -57,10 +57,10 @@ def test_any_starts_at_the_first_pass_and_cancels_the_rest() -> None:
 def test_an_early_join_of_branches_starts_at_the_nth_pass() -> None:
     steps = {
         "m": {"foreach": {"over": [1, 2, 3]}},
-        "c": {"with": {"x": "${{ steps.m.passed }}"}, "join": {"at_least": 1}, "early": True},
+        "c": {"with": {"x": "${{ steps.m.output }}"}, "join": {"at_least": 1}, "early": True},
     }
     bench = Bench(plan_of(steps, result=C))
-    assert bench.done("m", 1, branch=1) == [
+    assert bench.done("m", 5, branch=1) == [
         "step.produced m[1]#1",
         "check.verdict m[1]#1 schema pass",
         "step.passed m[1]#1",
@@ -69,6 +69,7 @@ def test_an_early_join_of_branches_starts_at_the_nth_pass() -> None:
         "step.cancelled m[2]#1 join_met",
         "step.passed m",
     ]
+    assert bench.dispatches()[0].args == {"x": [None, 5, None]}
 
 
 def test_a_step_that_follows_branches_waits_for_them_also_when_its_join_is_early() -> None:
@@ -187,10 +188,12 @@ def test_a_condition_skips_and_a_skip_is_no_failure() -> None:
         ({"foreach": {"over": "inputs.long"}}, "100001 items; at most 100000"),
         ({"foreach": {"over": [1]}, "if": "item"}, "a condition must give true or false, not a number"),
         ({"effect": {"key": "${{ inputs.none }}"}}, "there is no 'none'"),
+        ({"effect": {"key": "${{ inputs.empty }}"}}, "the key of an effect is empty in `${{ inputs.empty }}`"),
     ],
 )
 def test_an_expression_without_a_value_fails_its_step_and_says_which(step: dict[str, object], cause: str) -> None:
-    bench = Bench(plan_of({"a": step}), {"go": 1, "long": list(range(100_001)) if "long" in str(step) else []})
+    inputs = {"go": 1, "empty": None, "long": list(range(100_001)) if "long" in str(step) else []}
+    bench = Bench(plan_of({"a": step}), inputs)
     assert bench.ended.status == "failed"
     assert cause in next(fact.cause for fact in bench.all if isinstance(fact, f.StepFailed))
 
@@ -211,5 +214,5 @@ def test_a_task_reads_inputs_in_its_text_and_everything_else_as_data() -> None:
     bench = Bench(plan_of({"a": {}, "b": {"task": "Do ${{ inputs.n }} of ${{ steps.a.output }}"}}), {"n": {"k": 1}})
     bench.done("a", "secret")
     sent = bench.dispatches()[0]
-    assert sent.instruction == 'Do {"k":1} of [data:  steps.a.output ]'
-    assert sent.args == {" steps.a.output ": "secret"}
+    assert sent.instruction == 'Do {"k":1} of [data: steps.a.output]'
+    assert sent.args == {"steps.a.output": "secret"}
