@@ -144,6 +144,8 @@ def verdict_of(
     """The verdict fact for an answered check; it speaks of the output that the unit holds now."""
     state = run.step(key.step_id)
     unit = state.find(key.branch) if state is not None else None
+    if kind == "check_broken" and evidence is None and unit is not None:
+        evidence = {"asked": unit.broken + 1}  # breaking twice in one moment is not one break told twice
     return f.CheckVerdict(
         at_s=now_s,
         actor=actor,

@@ -184,6 +184,21 @@ async def test_a_check_by_call_that_never_answers_breaks_three_times_and_never_p
     assert [round(b - a, 3) for a, b in itertools.pairwise(asked)] == [10.0, 10.0]
 
 
+async def test_a_check_that_breaks_at_once_breaks_three_times(open_engine: OpenEngine) -> None:
+    async def broken(ctx: WorkContext, output: int) -> bool:
+        raise ValueError("no idea")
+
+    pool = pool_of(double, broken)
+    with Plan("broken") as p:
+        p.result(p.step(double, id="d", x=1, checks=[checks.call(broken)], on_fail=[ladder.fail()]))
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        result = await run.result()
+        assert await times_of(run, f.RunEnded) == [0.0]
+    assert isinstance(result, Failed)
+    assert result.cause == "d: the call check broke 3 times"
+
+
 async def test_a_question_expires_and_its_default_is_taken(open_engine: OpenEngine) -> None:
     pool = pool_of(double)
     with Plan("expiry") as p:

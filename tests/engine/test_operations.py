@@ -1,0 +1,486 @@
+"""What people, planners and judges do to runs: answer, quarantine, patch, judge, retry, fork."""
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from orchestrator import Degraded, Failed, FrozenPlan, Plan, Succeeded, checks, ladder
+from orchestrator.core import facts as f
+from orchestrator.engine.operations import Operations
+from orchestrator.errors import InputError, PlanError, PromiseError, RunNotFound, WrongState
+from orchestrator.ids import JsonValue, RunId
+from orchestrator.plan.patch import Patch
+from orchestrator.ports.checker import Judgement, JudgeRequest
+from orchestrator.ports.planner import ReplanRequest
+from tests.engine.conftest import OpenEngine
+from tests.engine.helpers import facts_of, kinds_of, pool_of, until, virtual
+from workers import Pool, WorkContext
+
+pytestmark = pytest.mark.anyio
+SEEN: list[str] = []
+
+
+async def grow(ctx: WorkContext, x: int) -> int:
+    """One more; 13 brings bad luck."""
+    SEEN.append(str(ctx.step_id) if ctx.branch is None else f"{ctx.step_id}[{ctx.branch}]")
+    if x == 13:
+        raise ValueError("bad luck")
+    return x + 1
+
+
+async def total(ctx: WorkContext, xs: list[int]) -> int:
+    """The sum."""
+    SEEN.append(str(ctx.step_id))
+    return sum(xs)
+
+
+async def wait(ctx: WorkContext, x: int) -> int:
+    """Take a minute."""
+    SEEN.append(str(ctx.step_id))
+    await anyio.sleep(60.0)
+    return x
+
+
+@pytest.fixture
+def pool() -> Pool:
+    """Built first: plans name its functions."""
+    SEEN.clear()
+    return pool_of(grow, total, wait)
+
+
+def patch_of(plan: FrozenPlan, *ops: dict[str, JsonValue]) -> Patch:
+    """A patch on a plan."""
+    return Patch.model_validate({"patch": 1, "base": plan.digest, "author": "anna", "reason": "better", "ops": ops})
+
+
+def call(x: JsonValue, **more: JsonValue) -> dict[str, JsonValue]:
+    """A step that grows x."""
+    return {"pool": "p", "call": "grow", "with": {"x": x}, **more}
+
+
+# ---- answers
+
+
+async def test_only_what_is_asked_can_be_answered_and_the_error_says_what_is(
+    open_engine: OpenEngine, pool: Pool
+) -> None:
+    with Plan("asking") as p:
+        said = p.human("said", ask="Publish?", choices=["publish", "hold"])
+        p.human("many", ask="And you?", choices=["yes"], over=["a", "b"])
+        p.result(said.output)
+    async with open_engine(pool) as engine:
+        run, operations = await engine.submit(p.freeze()), Operations(engine.runs)
+        assert await run.result_or_waiting() is None
+        assert [(q.step, q.subject, q.ask) for q in await operations.approvals()] == [
+            ("said", "step", "Publish?"),
+            ("many[0]", "step", "And you?"),
+            ("many[1]", "step", "And you?"),
+        ]
+        for step, choice, message in (
+            ("sayd", "publish", "open questions: said, many[0], many[1]"),
+            ("many", "yes", "open questions: said, many[0], many[1]"),
+            ("many[2]", "yes", "no question is open there"),
+            ("said", "burn", "choose one of publish, hold"),
+        ):
+            with pytest.raises(WrongState) as caught:
+                await operations.approve(run.id, step, choice)
+            assert message in str(caught.value)
+        for step, choice in (("many[1]", "yes"), ("many[0]", "yes"), ("said", "hold")):
+            await operations.approve(run.id, step, choice, by="anna", reason="because")
+        result = await run.result()
+        with pytest.raises(WrongState, match="not open here"):
+            await operations.approve(run.id, "said", "hold")
+    assert result == Succeeded(
+        run_id=run.id, output={"choice": "hold", "reason": "because", "by": "anna"}, usage=result.usage
+    )
+
+
+async def test_two_people_at_once_the_first_counts(open_engine: OpenEngine, pool: Pool) -> None:
+    refused: list[str] = []
+    with Plan("asking") as p:
+        p.result(p.human("said", ask="Publish?", choices=["yes", "no"]).output["choice"])
+    async with open_engine(pool) as engine:
+        run, operations = await engine.submit(p.freeze()), Operations(engine.runs)
+        assert await run.result_or_waiting() is None
+
+        async def answer(choice: str) -> None:
+            try:
+                await operations.approve(run.id, "said", choice, by=choice)
+            except WrongState:
+                refused.append(choice)
+
+        async with anyio.create_task_group() as group:
+            for choice in ("yes", "no"):
+                group.start_soon(answer, choice)
+        result = await run.result()
+        answers = [(fact.choice, fact.actor) for fact in await facts_of(run, f.ApprovalAnswered)]
+    assert isinstance(result, Succeeded)
+    assert len(answers) == 1
+    assert answers[0][0] == result.output
+
+
+async def test_a_person_accepts_what_a_rule_refused(open_engine: OpenEngine, pool: Pool) -> None:
+    with Plan("accepting") as p:
+        odd = p.step(grow, id="odd", x=1, checks=[checks.rule("output > 5")], on_fail=[ladder.ask()])
+        p.result(p.step(grow, id="after", x=odd))
+    async with open_engine(pool) as engine:
+        run, operations = await engine.submit(p.freeze()), Operations(engine.runs)
+        assert await run.result_or_waiting() is None
+        await operations.approve(run.id, "odd", "accept", by="anna")
+        assert await run.result() == Succeeded(run_id=run.id, output=3, usage=(await run.result()).usage)
+
+
+# ---- quarantine
+
+
+@virtual
+async def test_quarantine_takes_back_what_was_built_on_it_and_stops_what_builds_on_it(
+    open_engine: OpenEngine, pool: Pool
+) -> None:
+    with Plan("building") as p:
+        a = p.step(grow, id="a", x=0)
+        b = p.step(grow, id="b", x=a)
+        p.step(wait, id="c", x=b)
+        p.result(p.step(wait, id="other", x=7))
+    async with open_engine(pool) as engine:
+        run, operations = await engine.submit(p.freeze()), Operations(engine.runs)
+        await anyio.sleep(1.0)
+        for step, message in (("c", "only a passed result"), ("nobody", "steps: a, b, c, other")):
+            with pytest.raises(WrongState, match=message):
+                await operations.quarantine(run.id, step, reason="wrong")
+        assert await operations.quarantine(run.id, "a", reason="wrong", by="anna") == ("b", "c")
+        backlog = await engine.runs.transport.backlog()
+        result = await run.result()
+        assert [b.running for b in backlog] == [1]
+        with pytest.raises(RunNotFound):
+            await operations.quarantine(RunId("nobody"), "a", reason="wrong")
+    assert isinstance(result, Degraded)
+    assert (result.output, next((gap.step, gap.reason) for gap in result.gaps)) == (7, ("a", "quarantined: wrong"))
+
+
+# ---- patches
+
+
+@virtual
+async def test_a_patch_changes_what_has_not_begun_and_nothing_else(open_engine: OpenEngine, pool: Pool) -> None:
+    with Plan("patched") as p:
+        a = p.step(grow, id="a", x=0)
+        b = p.step(wait, id="b", x=a)
+        p.result(p.step(grow, id="c", x=b))
+    plan = p.freeze()
+    async with open_engine(pool) as engine:
+        run, operations = await engine.submit(plan), Operations(engine.runs)
+        await anyio.sleep(1.0)
+        for ops, error in (
+            ({"replace": {"id": "a", "step": call(5)}}, PlanError),
+            ({"drop": {"id": "b"}}, PlanError),
+            ({"add": {"id": "d", "step": {**call(1), "pool": "strangers"}}}, PlanError),
+            ({"add": {"id": "d", "step": call(1, checks=[{"judge": {"rubric": "good"}}])}}, PromiseError),
+        ):
+            with pytest.raises(error):
+                await operations.patch(run.id, patch_of(plan, ops))
+        better = patch_of(plan, {"replace": {"id": "c", "step": call(41, needs=["b"])}})
+        digest = await operations.patch(run.id, better, by="anna")
+        with pytest.raises(PlanError):
+            await operations.patch(run.id, better)  # its base is no longer the plan
+        result = await run.result()
+        patched = [(fact.base, fact.digest, fact.actor) for fact in await facts_of(run, f.PlanPatched)]
+        with pytest.raises(WrongState):
+            await operations.patch(run.id, better)
+    assert result == Succeeded(run_id=run.id, output=42, usage=result.usage)
+    assert patched == [(plan.digest, digest, "anna")]
+    assert SEEN == ["a", "b", "c"]
+
+
+# ---- planners
+
+
+class Planner:
+    """Answers by a script."""
+
+    def __init__(self, *answers: Callable[[ReplanRequest], Patch | None]) -> None:
+        self.answers = list(answers)
+        self.asked: list[ReplanRequest] = []
+
+    async def replan(self, request: ReplanRequest) -> Patch | None:
+        """The next answer."""
+        self.asked.append(request)
+        return self.answers.pop(0)(request)
+
+
+def replanning() -> FrozenPlan:
+    """A step whose ladder asks the planner, and then is content with a gap."""
+    with Plan("replanning") as p:
+        first = p.step(grow, id="first", x=1)
+        bad = p.step(grow, id="bad", x=13, needs=[first], on_fail=[ladder.replan("step"), ladder.gap()])
+        p.step(grow, id="after", x=1, needs=[bad])
+        p.result(first)
+    return p.freeze()
+
+
+def mended(request: ReplanRequest) -> Patch:
+    """A patch that helps."""
+    return patch_of(request.plan, {"replace": {"id": "bad", "step": call(12, needs=["first"])}})
+
+
+def raising(request: ReplanRequest) -> Patch:
+    """A planner that breaks."""
+    raise RuntimeError("no idea")
+
+
+async def test_a_patch_of_the_planner_is_applied_and_journaled(open_engine: OpenEngine, pool: Pool) -> None:
+    planner = Planner(mended)
+    async with open_engine(pool, planner=planner) as engine:
+        run = await engine.submit(replanning())
+        result = await run.result()
+        passed = [fact.step for fact in await facts_of(run, f.StepPassed)]
+        patched = await facts_of(run, f.PlanPatched)
+    assert result == Succeeded(run_id=run.id, output=2, usage=result.usage)
+    assert passed == ["first", "bad", "after"]
+    assert [(fact.asked_by, fact.author) for fact in patched] == [("bad", "anna")]
+    (request,) = planner.asked
+    assert (request.step, request.scope, request.locked) == ("bad", "step", frozenset({"first"}))
+    assert request.statuses == {"first": "passed", "bad": "running", "after": "pending"}
+    assert request.reasons[0].startswith("worker: ValueError: bad luck")
+
+
+REFUSALS = {
+    "the planner has none": lambda request: None,
+    "RuntimeError: no idea": raising,
+    "locked": lambda request: patch_of(request.plan, {"drop": {"id": "first"}}),
+    "strangers": lambda request: patch_of(
+        request.plan, {"replace": {"id": "bad", "step": {**call(12), "pool": "strangers"}}}
+    ),
+    "judge": lambda request: patch_of(
+        request.plan, {"replace": {"id": "bad", "step": call(12, checks=[{"judge": {"rubric": "good"}}])}}
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+async def test_a_patch_that_is_not_there_or_not_valid_is_a_refusal_and_the_next_rung_follows(
+    open_engine: OpenEngine, pool: Pool, why: str
+) -> None:
+    async with open_engine(pool, planner=Planner(REFUSALS[why])) as engine:
+        run = await engine.submit(replanning())
+        result = await run.result()
+        refused = await facts_of(run, f.ReplanRefused)
+        kinds = await kinds_of(run)
+    assert isinstance(result, Degraded)
+    assert (result.output, [gap.step for gap in result.gaps]) == (2, ["bad"])
+    assert len(refused) == 1
+    assert "plan.patched" not in kinds
+    assert why in refused[0].reason or why in ("locked", "judge", "strangers")
+    assert refused[0].reason
+
+
+@virtual
+async def test_a_planner_that_never_answers_is_a_refusal_after_the_time_of_an_attempt(
+    open_engine: OpenEngine, pool: Pool
+) -> None:
+    class Silent:
+        async def replan(self, request: ReplanRequest) -> Patch | None:
+            await anyio.sleep_forever()
+            return None
+
+    async with open_engine(pool, planner=Silent()) as engine:
+        run = await engine.submit(replanning())
+        assert isinstance(await run.result_or_waiting(), Degraded)  # asking a planner is not waiting for a person
+        assert [fact.reason for fact in await facts_of(run, f.ReplanRefused)] == ["the planner did not answer in time"]
+
+
+# ---- judges
+
+
+class Judge:
+    """Answers by a script; None: never."""
+
+    def __init__(self, *answers: Judgement | Exception | None) -> None:
+        self.answers = list(answers)
+        self.asked: list[JudgeRequest] = []
+
+    async def judge(self, request: JudgeRequest) -> Judgement:
+        """The next answer."""
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        if answer is None:
+            await anyio.sleep_forever()
+        if isinstance(answer, Exception):
+            raise answer
+        assert answer is not None
+        return answer
+
+
+def judged() -> FrozenPlan:
+    """One judged step."""
+    with Plan("judged", constraints=["Be brief"]) as p:
+        p.result(
+            p.step(grow, id="a", x=1, checks=[checks.judge("Is it good?", pass_at=0.5)], on_fail=[ladder.retry(1)])
+        )
+    return p.freeze()
+
+
+PASS = Judgement(verdict="pass", score=0.9, usd=0.01, tokens=7)
+BROKEN = [None, RuntimeError("no model"), Judgement(verdict="check_broken", reasons=("no model",))]
+
+
+async def test_a_judge_sees_task_inputs_constraints_and_output_and_is_paid(open_engine: OpenEngine, pool: Pool) -> None:
+    judge = Judge(PASS)
+    async with open_engine(pool, checker=judge) as engine:
+        run = await engine.submit(judged())
+        result = await run.result()
+        verdict = (await facts_of(run, f.CheckVerdict))[-1]
+    assert result == Succeeded(run_id=run.id, output=2, usage=result.usage)
+    assert (result.usage.usd, result.usage.tokens) == (0.01, 7)
+    assert (verdict.name, verdict.verdict, verdict.score) == ("judge", "pass", 0.9)
+    (request,) = judge.asked
+    assert (request.args, request.constraints, request.output, request.rubric, request.pass_at) == (
+        {"x": 1},
+        ("Be brief",),
+        2,
+        "Is it good?",
+        0.5,
+    )
+
+
+@virtual
+@pytest.mark.parametrize("verdict", ["fix", "reject"])
+async def test_what_a_judge_refuses_is_not_read(open_engine: OpenEngine, pool: Pool, verdict: str) -> None:
+    no = Judgement(verdict=verdict, reasons=("too dull",))  # type: ignore[arg-type]  # a verdict
+    async with open_engine(pool, checker=Judge(no, no)) as engine:
+        result = await (await engine.submit(judged())).result()
+    assert isinstance(result, Failed)
+    assert result.cause == "a: too dull"
+    assert (["a", "a"] if verdict == "fix" else ["a"]) == SEEN
+
+
+@virtual
+@pytest.mark.parametrize("answer", BROKEN, ids=["silent", "raises", "broken"])
+async def test_a_judge_that_breaks_is_asked_again_and_never_passes_anything(
+    open_engine: OpenEngine, pool: Pool, answer: Judgement | Exception | None
+) -> None:
+    async with open_engine(pool, checker=Judge(answer, PASS)) as engine:
+        assert isinstance(await (await engine.submit(judged())).result(), Succeeded)
+    judge = Judge(*[answer] * 6)
+    async with open_engine(pool, checker=judge) as engine:
+        result = await (await engine.submit(judged())).result()
+    assert isinstance(result, Failed)
+    assert result.cause.endswith("the judge check broke 3 times")
+    assert len(judge.asked) == (3 if answer is None else 6)  # silence uses up the step's time
+
+
+@virtual
+async def test_cancelling_drops_the_question_to_a_judge(open_engine: OpenEngine, pool: Pool) -> None:
+    async with open_engine(pool, checker=Judge(None)) as engine:
+        run = await engine.submit(judged())
+        await until(run, f.StepProduced)
+        await anyio.sleep(1.0)
+        (driver,) = engine.runs.drivers()
+        assert len(driver.asking) == 1
+        await run.cancel()
+        await run.result()
+        assert not driver.asking
+
+
+# ---- retry and fork
+
+
+def tree() -> FrozenPlan:
+    """Two inputs, a map of which one branch may fail, a sum, and a step beside."""
+    with Plan("tree", inputs={"xs": {"type": "array"}, "y": {"type": "integer"}}) as p:
+        beside = p.step(grow, id="beside", x=p.inputs.y)
+        grown = p.map(grow, id="grown", over=p.inputs.xs, on_fail=[ladder.gap()])
+        sums = p.step(total, id="sums", xs=grown.passed)
+        p.result([p.step(grow, id="last", x=sums), beside])
+    return p.freeze()
+
+
+async def test_retry_takes_over_what_passed_and_runs_the_rest(open_engine: OpenEngine, pool: Pool) -> None:
+    with Plan("half") as p:
+        a = p.step(grow, id="a", x=1)
+        bad = p.step(grow, id="bad", x=13, needs=[a])
+        p.result(p.step(grow, id="after", x=bad))
+    async with open_engine(pool) as engine:
+        operations = Operations(engine.runs)
+        run = await engine.submit(p.freeze())
+        await run.result()
+        SEEN.clear()
+        again = await operations.retry(run.id)
+        third = await operations.retry(again.id) if await again.result() else again
+        assert isinstance(await third.result(), Failed)
+        reused = [(fact.step, fact.source) for fact in await facts_of(again, f.StepReused)]
+        origins = [(await facts_of(one, f.RunAccepted))[0].origin for one in (run, again, third)]
+    assert SEEN == ["bad", "bad"]
+    assert reused == [("a", run.id)]
+    assert origins == [run.id] * 3
+
+
+async def test_retry_from_a_step_runs_it_and_everything_below_it_again(open_engine: OpenEngine, pool: Pool) -> None:
+    async with open_engine(pool) as engine:
+        operations = Operations(engine.runs)
+        run = await engine.submit(tree(), {"xs": [1, 2, 3], "y": 9})
+        first = await run.result()
+        with pytest.raises(WrongState, match="everything in it has passed"):
+            await operations.retry(run.id)
+        with pytest.raises(WrongState, match="not in this plan"):
+            await operations.retry(run.id, step="nobody")
+        SEEN.clear()
+        again = await operations.retry(run.id, step="sums")
+        result = await again.result()
+    assert result == Succeeded(run_id=again.id, output=[10, 10], usage=result.usage)
+    assert first.output == result.output  # type: ignore[union-attr]  # Succeeded
+    assert SEEN == ["sums", "last"]
+
+
+async def test_retry_runs_a_gap_again_and_keeps_its_sisters(open_engine: OpenEngine, pool: Pool) -> None:
+    async with open_engine(pool) as engine:
+        run = await engine.submit(tree(), {"xs": [1, 13, 3], "y": 9})
+        assert isinstance(await run.result(), Degraded)
+        SEEN.clear()
+        again = await Operations(engine.runs).retry(run.id, step="sums")
+        result = await again.result()
+    assert isinstance(result, Degraded)
+    assert result.output == [7, 10]
+    assert set(SEEN) == {"grown[1]", "sums", "last"}
+
+
+async def test_what_was_quarantined_is_never_taken_over(open_engine: OpenEngine, pool: Pool) -> None:
+    async with open_engine(pool) as engine:
+        operations = Operations(engine.runs)
+        run = await engine.submit(tree(), {"xs": [1, 2], "y": 9})
+        await run.result()
+        assert await operations.quarantine(run.id, "sums", reason="wrong", by="anna") == ("last",)
+        SEEN.clear()
+        again = await operations.retry(run.id)
+        assert isinstance(await again.result(), Succeeded)
+    assert SEEN == ["sums", "last"]
+
+
+async def test_fork_changes_inputs_and_keeps_what_does_not_hang_on_the_step(
+    open_engine: OpenEngine, pool: Pool
+) -> None:
+    async with open_engine(pool) as engine:
+        operations = Operations(engine.runs)
+        run = await engine.submit(tree(), {"xs": [1, 2], "y": 9})
+        await run.result()
+        SEEN.clear()
+        forked = await operations.fork(run.id, step="grown", inputs={"xs": [5, 6, 7]})
+        result = await forked.result()
+        with pytest.raises(InputError):
+            await operations.fork(run.id, step="grown", inputs={"y": "nine"})
+    assert result == Succeeded(run_id=forked.id, output=[22, 10], usage=result.usage)
+    assert SEEN == ["grown[0]", "grown[1]", "grown[2]", "sums", "last"]
+
+
+@virtual
+async def test_an_open_run_is_neither_retried_nor_forked(open_engine: OpenEngine, pool: Pool) -> None:
+    with Plan("open") as p:
+        p.step(wait, id="w", x=1)
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        for again in (Operations(engine.runs).retry(run.id), Operations(engine.runs).fork(run.id, step="w", inputs={})):
+            with pytest.raises(WrongState, match="cancel it, or wait for its end"):
+                await again
+        with pytest.raises(RunNotFound):
+            await Operations(engine.runs).retry(RunId("nobody"))
