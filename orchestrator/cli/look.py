@@ -194,7 +194,9 @@ def why(
     for line in lines:
         now = not line["seq"]
         when = "now     " if now else clock_time(_number(line["at"]) or 0.0)
-        print(f"{paint(when, 'dim')}  {paint(clean(str(line['text']).removeprefix('now: ')), 'bold' if now else 'plain')}")
+        print(
+            f"{paint(when, 'dim')}  {paint(clean(str(line['text']).removeprefix('now: ')), 'bold' if now else 'plain')}"
+        )
 
 
 def cost(

@@ -59,9 +59,7 @@ class RunDriver:
         self.below: dict[RunId, RunDriver] = {}  #: of the sub-plans that are open here
         self.was_waiting: float | None = None  #: since when, when it waited last time it was looked at
         self.last_at_s = accepted.at_s  #: of the last fact that moved the run
-        self.on_resume: Callable[[RunDriver, float], None] | None = (
-            None  #: sub-plans wait no more; since when they did
-        )
+        self.on_resume: Callable[[RunDriver, float], None] | None = None  #: sub-plans wait no more; since when they did
         self.waits_below = False  #: it waits in sub-plans, where its own machine cannot see it
         self.wall_held = False  #: the wall time ran out while all sub-plans waited for people
         self.holding = False  #: nothing is sent out any more: the engine is about to close
