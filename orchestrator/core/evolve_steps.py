@@ -16,7 +16,7 @@ def on_expanded(run: RunState, fact: f.StepExpanded) -> None:
     state.status = Status.RUNNING
     state.items = fact.items
     state.ready = deque()
-    run.finally_held -= spec.finally_
+    run.finally_held -= spec.held
     state.units = [Unit(spec.index, branch, attempt=state.base) for branch in range(fact.count)]
     if spec.each >= 0:
         leaders = run.steps[spec.each].units or []
@@ -37,7 +37,7 @@ def on_reused(run: RunState, fact: f.StepReused) -> None:
         unit.output, unit.digest = fact.output, fact.digest
         if not state.started:
             state.started = True
-            run.finally_held -= state.spec.finally_
+            run.finally_held -= state.spec.held
         settle(run, fact, Status.PASSED)
         return
     outputs = fact.output if isinstance(fact.output, list) else [fact.output]
@@ -67,7 +67,7 @@ def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
         else:
             state.started = True
             state.status = Status.RUNNING
-            run.finally_held -= state.spec.finally_
+            run.finally_held -= state.spec.held
     unit.attempt = fact.attempt
     unit.sent_at_s = fact.at_s
     unit.input_digest = fact.digest

@@ -46,7 +46,7 @@ def _of_run(run: RunState) -> Iterable[Violation]:
             "open_finally": (run.open_finally, sum(state.status not in SETTLED for state in last)),
             "finally_held": (
                 run.finally_held,
-                sum(state.status not in SETTLED and not state.started for state in last),
+                sum(state.spec.held for state in last if state.status not in SETTLED and not state.started),
             ),
             "active": (run.active, sum(unit.status in ACTIVE for unit in units)),
             "waiting": (run.waiting, sum(unit.status is Status.WAITING for unit in units) + asked),

@@ -100,7 +100,7 @@ def recount(run: RunState) -> None:
         unsettled = state.status not in SETTLED
         if state.spec.finally_:
             run.open_finally += unsettled
-            run.finally_held += unsettled and not state.started
+            run.finally_held += state.spec.held if unsettled and not state.started else 0
         else:
             run.open += unsettled
     run.todo.clear()

@@ -1,5 +1,6 @@
 """Sending the next attempt of a unit: to a pool, to a person, or as a sub-plan."""
 
+from collections.abc import Mapping
 from typing import Literal, cast
 
 from orchestrator.core import commands as c
@@ -10,6 +11,8 @@ from orchestrator.core.state import RunState, Status, StepState, Unit
 from orchestrator.core.turn import Turn
 from orchestrator.errors import ExpressionError
 from orchestrator.ids import Digest, JsonValue, RunId
+from orchestrator.plan.compiled import as_text
+from orchestrator.plan.expressions import ValueTemplate
 from orchestrator.plan.models import Plan, digest_of
 
 NO_INPUT = digest_of({})
@@ -26,9 +29,25 @@ def prepare(run: RunState, state: StepState, unit: Unit) -> None:
     args = cast(dict[str, JsonValue], state.spec.args.resolve(scope))
     text: str | None = None
     if state.spec.instruction is not None:
-        text, blocks = state.spec.instruction.render(scope)
+        text, blocks = state.spec.instruction.render(scope, trusted=not _is_child(run))
         args = {**blocks, **args}
     unit.args, unit.text = args, text
+
+
+def _is_child(run: RunState) -> bool:
+    return run.accepted is not None and run.accepted.parent is not None
+
+
+def _key(template: ValueTemplate, scope: Mapping[str, object]) -> str:
+    """The key of an effect: a text, or JSON as text.
+
+    Raises:
+        ExpressionError: a reference has no value, or the key would be empty and stand for every effect.
+    """
+    found = template.resolve(scope)
+    if found is None or found == "":
+        raise ExpressionError(str(template.source), "the key of an effect is empty")
+    return as_text(found)
 
 
 def _digest_inputs(unit: Unit) -> Digest:
@@ -48,7 +67,7 @@ def dispatch(turn: Turn, state: StepState, unit: Unit, *, cause: Cause, rung: in
             unit.input_digest = ""
         digest = unit.input_digest or _digest_inputs(unit)
         if spec.effect_key is not None:
-            key = unit.effect_key or str(spec.effect_key.resolve(unit_scope(run, state, unit)))
+            key = unit.effect_key or _key(spec.effect_key, unit_scope(run, state, unit))
             turn.emit(f.EffectIntended(at_s=turn.now_s, step=spec.id, branch=unit.branch, attempt=attempt, key=key))
         if spec.show is not None:
             show = spec.show.resolve(unit_scope(run, state, unit))

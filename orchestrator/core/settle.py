@@ -82,7 +82,7 @@ def settle_step(run: RunState, state: StepState, status: Status, reason: str) ->
     state.reason = reason
     if state.spec.finally_:
         run.open_finally -= 1
-        run.finally_held -= not state.started
+        run.finally_held -= 0 if state.started else state.spec.held
     else:
         run.open -= 1
     if state.units is not None:

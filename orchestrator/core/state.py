@@ -298,5 +298,5 @@ def fresh_state(plan: CompiledPlan) -> RunState:
         ledger=ledger,
         open=len(plan.steps) - plan.finally_count,
         open_finally=plan.finally_count,
-        finally_held=plan.finally_count,
+        finally_held=sum(step.held for step in plan.steps),
     )

@@ -26,7 +26,9 @@ from orchestrator.engine.submission import (
     Freezable,
     Request,
     budget_over,
+    check_words,
     first_facts,
+    plain_inputs,
     request_digest,
 )
 from orchestrator.engine.takeover import TakeOver
@@ -163,12 +165,13 @@ class RunEngine:
             EngineClosed: the engine is not open, or drains.
         """
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
+        check_words(lane, tenant, idempotency_key)
         async with self._gate:
             self.prepare(frozen)
             request = Request(
                 run_id=new_run_id(self.clock.now_s()),
                 plan=frozen,
-                inputs=validate_inputs(frozen, inputs or {}),
+                inputs=validate_inputs(frozen, plain_inputs(inputs or {})),
                 budget=budget_over(frozen, budget),
                 lane=lane,
                 tenant=tenant,

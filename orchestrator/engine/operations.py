@@ -15,7 +15,7 @@ from orchestrator.engine.handle import Run
 from orchestrator.engine.questions import patched
 from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.engine.run_ids import new_run_id
-from orchestrator.engine.submission import Request, budget_over
+from orchestrator.engine.submission import Request, budget_over, plain_inputs
 from orchestrator.errors import JournalConflict, RunNotFound, WrongState
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
 from orchestrator.plan.inputs import validate_inputs
@@ -181,7 +181,7 @@ class Operations:
         request = Request(
             run_id=new_run_id(now_s),
             plan=plan,
-            inputs=validate_inputs(plan, {**accepted.inputs, **changes}),
+            inputs=validate_inputs(plan, {**accepted.inputs, **plain_inputs(changes)}),
             budget=budget_over(plan.model_copy(update={"budget": before}), budget),
             lane=accepted.lane,
             tenant=accepted.tenant,

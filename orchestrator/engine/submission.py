@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from pydantic_core import from_json
 
 from orchestrator.core import facts as f
 from orchestrator.core.commands import StartChild
 from orchestrator.core.machine import MACHINE_VERSION
+from orchestrator.core.values import json_of
 from orchestrator.engine.driver import RunDriver
+from orchestrator.errors import InputError, PromiseError, ValueRefused
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
 from orchestrator.plan.models import Plan, digest_of
 from orchestrator.plan.parts import Budget
+from orchestrator.ports.tasks import LANES
+
+NAME_CHARS_MAX: Final = 512  #: of a tenant or an idempotency key
 
 
 class Freezable(Protocol):
@@ -34,6 +41,38 @@ class Request:
     idempotency_key: str | None = None
     origin: RunId | None = None  #: None: the run itself
     reuse: tuple[f.Fact, ...] = ()
+
+
+def plain_inputs(inputs: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """A copy of a caller's inputs as every journal keeps them: changing the original later changes nothing.
+
+    Raises:
+        InputError: a value is no plain JSON: NaN, NUL, half a character, a huge integer, a key that is no text.
+    """
+    plain: dict[str, JsonValue] = {}
+    for name, value in inputs.items():
+        try:
+            (plain[name],) = from_json(json_of("", (value,)))
+        except ValueRefused as error:
+            raise InputError(name, error.reason) from None
+    return plain
+
+
+def check_words(lane: str, tenant: str, idempotency_key: str | None) -> None:
+    """Refuse what would only be found out when the run is journaled, or would silently mean something else.
+
+    Raises:
+        PromiseError: there is no such lane, or a name cannot be kept.
+    """
+    if lane not in LANES:
+        raise PromiseError(f"there is no lane {lane!r}", f"use one of {', '.join(LANES)}")
+    for what, text in (("tenant", tenant), ("idempotency key", idempotency_key)):
+        if text is None:
+            continue
+        if not 0 < len(text) <= NAME_CHARS_MAX or not text.isprintable():
+            raise PromiseError(
+                f"the {what} {text!r:.80} cannot be kept", f"use 1 to {NAME_CHARS_MAX} printable characters"
+            )
 
 
 def budget_over(plan: Plan, override: Budget | None) -> Budget:

@@ -12,6 +12,7 @@ from orchestrator.plan.check_flow import check_flow, check_plain_texts
 from orchestrator.plan.check_references import check_references
 from orchestrator.plan.check_schemas import check_schemas
 from orchestrator.plan.collecting import undisturbed
+from orchestrator.plan.compiled import finally_dispatches
 from orchestrator.plan.durations import format_duration
 from orchestrator.plan.estimate import estimate_along, step_worst_s
 from orchestrator.plan.graph import PlanGraph
@@ -140,6 +141,10 @@ def _check_limits(checking: Checking) -> None:
     if needed > plan.budget.steps:
         told = f"budget.steps is {plan.budget.steps:,}, and {needed:,} steps are not even mapped: the run cannot finish"
         issues.warning(("budget", "steps"), told, f"steps: {needed:,} or more, under `budget`")
+    held = sum(finally_dispatches(step) for step in plan.steps.values())
+    if held > plan.budget.steps:
+        told = f"budget.steps is {plan.budget.steps:,}, and the `finally` steps alone need {held:,}, whatever happens"
+        issues.error(("budget", "steps"), told, f"steps: {held + 1:,} or more, under `budget`")
     for step_id, step in plan.steps.items():
         at = checking.at(step_id)
         timeout = step.timeout

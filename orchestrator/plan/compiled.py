@@ -33,10 +33,22 @@ class Instruction:
     parts: tuple[str | Expression, ...]  #: an expression here is spliced
     blocks: tuple[tuple[str, Expression], ...]  #: label and value, handed over beside the text
 
-    def render(self, scope: Mapping[str, object]) -> tuple[str, dict[str, JsonValue]]:
-        """The instruction and its data blocks for one branch."""
-        text = "".join(part if isinstance(part, str) else _as_text(part.evaluate(scope)) for part in self.parts)
-        return text, {label: value.evaluate(scope) for label, value in self.blocks}
+    def render(self, scope: Mapping[str, object], *, trusted: bool = True) -> tuple[str, dict[str, JsonValue]]:
+        """The instruction and its data blocks for one branch.
+
+        Without `trusted` nothing is spliced: the inputs of a sub-plan may be outputs of its parent's steps.
+        """
+        blocks = {label: value.evaluate(scope) for label, value in self.blocks}
+        texts: list[str] = []
+        for part in self.parts:
+            if isinstance(part, str):
+                texts.append(part)
+            elif trusted or not part.refs:
+                texts.append(as_text(part.evaluate(scope)))
+            else:
+                blocks[part.text.strip()] = part.evaluate(scope)
+                texts.append(_label(part))
+        return "".join(texts), blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,6 +83,7 @@ class CompiledStep:
     show: ValueTemplate | None
     tier: str | None
     finally_: bool
+    held: int  #: dispatches kept back for it from the start; 0 unless it is a `finally` step
     dependents: tuple[int, ...] = ()  #: these three are set while compiling, and not changed afterwards
     each_dependents: tuple[int, ...] = ()
     early_dependents: tuple[int, ...] = ()
@@ -89,8 +102,13 @@ class CompiledPlan:
     finally_count: int
 
 
-def _as_text(value: JsonValue) -> str:
+def as_text(value: JsonValue) -> str:
+    """A value as it stands in a text: a text as it is, anything else as JSON."""
     return value if isinstance(value, str) else canonical_json(value)
+
+
+def _label(expression: Expression) -> str:
+    return f"[data: {expression.text.strip()}]"
 
 
 def step_refs(refs: Iterable[Ref]) -> list[str]:
@@ -107,8 +125,8 @@ def _instruction(step: Step, literal_roots: frozenset[str]) -> Instruction | Non
         if isinstance(part, str) or all(ref.root in literal_roots for ref in part.refs):
             parts.append(part)
         else:
-            blocks[part.text] = part
-            parts.append(f"[data: {part.text}]")
+            blocks[part.text.strip()] = part
+            parts.append(_label(part))
     return Instruction(parts=tuple(parts), blocks=tuple(blocks.items()))
 
 
@@ -183,7 +201,16 @@ def _compile_step(plan: Plan, index: int, step_id: str, by_id: Mapping[str, int]
         show=show,
         tier=step.model.tier if step.model is not None else None,
         finally_=step.finally_,
+        held=finally_dispatches(step),
     )
+
+
+def finally_dispatches(step: Step) -> int:
+    """First dispatches that a `finally` step needs: one, or one per item of a list that the plan itself holds."""
+    if not step.finally_:
+        return 0
+    over = step.foreach.over if step.foreach is not None else None
+    return len(over) if isinstance(over, list) else 1
 
 
 def _over(over: str | list[JsonValue] | None) -> JsonValue:
@@ -247,4 +274,13 @@ def _set_dependents(steps: Sequence[CompiledStep]) -> None:
             object.__setattr__(steps[index], name, tuple(followers))  # frozen for everybody else
 
 
-__all__ = ["CompiledCheck", "CompiledPlan", "CompiledStep", "Instruction", "compile_plan", "step_refs"]
+__all__ = [
+    "CompiledCheck",
+    "CompiledPlan",
+    "CompiledStep",
+    "Instruction",
+    "as_text",
+    "compile_plan",
+    "finally_dispatches",
+    "step_refs",
+]
