@@ -68,6 +68,8 @@ class Step(Part):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
+        if id(self.model_fields_set) in _kept_ids:
+            return self  # compact, so it was looked at before: a builder's step comes by again with its plan
         kind = exactly_one(self, STEP_KINDS)
         if kind in ("task", "call") and self.pool is None:
             raise ValueError(f"a {kind} step needs a pool")
@@ -79,6 +81,8 @@ class Step(Part):
             raise ValueError("effect goes with call: only a function of the host can honour a key")
         if self.early and self.join == "all":
             raise ValueError("early goes with join: any or at_least")
+        if not self.checks:
+            return self
         agrees = [check for check in self.checks if check.agree is not None]
         if len(agrees) > 1:
             raise ValueError("at most one agree check")
