@@ -182,7 +182,7 @@ def _charge(turn: Turn, event: f.BudgetSettled | f.ModelCalled) -> Sequence[Pair
 def _reserve(turn: Turn, event: f.BudgetReserved) -> Sequence[Pair]:
     """Granted only while the attempt runs and the budget has room; the shell finds a grant in `ledger.open`."""
     ledger = turn.run.ledger
-    if _at_work(turn, event) is None or turn.run.limit_policy in ("stop", "degrade"):
+    if _at_work(turn, event) is None or turn.run.limit not in ("", "steps"):
         return NOBODY
     if event.usd > ledger.usd_left or event.tokens > ledger.tokens_left:
         return NOBODY

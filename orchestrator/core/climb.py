@@ -57,7 +57,7 @@ def again(turn: Turn, state: StepState, unit: Unit, *, cause: Cause, rung: int) 
 
 
 def _short(turn: Turn, state: StepState, unit: Unit) -> None:
-    """The worker asked for more than is left. `finally` steps and what the `steps` limit let go on climb on."""
+    """The worker asked for more than is left. A `finally` step climbs on."""
     hit_limit(turn, turn.run.ledger.spent_out() or "usd")
     if not _held(turn, state, unit):
         _reject(turn, state, unit, terminal=True)

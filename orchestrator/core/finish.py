@@ -37,7 +37,7 @@ def may_go_on(turn: Turn, state: StepState) -> bool:
     """Whether a further attempt of something that was started fits the budget; `steps` counts first ones only."""
     if state.spec.finally_:
         return True
-    return turn.run.limit == "steps" or not (turn.run.limit or _spent_out(turn))
+    return turn.run.limit in ("", "steps") and not _spent_out(turn)
 
 
 def _spent_out(turn: Turn) -> bool:
@@ -50,12 +50,13 @@ def _spent_out(turn: Turn) -> bool:
 def hit_limit(turn: Turn, limit: LimitName) -> None:
     """Record that a limit is reached; what follows is up to the plan's `on_limit`.
 
-    The wall time also ends what another limit let go on.
+    Money and wall time also end what the limit of steps let go on, and wall time what money did.
     """
     run = turn.run
     if run.cancelled or run.accepted is None or run.ended:
         return
-    if run.limit and not (limit == "wall" != run.limit and run.limit_policy == "degrade"):
+    ends_more = run.limit_policy == "degrade" and run.limit != limit and (limit == "wall" or run.limit == "steps")
+    if run.limit and not ends_more:
         return
     turn.emit(f.LimitHit(at_s=turn.now_s, limit=limit, policy=run.accepted.on_limit))
 

@@ -114,4 +114,4 @@ def _of_unit(run: RunState, state: StepState, unit: Unit) -> Iterable[Violation]
 
 def _budget_holds(run: RunState, state: StepState) -> bool:
     """Whether a person is being asked about the budget: then what would spend more is held."""
-    return run.limit_policy == "ask" and run.limit != "steps" and not state.spec.finally_
+    return run.limit_policy == "ask" and not state.spec.finally_

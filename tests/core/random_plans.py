@@ -72,7 +72,8 @@ def _step(draw: st.DrawFn, number: int, before: dict[str, object], *, tame: bool
     names = list(before)
     needs = draw(st.lists(st.sampled_from(names), max_size=3, unique=True)) if names else []
     kind = draw(st.sampled_from(["call", "call", "call", "task", "plan"] + ([] if tame else ["human"])))
-    step: dict[str, object] = {"with": {f"x{at}": f"${{{{ steps.{name}.output }}}}" for at, name in enumerate(needs)}}
+    member = draw(st.sampled_from(["output", "output", "passed"]))
+    step: dict[str, object] = {"with": {f"x{at}": f"${{{{ steps.{name}.{member} }}}}" for at, name in enumerate(needs)}}
     if kind == "call":
         step["call"] = "f"
     elif kind == "task":

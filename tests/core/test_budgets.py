@@ -203,6 +203,9 @@ def test_a_grant_is_given_while_there_is_room_and_only_to_what_runs() -> None:
     assert bench.machine.state.ledger.open == {}
     assert reserve(bench, 0.1, "t") == []
     bench = Bench(plan_of({"a": {}, "b": {}}, budget={"steps": 1}))
+    assert reserve(bench, 0.1) == ["budget.reserved a#1"]  # what runs goes on
+    bench = Bench(plan_of({"a": {}, "b": {}}, budget={"tokens": 5}))
+    bench.tell(charge("b", tokens=6))
     assert reserve(bench, 0.1) == []  # a limit is met
 
 
@@ -216,7 +219,23 @@ def test_a_worker_that_was_refused_money_ends_as_the_plan_says() -> None:
     bench = Bench(plan_of({"a": {}}, budget={"on_limit": "stop"}))
     assert bench.fail("a", "budget")[1:] == ["limit.hit usd stop", "step.cancelled a#1 budget.usd", "run.ended stopped"]
     bench = Bench(plan_of({"a": {"on_fail": ["gap"]}, "b": {}}, budget={"steps": 1}))
-    assert bench.fail("a", "budget")[1:3] == ["step.rejected a#1 terminal", "step.gap a#1 budget"]
+    assert bench.fail("a", "budget")[1:3] == ["limit.hit usd degrade", "step.gap a#1 budget.usd"]
+
+
+def test_money_ends_what_the_limit_of_steps_let_go_on() -> None:
+    bench = Bench(plan_of({"a": {"on_fail": [{"retry": 3}]}, "b": {}, "c": {}}, budget={"steps": 2, "usd": 1.0}))
+    assert bench.fail("a", usd=0.5)[-1] == "step.dispatched a#2 ladder"
+    assert bench.fail("a", usd=0.5)[1:] == ["step.rejected a#2", "limit.hit usd degrade", "step.gap a#2 budget.usd"]
+    assert bench.done("b")[-1] == "run.ended degraded"
+    bench = Bench(
+        plan_of({"a": {"on_fail": [{"retry": 3}]}, "b": {}}, budget={"steps": 1, "usd": 1.0, "on_limit": "ask"})
+    )
+    assert bench.fail("a", usd=1.0) == ["attempt.failed a#1 boom", "step.rejected a#1"]
+    assert bench.answer("", "extend")[1:] == [
+        "limit.extended steps 1",
+        "limit.hit usd ask",
+        "approval.asked budget extend/stop then stop",
+    ]
 
 
 # ---- asking
