@@ -117,8 +117,8 @@ class RunDriver:
             return
         self.next_seq += len(facts)
         last = facts[-1]
-        if isinstance(last, RunEnded):
-            self.ended = last
+        if self.ended is None and self.machine.state.ended:  # late charges may follow the end in one batch
+            self.ended = next((fact for fact in reversed(facts) if isinstance(fact, RunEnded)), None)
         if not isinstance(last, RunAdopted):
             self.last_at_s = last.at_s
         self._tell(True)

@@ -95,8 +95,8 @@ async def recover(
     driver = RunDriver(machine, accepted, epoch=epoch, next_seq=last.seq + 1)
     driver.recovered = True
     driver.last_at_s = last.fact.at_s
-    if isinstance(last.fact, f.RunEnded):
-        driver.ended = last.fact
+    if machine.state.ended:  # late charges may follow the end
+        driver.ended = next(r.fact for r in reversed([*records, *late]) if isinstance(r.fact, f.RunEnded))
     return driver
 
 
