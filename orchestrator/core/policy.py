@@ -40,7 +40,8 @@ def share_of(ledger: Ledger, asked: Budget, wall_left_s: float, waiting: int, fe
     """What a sub-plan may use: what it asks for, never more than is left.
 
     A limit that the sub-plan leaves at its default is not an order: it gets an equal part of what is left
-    among itself and the `waiting` sub-plans that have not started, and at least `fewest_steps` steps. `held`
+    among itself and the `waiting` others: sub-plans that have not started, and, as one, the parent's own open steps,
+    so that none of them must wait for a sub-plan's end. It gets at least `fewest_steps` steps. `held`
     steps are kept back for the parent's `finally` steps.
     """
     parts = waiting + 1

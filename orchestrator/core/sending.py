@@ -7,7 +7,7 @@ from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.policy import share_of
 from orchestrator.core.scope import unit_scope
-from orchestrator.core.state import RunState, Status, StepState, Unit
+from orchestrator.core.state import SETTLED, RunState, Status, StepState, Unit
 from orchestrator.core.turn import Turn
 from orchestrator.errors import ExpressionError
 from orchestrator.ids import Digest, JsonValue, RunId
@@ -16,6 +16,7 @@ from orchestrator.plan.expressions import ValueTemplate
 from orchestrator.plan.models import Plan, digest_of
 
 NO_INPUT = digest_of({})
+CLOCK_STEP_S = 1e-6  #: floats of seconds since 1970 are 2.4e-7 apart, and sums of some are off by a few of these
 Cause = Literal["first", "ladder", "retry", "lost"]
 
 
@@ -177,20 +178,24 @@ def child_id(run: RunState, state: StepState, unit: Unit) -> RunId:
 
 
 def wall_left_s(turn: Turn) -> float:
-    """Seconds left of the run's wall time; it stands still while everything open waits for a person."""
+    """Seconds left of the run's wall time; it stands still while everything open waits for a person.
+
+    Less than the clock can tell apart is nothing: a timer set for the end would fire too early for ever.
+    """
     run = turn.run
     assert run.accepted is not None
     until_s = turn.now_s if run.paused_at_s is None else run.paused_at_s
-    return run.ledger.wall_s - (until_s - run.accepted.at_s - run.paused_s)
+    left_s = run.ledger.wall_s - (until_s - run.accepted.at_s - run.paused_s)
+    return left_s if abs(left_s) > CLOCK_STEP_S else 0.0
 
 
 def _start_child(turn: Turn, state: StepState, unit: Unit, plan: Plan) -> None:
     run = turn.run
     asked = state.spec.step.budget or plan.budget
-    waiting = sum(
-        other.spec.kind == "plan" and other.status is Status.PENDING for other in run.steps if other is not state
-    ) + len(state.ready)
-    share = share_of(run.ledger, asked, wall_left_s(turn), waiting, len(plan.steps), run.finally_held)
+    others = [other for other in run.steps if other is not state and other.status not in SETTLED]
+    waiting = sum(other.spec.kind == "plan" and other.status is Status.PENDING for other in others) + len(state.ready)
+    beside = any(other.spec.kind != "plan" and not other.spec.finally_ for other in others)
+    share = share_of(run.ledger, asked, wall_left_s(turn), waiting + beside, len(plan.steps), run.finally_held)
     child = child_id(run, state, unit)
     turn.emit(
         f.ChildStarted(

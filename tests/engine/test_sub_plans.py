@@ -157,6 +157,29 @@ async def test_money_comes_back_to_the_parent_to_the_cent(open_engine: OpenEngin
     assert shares[1] == (0.75, 990)
 
 
+@virtual
+async def test_steps_beside_a_sub_plan_start_and_pay_without_waiting_for_its_end(open_engine: OpenEngine) -> None:
+    async def pay(ctx: WorkContext, x: int) -> int:
+        async with ctx.reserve(usd=0.125) as held:
+            held.settle(usd=0.125)
+        return x
+
+    pool = pool_of(double, sleep_for, pay)
+    with Plan("outer") as p:
+        first = p.step(sleep_for, id="first", seconds=1.0)
+        paid = p.step(pay, id="paid", x=1, needs=[first])
+        mapped = p.map(double, id="mapped", over=[1, 2, 3], needs=[paid])
+        sub = p.plan(inner_of(sleep_for, seconds=500.0), id="sub")
+        p.result([paid, mapped, sub])
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        result = await run.result()
+        start_s = (await facts_of(run, f.RunAccepted))[0].at_s
+        passed = {fact.step: round(fact.at_s - start_s, 3) for fact in await facts_of(run, f.StepPassed)}
+    assert result == Succeeded(run_id=run.id, output=[1, [2, 4, 6], 500.0], usage=result.usage)
+    assert passed == {"first": 1.0, "paid": 1.0, "mapped": 1.0, "sub": passed["sub"]}
+
+
 # ---- restarts
 
 
