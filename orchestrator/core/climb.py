@@ -13,7 +13,7 @@ from orchestrator.core.turn import Turn
 from orchestrator.ids import Digest, JsonValue
 from orchestrator.plan import limits
 from orchestrator.plan.models import digest_of
-from orchestrator.plan.parts import Ask, Rung
+from orchestrator.plan.parts import Ask, Rung, has_gap
 
 
 def recover(turn: Turn, state: StepState, unit: Unit) -> None:
@@ -146,8 +146,11 @@ def _take(turn: Turn, state: StepState, unit: Unit, rung: int, step: Rung, *, sp
     if step.ask is not None:
         if rung <= unit.asked:
             return False
-        # What the schema refused, or what was never produced, nobody can accept.
-        choices = ("accept", "retry", "gap", "fail") if unit.digest and unit.check > 0 else ("retry", "gap", "fail")
+        # What the schema refused, or what was never produced, nobody can accept. A gap is offered only where the plan
+        # speaks of one: elsewhere its readers were not made to reckon with null.
+        accept = ("accept",) if unit.digest and unit.check > 0 else ()
+        gap = ("gap",) if has_gap(state.spec.ladder) else ()
+        choices = (*accept, "retry", *gap, "fail")
         text = f"{state.spec.id} was refused: {'; '.join(unit.reasons)}. What now?"
         _ask(turn, state, unit, subject="rung", choices=choices, ask=step.ask, text=text, rung=rung)
         return True

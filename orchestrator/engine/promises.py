@@ -1,7 +1,11 @@
 """What a plan asks of its engine, checked before anything starts: a promise that cannot be kept is refused."""
 
+from collections.abc import Iterable
+
 from orchestrator.errors import PromiseError
-from orchestrator.plan.models import Plan, Step
+from orchestrator.plan.issues import Issues
+from orchestrator.plan.models import Plan, Step, canonical_json
+from orchestrator.plan.references import Use, result_uses, uses_of
 
 
 def check_promises(plan: Plan, *, judge: bool, planner: bool) -> None:
@@ -10,10 +14,19 @@ def check_promises(plan: Plan, *, judge: bool, planner: bool) -> None:
     Raises:
         PromiseError: names the step, what is missing, and the remedy.
     """
+    if "session" in canonical_json(plan.data):  # rare, so only then are all expressions read
+        _check_session("result", result_uses(plan, Issues()))
+        for step_id, step in plan.steps.items():
+            _check_session(f"step {step_id}", uses_of(step, Issues()))
     for step_id, step in plan.steps.items():
         _check(step_id, step, judge=judge, planner=planner)
         if step.plan is not None:
             check_promises(step.plan, judge=judge, planner=planner)
+
+
+def _check_session(who: str, uses: Iterable[Use]) -> None:
+    if any(ref.root == "session" for use in uses for ref in use.expression.refs):
+        raise PromiseError(f"{who} refers to a session", "this run has none; take `session` out")
 
 
 def _check(step_id: str, step: Step, *, judge: bool, planner: bool) -> None:

@@ -7,6 +7,7 @@ from orchestrator.plan.catalogue import FunctionContract, PoolCatalogue
 from orchestrator.plan.graph import PlanGraph
 from orchestrator.plan.issues import Issues
 from orchestrator.plan.models import Plan, Step
+from orchestrator.plan.parts import has_gap as ladder_has_gap
 from orchestrator.plan.plan_types import PlanTypes
 from orchestrator.plan.references import Use
 
@@ -55,4 +56,4 @@ class Checking:
 
 def has_gap(step: Step) -> bool:
     """Whether the ladder may end in a gap."""
-    return any(rung.gap or (rung.ask is not None and rung.ask.then == "gap") for rung in step.on_fail)
+    return ladder_has_gap(step.on_fail)

@@ -206,11 +206,18 @@ def _compile_step(plan: Plan, index: int, step_id: str, by_id: Mapping[str, int]
 
 
 def finally_dispatches(step: Step) -> int:
-    """First dispatches that a `finally` step needs: one, or one per item of a list that the plan itself holds."""
-    if not step.finally_:
-        return 0
+    """First dispatches that a `finally` step needs, its sub-plan's included; 0 for any other step.
+
+    A list that comes about at run time counts as one item: its length is not known.
+    """
+    return _fewest(step) if step.finally_ else 0
+
+
+def _fewest(step: Step) -> int:
     over = step.foreach.over if step.foreach is not None else None
-    return len(over) if isinstance(over, list) else 1
+    branches = len(over) if isinstance(over, list) else 1
+    inside = sum(map(_fewest, step.plan.steps.values())) if step.plan is not None else 0
+    return branches * (1 + inside)
 
 
 def _over(over: str | list[JsonValue] | None) -> JsonValue:

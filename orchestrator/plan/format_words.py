@@ -124,7 +124,7 @@ MEANINGS: Final[dict[tuple[str, str], str]] = {
     ("check human", "then"): "what happens when nobody answers",
     ("rung", "retry"): "that many further attempts, each told the reasons",
     ("rung", "escalate"): "the next attempt with a stronger tier or in another pool",
-    ("rung", "ask"): "a person decides: accept, retry, gap or fail",
+    ("rung", "ask"): "a person decides: accept, retry, fail, and gap where the ladder has one",
     ("rung", "replan"): "a patch of the steps after this one, or of this one",
     ("rung", "gap"): "goes on without this output",
     ("rung", "fail"): "the step fails",

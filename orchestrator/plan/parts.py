@@ -1,6 +1,7 @@
 """The parts of a step as data: checks, rungs, limits. Frozen; unknown keys are refused."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
@@ -238,6 +239,11 @@ RUNG_KINDS = ("retry", "escalate", "ask", "replan", "gap", "fail")
 
 def _read_rung(value: object) -> object:
     return {value: True} if value in ("gap", "fail") else value
+
+
+def has_gap(ladder: Iterable[Rung]) -> bool:
+    """Whether a ladder may end in a gap, so that readers must reckon with null."""
+    return any(rung.gap or (rung.ask is not None and rung.ask.then == "gap") for rung in ladder)
 
 
 RungText = Annotated[Rung, BeforeValidator(_read_rung, json_schema_input_type=Rung | Literal["gap", "fail"])]

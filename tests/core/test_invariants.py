@@ -300,7 +300,7 @@ def test_a_sub_plan_may_not_get_more_than_is_left_and_ends_once() -> None:
 
 def test_what_a_finally_step_reserves_and_sends_no_limit_bars() -> None:
     steps = {"a": {}, "last": {"finally": True}, "sub": {"finally": True, "plan": CHILD}}
-    bench = Bench(plan_of(steps, budget={"usd": 1.0, "steps": 3}))
+    bench = Bench(plan_of(steps, budget={"usd": 1.0, "steps": 4}))
     bench.done("a", usd=2.0)
     bench.tell(f.BudgetReserved(at_s=0.0, step="last", attempt=1, charge="r"))  # type: ignore[arg-type]  # an id
     facts = [*bench.all[:-1], replace(bench.all[-1], usd=5.0)]

@@ -164,10 +164,16 @@ def test_a_person_may_accept_what_a_check_refused_but_not_what_the_schema_refuse
     [("gap", "step.gap a#1 boom; not today"), ("fail", "step.failed a#1 boom; not today"), ("maybe", "")],
 )
 def test_a_person_s_choice_is_carried_out(choice: str, last: str) -> None:
-    bench = Bench(plan_of({"a": {"on_fail": [{"ask": {}}]}}))
+    bench = Bench(plan_of({"a": {"on_fail": [{"ask": {}}, "gap"]}}))
     assert bench.fail("a")[-1] == "approval.asked a#1 rung retry/gap/fail then fail"
     made = bench.answer("a", choice, "not today")
     assert made[1:2] == ([last] if last else [])
+
+
+def test_a_gap_is_offered_only_where_the_plan_speaks_of_one() -> None:
+    bench = Bench(plan_of({"a": {"on_fail": [{"ask": {}}]}}))
+    assert bench.fail("a")[-1] == "approval.asked a#1 rung retry/fail then fail"
+    assert bench.answer("a", "gap") == []
 
 
 def test_without_an_answer_the_way_of_then_is_taken() -> None:
