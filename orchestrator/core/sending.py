@@ -17,7 +17,6 @@ from orchestrator.plan.models import Plan, digest_of
 
 NO_INPUT = digest_of({})
 CLOCK_STEP_S = 1e-6  #: floats of seconds since 1970 are 2.4e-7 apart, and sums of some are off by a few of these
-CLOCK_STEP_S = 1e-6  #: floats of seconds since 1970 are 2.4e-7 apart, and sums of some are off by a few of these
 Cause = Literal["first", "ladder", "retry", "lost"]
 
 
