@@ -72,7 +72,9 @@ def test_an_unknown_command_is_a_usage_error_with_a_hint(shell) -> None:
 
 
 def test_completion_offers_commands(shell) -> None:
-    told = shell(code=None, _ORCHESTRATOR_COMPLETE="complete_bash", COMP_WORDS="orchestrator re", COMP_CWORD="1")
+    told = shell.installed(
+        code=None, _ORCHESTRATOR_COMPLETE="complete_bash", COMP_WORDS="orchestrator re", COMP_CWORD="1"
+    )
 
     assert told.out.split() == ["resume", "retry", "restore"]
 

@@ -1,0 +1,43 @@
+"""Every command once through the installed one, from nothing: its exit code and what it says."""
+
+import json
+
+from orchestrator.cli.commands import COMMANDS
+
+
+def test_every_command(shell) -> None:
+    installed = shell.installed
+    called: set[str] = set()
+
+    def call(*arguments: str, code: int = 0) -> object:
+        called.add(arguments[0])
+        return installed(*arguments, code=code)
+
+    first = call("run", "fails.plan.yaml", "--json", code=1).json["run"]
+    asking = call("run", "asks.plan.yaml", "--json", code=4).json["run"]
+    assert call("ps", "--json").json[0]["run"] == asking
+    assert call("show", first, "--json").json["status"] == "failed"
+    assert "✗ failed" in call("watch", first, code=1).err
+    assert "2 is even" in call("why", first, "bad").out
+    assert json.loads(call("events", first, "--jsonl").lines[-1])["kind"] == "run.ended"
+    assert call("cost", first, "--json").json["run"] == first
+    assert call("approve", asking, "ask", "--choice", "hold", "--reason", "no").out == "hold\n"
+    assert "no run is open" in call("resume").err
+    assert "2 is even" in call("retry", first, "--from-failed", code=1).err
+    assert call("fork", first, "--from", "bad", "--set", "n=3").out == "3\n"
+    assert "had ended already" in call("cancel", asking).err
+    assert "built on it: bad" in call("quarantine", first, "first", "--reason", "wrong").err
+    assert call("plan", "check", "chain.plan.yaml", "--json").json["valid"] is True
+    assert call("plan", "draw", "chain.plan.yaml").lines[0] == "chain"
+    assert call("plan", "schema").json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert "inputs" in call("plan", "diff", "chain.plan.yaml", "gaps.plan.yaml").out
+    assert call("plan", "estimate", "chain.plan.yaml").lines[0] == "steps: 2 to 2"
+    assert call("pools", "--json").json[0]["pool"] == "desk"
+    assert call("audit", "verify", "--all", "--json").json["damaged"] == []
+    call("audit", "export", first, "-o", "trail.jsonl")
+    assert "✓ whole" in call("audit", "verify", "--file", "trail.jsonl").err
+    call("backup", "copy.db")
+    call("restore", "copy.db", "--yes")
+    assert "0 runs would be forgotten" in call("gc", "--dry-run").err
+    assert call("config", "show", "--json").json["pools"] == ["deskpools"]
+    assert called == {entry.name for entry in COMMANDS}
