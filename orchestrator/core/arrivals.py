@@ -92,7 +92,8 @@ def _taken_over(turn: Turn, event: f.StepExpanded | f.StepReused) -> Sequence[Pa
     if run.frozen:
         return NOBODY
     expanding = isinstance(event, f.StepExpanded) or (event.branch < 0 and state is not None and state.spec.mapped)
-    if state is None or state.unmet or (expanding and not state.spec.mapped):
+    leader = run.steps[state.spec.each] if state is not None and state.spec.each >= 0 else None
+    if state is None or (expanding and not state.spec.mapped) or (leader is not None and leader.units is None):
         raise IllegalTransition(str(event.step), "without all it waits for", f"{type(event).__name__} before its plan")
     if expanding:
         if state.units is None:

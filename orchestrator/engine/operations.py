@@ -1,6 +1,7 @@
 """What people do to runs: answer, quarantine, patch, cancel, retry, fork."""
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -258,10 +259,44 @@ def taken_over(
         if isinstance(record.fact, f.StepQuarantined):
             again |= {record.fact.step, *record.fact.affected}
     facts: list[f.StepReused | f.StepExpanded] = []
-    for one in state.steps:
-        if one.spec.id not in again and not one.spec.finally_:
-            facts += _reused(state, one, now_s)
+    stable: set[int] = set()  #: steps that will be in the new run just what they were in the old one
+    kept: set[int] = set()  #: steps of which something is taken over
+    for one in _parents_first(state):
+        if one.spec.id in again or one.spec.finally_:
+            continue
+        if any(need not in stable and need != one.spec.each for need in one.spec.needs):
+            continue  # it was built on something that is done again
+        if one.spec.each >= 0 and one.spec.each not in kept:
+            continue
+        made = _reused(state, one, now_s)
+        facts += made
+        if made:
+            kept.add(one.spec.index)
+        if _whole(one) and (one.spec.each < 0 or one.spec.each in stable):
+            stable.add(one.spec.index)
     return tuple(facts)
+
+
+def _whole(step: StepState) -> bool:
+    """Passed with every branch, or left out by its own condition, which will say the same again."""
+    if step.status is Status.SKIPPED:
+        return step.reason == "condition"
+    return step.status is Status.PASSED and all(unit.status is Status.PASSED for unit in step.all_units())
+
+
+def _parents_first(state: RunState) -> list[StepState]:
+    """The steps in an order in which every one comes after what it waits for."""
+    missing = [len(step.spec.needs) for step in state.steps]
+    ready = deque(index for index, count in enumerate(missing) if count == 0)
+    order: list[StepState] = []
+    while ready:
+        step = state.steps[ready.popleft()]
+        order.append(step)
+        for index in step.spec.dependents:
+            missing[index] -= 1
+            if missing[index] == 0:
+                ready.append(index)
+    return order
 
 
 def _below(state: RunState, start: StepState) -> set[str]:

@@ -290,15 +290,23 @@ def expanded(step: str) -> f.StepExpanded:
     return f.StepExpanded(at_s=0.0, step=step, count=1, items=[1])  # type: ignore[arg-type]  # an id
 
 
-def test_parents_are_taken_over_before_their_children() -> None:
-    bench = Bench(plan_of({"a": {}, "m": {"needs": ["a"], "foreach": {"over": [1]}}}), start=False)
+def test_a_map_is_taken_over_before_what_follows_it_branch_by_branch() -> None:
+    plan = plan_of({"u": {}, "a": {"foreach": {"over": [1]}}, "m": {"foreach": {"each": "a"}}})
+    bench = Bench(plan, start=False)
     bench.tell(bench.accepted)
-    for wrong in (reused("m", [1]), reused("none", 1), reused("a", 1, branch=0), expanded("a"), expanded("m")):
+    for wrong in (reused("m", [1]), reused("none", 1), reused("u", 1, branch=0), expanded("u"), expanded("m")):
         with pytest.raises(IllegalTransition):
             bench.tell(wrong)
-    bench.tell(reused("a", 1))
+    bench.tell(expanded("a"))
     assert bench.tell(expanded("m")) == ["step.expanded m"]
     assert bench.tell(expanded("m")) == []
+
+
+def test_a_step_is_taken_over_although_what_was_skipped_before_it_is_looked_at_again() -> None:
+    bench = Bench(plan_of({"a": {"if": "1 > 2"}, "b": {"needs": ["a"]}}), start=False)
+    bench.tell(bench.accepted)
+    assert bench.tell(reused("b", 7)) == ["step.reused b"]
+    assert bench.tell(bench.frozen) == ["plan.frozen", "step.skipped a condition", "run.ended succeeded"]
 
 
 # ---- late and impossible

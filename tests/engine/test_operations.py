@@ -290,3 +290,40 @@ async def test_an_open_run_is_neither_retried_nor_forked(open_engine: OpenEngine
                 await again
         with pytest.raises(RunNotFound):
             await Operations(engine.runs).retry(RunId("nobody"))
+
+
+async def test_a_retry_takes_over_what_stands_beside_skips_and_does_again_what_was_built_on_a_gap(
+    open_engine: OpenEngine,
+) -> None:
+    ran: list[str] = []
+    healed: list[bool] = []
+
+    async def note(ctx: WorkContext, x: int) -> int:
+        ran.append(f"{ctx.step_id}[{ctx.branch}]" if ctx.branch is not None else str(ctx.step_id))
+        if x == 2 and not healed:
+            raise ValueError("not today")
+        return x
+
+    async def total_of(ctx: WorkContext, xs: list[int]) -> int:
+        ran.append(str(ctx.step_id))
+        return sum(xs)
+
+    pool = pool_of(note, total_of)
+    with Plan("again") as p:
+        # Written so that the order of the file is not the order of the edges.
+        first = p.step(note, id="first", x=1)
+        never = p.step(note, id="never", x=first, when=first > 5)
+        beside = p.step(note, id="beside", x=first, needs=[never])
+        mapped = p.map(note, id="mapped", over=[1, 2, 3], on_fail=[ladder.gap()])
+        followed = p.map(note, id="followed", each=mapped)
+        p.result(p.step(total_of, id="sum", xs=followed.passed, needs=[beside]))
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        assert isinstance(await run.result(), Degraded)
+        ran.clear()
+        healed.append(True)
+        again = await Operations(engine.runs).retry(run.id)
+        result = await again.result()
+    assert isinstance(result, Succeeded)
+    assert result.output == 6
+    assert sorted(ran) == ["followed[1]", "mapped[1]", "sum"]
