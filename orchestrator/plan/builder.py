@@ -217,6 +217,8 @@ class PlanBuilder(Draft):
         """
         step_id = self._id(id, id)
         path = f"steps.{step_id}.human"
+        if isinstance(choices, str):
+            raise refusal(f"{choices!r} is one text", path=f"{path}.choices", expected="a list of choices")
         picks = list(choices)
         human: dict[str, object] = {
             "ask": verbatim(ask, f"{path}.ask", "show=… for what the person is to see"),

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from orchestrator.ids import Digest, JsonValue, StepId
 from orchestrator.plan import limits
+from orchestrator.plan.kept import refuse_unkept
 from orchestrator.plan.parts import (
     Budget,
     Check,
@@ -171,7 +172,13 @@ class Plan(Part):
 
     @cached_property
     def digest(self) -> Digest:
-        """`sha256:…` of the canonical JSON; equal for equal plans, whatever door they came through."""
+        """`sha256:…` of the canonical JSON; equal for equal plans, whatever door they came through.
+
+        Raises:
+            PlanError: a text holds NUL or half a character, or an integer has more than `OUTPUT_INTEGER_BITS_MAX` bits:
+                no journal could keep the plan.
+        """
+        refuse_unkept(self.data)
         return digest_of(self.data)
 
     def step(self, step_id: StepId) -> Step:

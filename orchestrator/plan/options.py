@@ -24,7 +24,7 @@ def at_least(n: int) -> AtLeast:
     Raises:
         PlanError: `n` is below 1.
     """
-    if isinstance(n, bool) or n < 1:
+    if type(n) is not int or n < 1:
         raise refusal(
             f"at_least({n}) would wait for nothing",
             path="join",

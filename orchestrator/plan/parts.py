@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
 from orchestrator.ids import JsonValue
 from orchestrator.plan import limits
@@ -123,11 +123,28 @@ class Foreach(Part):
         return self
 
 
+def _read_path(path: str | None) -> str | None:
+    """A path into an output.
+
+    Raises:
+        ValueError: a name in it is empty, or brackets stand in it.
+    """
+    if path is not None and any(
+        not name.strip() or name != name.strip() or "[" in name or "]" in name for name in path.split(".")
+    ):
+        raise ValueError(
+            "expected names with dots between, such as items.url; a list on the way means each of its items"
+        )
+    return path
+
+
 class Grounded(Part):
     """Every value or quote at `field` of the output must occur in the inputs or in tool results."""
 
     field: Text  #: a path into the output; a list on the way means each of its items
     in_: Literal["inputs", "tool_results", "any"] = Field(default="any", alias="in")
+
+    _reads_path = field_validator("field")(_read_path)
 
 
 class Agree(Part):
@@ -137,6 +154,8 @@ class Agree(Part):
     quorum: Annotated[int, Field(ge=2, le=15, strict=True)]
     field: Text | None = None  #: compare this path only; None compares whole outputs
     tolerance: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0  #: relative, for numbers
+
+    _reads_path = field_validator("field")(_read_path)
 
     @model_validator(mode="after")
     def _quorum_fits(self) -> Self:
@@ -262,6 +281,10 @@ class Human(Part):
     def _then_is_a_choice(self) -> Self:
         if self.then is not None and self.then not in self.choices and self.then != "fail":
             raise ValueError(f"then must be one of {', '.join(self.choices)}, or fail")
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError("a choice is offered twice")
+        if self.then == "fail" and "fail" in self.choices:
+            raise ValueError("then: fail means that the step fails, so no choice can be called fail beside it")
         return self
 
 

@@ -12,6 +12,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.plan.explain import explained
 from orchestrator.plan.expressions import Expression, Ref, text_parts
 from orchestrator.plan.issues import Path, path_text
+from orchestrator.plan.models import canonical_json
 from orchestrator.plan.refs import Expr, owner_of
 from orchestrator.plan.shapes import refusal
 
@@ -50,6 +51,8 @@ def _plain(value: object, path: str, owner: object, depth: int) -> JsonValue:
         return members
     if isinstance(value, list | tuple):
         return [_plain(each, f"{path}[{at}]", owner, depth + 1) for at, each in enumerate(value)]
+    if isinstance(value, set | frozenset):  # sorted: the order of a set differs from process to process
+        return sorted((_plain(each, path, owner, depth + 1) for each in value), key=canonical_json)
     return _serialised(value, path, owner, depth)
 
 
