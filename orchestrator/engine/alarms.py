@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
-from typing import Final
+from typing import Final, Literal
 
 from orchestrator.core import facts as f
 from orchestrator.core.inputs import TimerFired
@@ -16,6 +16,16 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.tasks import TaskKey
 
 FIND_S: Final = 1.0  #: between two looks whether a recovered run has found its sub-plans
+
+
+def _allowed_s(driver: RunDriver, event: TimerFired, now_s: float) -> float:
+    """Seconds that an attempt may run from its start: its own timeout, within what is left of the step's total."""
+    state = driver.machine.state.step(StepId(event.step))
+    unit = state.find(event.branch) if state is not None else None
+    if state is None or unit is None:
+        return 0.0
+    total_left_s = state.spec.timeout.total - (now_s - unit.first_at_s - unit.paused_s)
+    return min(state.spec.timeout.attempt, max(total_left_s, 0.0))
 
 
 class Alarms:
@@ -32,6 +42,22 @@ class Alarms:
             self._wall(driver, event)
         elif event.idle:
             self._idle(driver, event)
+        elif event.kind == "attempt":
+            self._attempt(driver, event)
+        else:
+            self._post(driver, event)
+
+    def _attempt(self, driver: RunDriver, event: TimerFired) -> None:
+        """An attempt may wait for a worker as long as it may run: time in the queue is not time at work."""
+        purpose: Literal["work", "check"] = "check" if event.check else "work"
+        key = TaskKey(
+            driver.run_id, StepId(event.step), event.branch, event.attempt, event.sample, purpose, event.check
+        )
+        begun_s = driver.started.pop(key, None)
+        now_s = self._clock.now_s()
+        left_s = 0.0 if begun_s is None else begun_s + _allowed_s(driver, event, now_s) - now_s
+        if left_s > 0:
+            self.timers.arm(driver, replace(event, at_s=now_s + left_s))
         else:
             self._post(driver, event)
 

@@ -36,6 +36,7 @@ class RunDriver:
         "queued",
         "recovered",
         "run_id",
+        "started",
         "tenant",
         "waits_below",
         "wall_held",
@@ -53,6 +54,7 @@ class RunDriver:
         self.commands: list[Command] = []  #: to be carried out once the facts that led to them are journaled
         #: tasks sent and not answered; value: last sign of life, infinite while a watched one has not begun
         self.inflight: dict[TaskKey, float] = {}
+        self.started: dict[TaskKey, float] = {}  #: of those that had to wait for a worker: when one began
         self.asking: dict[TaskKey, anyio.CancelScope] = {}  #: judges and planners that have been asked
         self.queued = 0  #: items posted and not handled
         self.above: RunDriver | None = None  #: of the run whose sub-plan this is

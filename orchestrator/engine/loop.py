@@ -185,8 +185,11 @@ class Loop:
         key = message.key
         if isinstance(message, t.TaskDone | t.TaskFailed):
             driver.inflight.pop(key, None)
+            driver.started.pop(key, None)
         elif key in driver.inflight:
             driver.inflight[key] = now_s
+            if isinstance(message, t.TaskStarted):
+                driver.started[key] = now_s
         if isinstance(message, t.TaskProgress):
             for watcher in driver.watchers:
                 watcher(message)

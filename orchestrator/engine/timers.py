@@ -92,7 +92,7 @@ class Timers:
             driver = held()
             if driver is not None:
                 self._fire(driver, event)
-        following = self._heap[0][0] if self._heap else float("inf")
+        following = float("inf")
         for timeout_s in list(self._lanes):
             entries = self._lanes[timeout_s].entries
             while entries and (entries[0][0] <= now_s or not _open(entries[0])):
@@ -104,7 +104,8 @@ class Timers:
                 following = min(following, entries[0][0])
             else:
                 del self._lanes[timeout_s]
-        return following
+        # Looked at last: what fired may have armed another.
+        return min(following, self._heap[0][0]) if self._heap else following
 
     async def run(self) -> None:
         """Fire what is due until cancelled."""

@@ -288,3 +288,55 @@ async def test_a_pool_of_threads_has_the_same_limits(open_engine: OpenEngine) ->
         result = await (await engine.submit(p.freeze())).result()
     assert isinstance(result, Failed)
     assert result.cause == "h: timeout: no answer within 0.01 s"
+
+
+async def test_time_in_the_queue_of_a_busy_pool_is_not_time_at_work(open_engine: OpenEngine) -> None:
+    pool = pool_of(sleep_for, concurrency=1)
+    limits = {"attempt": 10.0, "total": 600.0}
+    with Plan("busy") as p:
+        both = [p.step(sleep_for, id=f"s{number}", seconds=8.0, timeout=limits) for number in range(2)]
+        p.result(both)
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        result = await run.result()
+        times = await times_of(run, f.StepProduced)
+    assert isinstance(result, Succeeded)
+    assert times == [8.0, 16.0]
+
+
+async def test_an_attempt_that_had_to_wait_is_cut_when_it_has_run_for_its_time(open_engine: OpenEngine) -> None:
+    pool = pool_of(sleep_for, concurrency=1)
+    with Plan("busy") as p:
+        p.step(sleep_for, id="first", seconds=8.0, timeout={"attempt": 10.0, "total": 600.0})
+        p.step(
+            sleep_for,
+            id="second",
+            seconds=30.0,
+            timeout={"attempt": 10.0, "total": 600.0},
+            retry={"attempts": 1},
+            on_fail=[ladder.gap()],
+        )
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        assert isinstance(await run.result(), Degraded)
+        times = await times_of(run, f.AttemptFailed)
+    assert times == [18.0]
+
+
+async def test_an_attempt_that_finds_no_worker_in_its_time_is_cut(open_engine: OpenEngine) -> None:
+    pool = pool_of(sleep_for, concurrency=1)
+    with Plan("busy") as p:
+        p.step(sleep_for, id="first", seconds=60.0)
+        p.step(
+            sleep_for,
+            id="second",
+            seconds=1.0,
+            timeout={"attempt": 10.0, "total": 600.0},
+            retry={"attempts": 1},
+            on_fail=[ladder.gap()],
+        )
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        assert isinstance(await run.result(), Degraded)
+        times = await times_of(run, f.AttemptFailed)
+    assert times == [10.0]
