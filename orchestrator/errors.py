@@ -96,7 +96,7 @@ class StepError(OrchestratorError):
 
 
 _KIND_CHARS_MAX = 64  #: as long as any name in a plan
-_KINDS_RESERVED = frozenset({"refused", "lost", "budget", "extended", "terminal"})  #: each has a path of its own
+KINDS_RESERVED = frozenset({"refused", "lost", "budget", "extended", "terminal"})  #: each has a path of its own
 
 
 class RetryableError(StepError):
@@ -112,7 +112,7 @@ class RetryableError(StepError):
     def __init__(self, message: str, kind: str = "provider", retry_after_s: float | None = None) -> None:
         if not 0 < len(kind) <= _KIND_CHARS_MAX or not kind.replace("-", "_").isidentifier() or not kind.isascii():
             raise ValueError(f"the kind of an error is a name such as rate_limit, not {kind!r}")
-        if kind in _KINDS_RESERVED:
+        if kind in KINDS_RESERVED:
             raise ValueError(f"{kind!r} is a word of the engine's own: use provider, or a word of yours")
         if retry_after_s is not None and not 0 <= retry_after_s < float("inf"):
             raise ValueError(f"retry_after_s is {retry_after_s}; it is a number of seconds, 0 or more")

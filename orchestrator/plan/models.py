@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic import ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from orchestrator.ids import Digest, JsonValue, StepId
 from orchestrator.plan import limits
@@ -78,6 +78,8 @@ class Step(Part):
             raise ValueError(f"a {kind} step has no pool")
         if self.budget is not None and kind not in ("plan", "goal"):
             raise ValueError("budget on a step is the share of a plan or goal step")
+        if self.model is not None and kind not in ("task", "call"):
+            raise ValueError("model goes with task and call: nothing else uses one")
         if self.effect is not None and kind != "call":
             raise ValueError("effect goes with call: only a function of the host can honour a key")
         if self.early and self.join == "all":
@@ -162,6 +164,13 @@ class Plan(Part):
                 if key in own and own[key] == value:
                     own[key] = value  # one copy of what is plain JSON already
         return made
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _is_a_number(cls, version: object) -> object:
+        if isinstance(version, bool):  # equal to 1 in Python, and no version
+            raise ValueError("expected 1")
+        return version
 
     @model_validator(mode="after")
     def _compact(self) -> Self:

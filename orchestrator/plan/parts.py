@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from orchestrator.errors import KINDS_RESERVED
 from orchestrator.ids import JsonValue
 from orchestrator.plan import limits
 from orchestrator.plan.durations import Duration, format_duration, parse_duration
@@ -90,6 +91,12 @@ class Retry(Part):
     attempts: Annotated[int, Field(ge=1, le=20, strict=True)] = limits.RETRY_ATTEMPTS  #: tries, the first included
     backoff: BackoffText = Backoff()
     errors: Annotated[tuple[Name, ...], Field(max_length=20)] = limits.RETRY_ERRORS
+
+    @model_validator(mode="after")
+    def _errors_can_be_retried(self) -> Self:
+        if own := sorted(KINDS_RESERVED.intersection(self.errors)):
+            raise ValueError(f"{', '.join(own)} cannot be retried here: the engine has a way of its own for each")
+        return self
 
 
 class Defaults(Part):

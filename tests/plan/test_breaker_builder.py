@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator import Plan, at_least, checks
 from orchestrator.errors import PlanError
+from orchestrator.plan.files import parse_plan
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,24 @@ def test_choices_that_mean_two_things_are_refused(choices: list[str], then: str 
 def test_at_least_is_a_whole_number(n: object) -> None:
     with pytest.raises(PlanError, match="at_least"):
         at_least(n)  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("version: true\nname: t\nsteps: {a: {pool: p, call: f}}", "1:10: version is true (at version)"),
+        (
+            "name: t\nsteps: {a: {pool: p, call: f, retry: {errors: [provider, terminal]}}}",
+            "terminal cannot be retried here: the engine has a way of its own for each (at steps.a.retry)",
+        ),
+        (
+            "name: t\nsteps: {a: {model: {tier: cheap}, human: {ask: q, choices: [y]}}}",
+            "model goes with task and call: nothing else uses one (at steps.a)",
+        ),
+    ],
+    ids=["version", "errors", "model"],
+)
+def test_a_key_where_it_means_nothing_is_refused(text: str, told: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        parse_plan(text)
+    assert told in str(caught.value)
