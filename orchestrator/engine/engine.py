@@ -9,6 +9,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from orchestrator.core import facts as f
+from orchestrator.core.codec import check_fact
 from orchestrator.core.inputs import Input
 from orchestrator.core.machine import RunMachine
 from orchestrator.engine.alarms import Alarms
@@ -339,11 +340,14 @@ class RunEngine:
         """Hand something to an open run and wait until whatever follows from it is journaled.
 
         Raises:
+            ValueRefused: a text in it cannot be kept, such as a reason with NUL; the run goes on unchanged.
             JournalConflict: the run was parked; the reason is in the error.
             EngineClosed: the engine was closed before.
         """
         if self._group is None:
             raise EngineClosed(CLOSED)
+        if isinstance(item, f.Fact):
+            check_fact(item)  # what a person says is no reason to park a run
         told = anyio.Event()
         journaled = False
 

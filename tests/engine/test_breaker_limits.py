@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator import Budget, Degraded, Plan, Stopped, Succeeded, checks
 from orchestrator.core import facts as f
-from orchestrator.errors import PromiseError
+from orchestrator.engine.operations import Operations
+from orchestrator.errors import PromiseError, ValueRefused
 from orchestrator.ids import JsonValue
 from orchestrator.plan.files import parse_plan
 from tests.engine.conftest import OpenEngine
@@ -89,3 +90,30 @@ async def test_samples_agree_within_the_tolerance_wherever_their_numbers_stand(o
         result = await (await engine.submit(p.freeze())).result()
     assert isinstance(result, Succeeded)
     assert result.output == {"v": [{"n": 100}]}
+
+
+@pytest.mark.parametrize("said", ["a\0", "\ud800"], ids=["nul", "surrogate"])
+async def test_words_of_a_person_that_cannot_be_kept_are_refused_and_the_run_goes_on(
+    open_engine: OpenEngine, said: str
+) -> None:
+    pool = pool_of(echo)
+    with Plan("t") as p:
+        p.step(echo, id="first", x=1)
+        p.result(p.human("ask", ask="?", choices=["yes", "no"]))
+    async with open_engine(pool) as engine:
+        run = await engine.submit(p.freeze())
+        assert await run.result_or_waiting() is None
+        people = Operations(engine.runs)
+        with pytest.raises(ValueRefused):
+            await people.approve(run.id, "ask", "yes", reason=said)
+        with pytest.raises(ValueRefused):
+            await people.approve(run.id, "ask", "yes", by=said)
+        with pytest.raises(ValueRefused):
+            await people.cancel(run.id, reason=said)
+        with pytest.raises(ValueRefused):
+            await people.quarantine(run.id, "first", reason=said)
+        await people.approve(run.id, "ask", "yes", reason="well")
+        result = await run.result()
+    assert isinstance(result, Succeeded)
+    assert isinstance(result.output, dict)
+    assert (result.output["choice"], result.output["reason"]) == ("yes", "well")
