@@ -78,7 +78,7 @@ MEANINGS: Final[dict[tuple[str, str], str]] = {
     ("budget", "on_limit"): "what happens when a limit is met",
     ("defaults", "timeout"): "for steps without `timeout`",
     ("defaults", "retry"): "for steps without `retry`",
-    ("timeout", "attempt"): "one attempt",
+    ("timeout", "attempt"): "one attempt, from the moment a worker takes it; it may wait for a worker as long",
     ("timeout", "total"): "all attempts and the waits between them; pauses for people",
     ("timeout", "idle"): "longest silence of a worker that reports progress; absent: not watched",
     ("retry", "attempts"): "tries of one attempt when its surroundings fail, the first included",
