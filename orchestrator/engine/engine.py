@@ -348,8 +348,7 @@ class RunEngine:
             raise EngineClosed(CLOSED)
         if isinstance(item, f.Fact):
             check_fact(item)  # what a person says is no reason to park a run
-        told = anyio.Event()
-        journaled = False
+        told, journaled = anyio.Event(), False
 
         def done(well: bool) -> None:
             nonlocal journaled
