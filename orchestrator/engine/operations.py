@@ -145,7 +145,7 @@ class Operations:
 
         Raises:
             RunNotFound: no such run.
-            WrongState: it is open, or everything in it has passed.
+            WrongState: it is open, a sub-plan, or everything in it has passed.
         """
         return await self._again(run_id, step=step, changes={}, budget=budget)
 
@@ -169,6 +169,8 @@ class Operations:
         now_s = self._engine.clock.now_s()
         accepted = state.accepted
         assert accepted is not None, "an ended run was accepted"
+        if accepted.parent is not None:  # nobody would take its result; and its inputs are no caller's own words
+            raise WrongState(f"run {run_id}", "a sub-plan", f"run its parent again: {accepted.parent}")
         reuse = taken_over(state, records, step, now_s)
         if step is None and len({fact.step for fact in reuse if isinstance(fact, f.StepReused)}) == len(state.steps):
             raise WrongState(f"run {run_id}", "everything in it has passed", "name a step to run it again from there")
