@@ -93,8 +93,9 @@ def build(graph: Shape) -> Plan:
 
 
 async def run_shape(graph: Shape, probe: Probe, engine: Engine) -> tuple[int, Run]:
-    """Build, freeze, submit, await; the sink's value."""
+    """Build, freeze, check against the pools and compile; then submit and await. The sink's value."""
     frozen = build(graph).freeze()
+    engine.runs.prepare(frozen)  # once per plan, whatever the number of its runs; `submit` would do it
     probe.built()
     inputs = {"nodes": list(range(1, graph.sink))} if graph.name == "fanout" else {}
     run = await engine.submit(frozen, inputs, budget=Budget(steps=len(graph.inputs)))

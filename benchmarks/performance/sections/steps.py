@@ -50,7 +50,12 @@ def run(options: Options) -> Report:
             continue
         if FLOOR in measured and not options.quick:
             title = f"{name} {size:,}: ours / bare anyio, CPU"
-            report.verdicts.append(at_most(title, measured[OURS] / measured[FLOOR], MOST_OVER_FLOOR))
+            alone = {series.contestant: run_us(series) for series in found if series.ok}
+            report.verdicts.append(
+                at_most(f"{title}, the scheduler alone", alone[OURS] / alone[FLOOR], MOST_OVER_FLOOR)
+            )
+            whole = measured[OURS] / measured[FLOOR]
+            report.verdicts.append(at_most(f"{title}, the plan's building and checking too", whole, MOST_OVER_FLOOR))
         forms = [measured[form] for form in LANGGRAPH_FORMS if form in measured]
         if forms:
             faster_forms.append(min(forms) / measured[OURS])
