@@ -1,5 +1,8 @@
 """Hierarchical multi-agent orchestration: plans as data, checked outputs, runs that survive any crash.
 
+Write a `Plan`, give its pools to an `Engine`, `submit` it, and match on the result: `Succeeded`, `Degraded`, `Stopped`,
+`Failed` or `Cancelled`. Workers are in the package `workers`, errors in `orchestrator.errors`.
+
 Public names are loaded when they are first used, so that importing the package costs next to nothing.
 """
 
