@@ -64,8 +64,8 @@ class Engine:
 
     Without `store` the settings decide, whose default is `.orchestrator/journal.db`; open runs of the store go on
     unless `recover` is False. `open_runs_max` runs may be open at once; work in flight gets `drain_s` seconds when the
-    engine closes. `planner` answers `replan` rungs, `checker` answers `judge` checks. `journal` and `clock` are for tests
-    of your own plans.
+    engine closes. `planner` answers `replan` rungs, `checker` answers `judge` checks. `journal` and `clock` are for
+    tests of your own plans.
 
     Raises:
         PromiseError: the settings ask for what there is not, or two pools share a name.
