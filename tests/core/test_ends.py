@@ -60,7 +60,7 @@ def test_a_mapped_finally_step_and_one_that_cannot_start_and_one_that_is_skipped
 def test_a_finally_step_goes_on_after_a_limit_and_is_taken_up_after_a_crash() -> None:
     bench = Bench(
         plan_of(
-            {"a": {}, "last": {"finally": True, "on_fail": [{"retry": 1}], "retry": {"errors": ["budget"]}}},
+            {"a": {}, "last": {"finally": True, "on_fail": [{"retry": 1}]}},
             budget={"usd": 1.0, "on_limit": "stop"},
         )
     )
