@@ -15,7 +15,7 @@ compile() { # compile OUTPUT WHAT-IT-IS ARGUMENTS...
   local out=$1 what=$2; shift 2
   local new; new=$(mktemp)
   [ ! -f "$out" ] || cp "$out" "$new" # the versions to keep
-  "$uv" pip compile --quiet --no-config --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+  "$uv" pip compile --quiet --no-config --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-strip-extras \
     "${upgrade[@]}" "$@" --output-file "$new" >/dev/null
   { echo "# $what. Written by 'make lock' from pyproject.toml; hashes cover every platform; no index is named."; grep -v '^#' "$new"; } >"$out"
   rm -f "$new"
@@ -23,7 +23,7 @@ compile() { # compile OUTPUT WHAT-IT-IS ARGUMENTS...
 }
 
 # The development set first; the others follow its versions, so that one version of each package is tested and shipped.
-compile requirements-dev.lock "Runtime, build back-end and development tools" --group build --extra dev pyproject.toml
+compile requirements-dev.lock "Runtime, build back-end and development tools" --group build --extra dev --extra postgres --extra mcp --extra redis-fast --extra local pyproject.toml
 compile requirements.lock "Runtime and build back-end" --group build --constraint requirements-dev.lock pyproject.toml
 compile requirements-bench.lock "Runtime, build back-end and the contestants of 'make bench'" \
   --group build --extra bench --constraint requirements-dev.lock pyproject.toml
