@@ -13,19 +13,16 @@ from typing import BinaryIO
 from orchestrator.errors import TerminalError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.tasks import (
-    SpendReply,
-    SpendRequest,
+    OwnerReply,
+    OwnerRequest,
     StepTask,
-    TaskEvidence,
     TaskMessage,
-    TaskProgress,
-    TaskSpent,
 )
 from workers.context import CURRENT, WorkContext
 from workers.failures import failed
 from workers.host import arguments_of
 from workers.pool import WorkerSpec
-from workers.wire import Frame, Job, Raised, Returned, frame_of, line_of
+from workers.wire import Frame, Job, Raised, Returned, Said, frame_of, line_of
 
 
 class _PipeLine:
@@ -45,19 +42,19 @@ class _PipeLine:
 
     def post(self, message: TaskMessage) -> None:
         """Send what a worker says on its way."""
-        assert isinstance(message, TaskProgress | TaskEvidence | TaskSpent), "starts and ends are the parent's to tell"
+        assert isinstance(message, Said), "starts and ends are the parent's to tell"
         self.write(message)
 
-    def ask(self, request: SpendRequest) -> Awaitable[SpendReply]:
+    def ask(self, request: OwnerRequest) -> Awaitable[OwnerReply]:
         """Refused: a plain function has nothing to await with."""
         raise RuntimeError("in a child process write `with ctx.reserve(...)`")
 
-    def ask_blocking(self, request: SpendRequest) -> SpendReply:
+    def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
         """Reserve; blocks until the answer is journaled."""
         with self._asking:
             self.write(request)
             reply = self._frames.get()
-        assert isinstance(reply, SpendReply), "the parent sends one task at a time"
+        assert isinstance(reply, OwnerReply), "the parent sends one task at a time"
         return reply
 
 

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 from orchestrator.errors import BudgetExceeded
 from orchestrator.ids import JsonValue
 from orchestrator.ports.tasks import (
-    SpendReply,
+    OwnerReply,
+    OwnerRequest,
     SpendRequest,
     StepTask,
     TaskEvidence,
@@ -35,11 +36,11 @@ class Line(Protocol):
         """Send a message."""
         ...
 
-    def ask(self, request: SpendRequest) -> Awaitable[SpendReply]:
+    def ask(self, request: OwnerRequest) -> Awaitable[OwnerReply]:
         """Reserve, from code that can await."""
         ...
 
-    def ask_blocking(self, request: SpendRequest) -> SpendReply:
+    def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
         """Reserve, from code that cannot await."""
         ...
 
@@ -88,7 +89,7 @@ class Reservation:
                 TaskSpent(key=request.key, worker=self._line.worker, charge=request.charge, usd=usd, tokens=tokens)
             )
 
-    def _granted(self, reply: SpendReply) -> Self:
+    def _granted(self, reply: OwnerReply) -> Self:
         if not reply.granted:
             self._state = "settled"
             asked = self._request.tokens if reply.limit == "tokens" else self._request.usd

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 import anyio.from_thread
 
-from orchestrator.ports.tasks import SpendReply, SpendRequest, TaskMessage
+from orchestrator.ports.tasks import OwnerReply, OwnerRequest, TaskMessage
 from orchestrator.ports.transport import WorkerPort
 
 
@@ -17,11 +17,11 @@ class LoopLine:
         self._port, self.worker = port, worker
         self.post = port.post
 
-    def ask(self, request: SpendRequest) -> Awaitable[SpendReply]:
-        """Reserve."""
-        return self._port.reserve(request)
+    def ask(self, request: OwnerRequest) -> Awaitable[OwnerReply]:
+        """Reserve, or announce an effect."""
+        return self._port.ask(request)
 
-    def ask_blocking(self, request: SpendRequest) -> SpendReply:
+    def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
         """Refused: blocking here would stop the event loop that has to answer."""
         raise RuntimeError("in asynchronous code write `async with ctx.reserve(...)`")
 
@@ -38,13 +38,13 @@ class ThreadLine:
         """Hand the message to the event loop and wait until it was queued, so that order is kept."""
         anyio.from_thread.run_sync(self._line.post, message)
 
-    def ask(self, request: SpendRequest) -> Awaitable[SpendReply]:
+    def ask(self, request: OwnerRequest) -> Awaitable[OwnerReply]:
         """Refused: a plain function has nothing to await with."""
         raise RuntimeError("in a thread write `with ctx.reserve(...)`")
 
-    def ask_blocking(self, request: SpendRequest) -> SpendReply:
-        """Reserve; blocks this thread until the answer is journaled."""
+    def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
+        """Reserve, or announce an effect; blocks this thread until the answer is journaled."""
         return anyio.from_thread.run(self._ask, request)
 
-    async def _ask(self, request: SpendRequest) -> SpendReply:
+    async def _ask(self, request: OwnerRequest) -> OwnerReply:
         return await self._line.ask(request)

@@ -7,7 +7,18 @@ from pydantic import TypeAdapter
 
 from orchestrator.ids import JsonValue
 from orchestrator.plan.limits import OUTPUT_BYTES_MAX
-from orchestrator.ports.tasks import SpendReply, SpendRequest, StepTask, TaskEvidence, TaskProgress, TaskSpent
+from orchestrator.ports.tasks import (
+    IntentRequest,
+    OwnerReply,
+    OwnerRequest,
+    SpendRequest,
+    StepTask,
+    TaskCalled,
+    TaskDelta,
+    TaskEvidence,
+    TaskProgress,
+    TaskSpent,
+)
 
 LINE_BYTES_MAX: Final = 6 * OUTPUT_BYTES_MAX + 2**20  #: the largest output, every character escaped, and its frame
 
@@ -36,16 +47,19 @@ class Raised:
     retry_after_s: float | None = None
 
 
-Said = TaskProgress | TaskEvidence | TaskSpent  #: what a worker says on its way
-Frame = Job | SpendReply | SpendRequest | Said | Returned | Raised
+Said = TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta  #: what a worker says on its way
+Frame = Job | OwnerReply | OwnerRequest | Said | Returned | Raised
 
 _KINDS: Final[tuple[type[Frame], ...]] = (
     Job,
-    SpendReply,
+    OwnerReply,
     SpendRequest,
+    IntentRequest,
     TaskProgress,
     TaskEvidence,
     TaskSpent,
+    TaskCalled,
+    TaskDelta,
     Returned,
     Raised,
 )

@@ -51,7 +51,7 @@ from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal, RunQuery
 from orchestrator.ports.planner import Planner
-from orchestrator.ports.tasks import SpendReply, SpendRequest, TaskMessage
+from orchestrator.ports.tasks import IntentRequest, OwnerReply, OwnerRequest, TaskMessage
 from orchestrator.ports.transport import Transport
 
 OPEN_RUNS_MAX: Final = 1_000  #: runs, without sub-plans, that may be open at once
@@ -102,7 +102,7 @@ class RunEngine:
 
     async def __aenter__(self) -> Self:
         self.transport.bind(self._deliver)
-        self.transport.bind_reserve(self._reserve)
+        self.transport.bind_answer(self._answer)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._loop.run, name="engine loop")
@@ -370,12 +370,12 @@ class RunEngine:
         if driver is not None:
             self._loop.post(driver, message)
 
-    async def _reserve(self, request: SpendRequest) -> SpendReply:
+    async def _answer(self, request: OwnerRequest) -> OwnerReply:
         """Grant money before it is spent: answered once the reservation is journaled."""
         key = request.key
         driver = self._drivers.get(key.run_id)
-        if driver is None or driver.over:
-            return SpendReply(granted=False, limit="run", left=0.0)
+        if driver is None or driver.over or isinstance(request, IntentRequest):
+            return OwnerReply(granted=False, limit="run", left=0.0)
         asked = f.BudgetReserved(
             at_s=self.clock.now_s(),
             step=key.step_id,
@@ -389,12 +389,12 @@ class RunEngine:
         try:
             await self.tell(driver, asked)
         except (EngineClosed, JournalConflict):
-            return SpendReply(granted=False, limit="run", left=0.0)
+            return OwnerReply(granted=False, limit="run", left=0.0)
         ledger = driver.machine.state.ledger
         if request.charge in ledger.open:
-            return SpendReply(granted=True)
+            return OwnerReply(granted=True)
         if request.usd > ledger.usd_left:
-            return SpendReply(granted=False, limit="usd", left=ledger.usd_left)
+            return OwnerReply(granted=False, limit="usd", left=ledger.usd_left)
         if request.tokens > ledger.tokens_left:
-            return SpendReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
-        return SpendReply(granted=False, limit="run", left=0.0)
+            return OwnerReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
+        return OwnerReply(granted=False, limit="run", left=0.0)

@@ -53,6 +53,23 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
                 usd=message.usd,
                 tokens=message.tokens,
             )
+        case t.TaskCalled(call=call):
+            return f.ModelCalled(
+                at_s=now_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+                model=call.model,
+                outcome=call.outcome,
+                usd=call.usd,
+                tokens_in=call.tokens_in,
+                tokens_out=call.tokens_out,
+                charge=call.charge,
+            )
+        case t.TaskDelta():
+            return None
         case t.TaskEvidence():
             return f.ToolCalled(
                 at_s=now_s,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.ids import JsonValue, PoolName, RunId, StepId, TenantId
+from orchestrator.ports.model import ModelCall
 
 Lane = Literal["high", "normal", "low", "batch"]
 LANES: tuple[Lane, ...] = ("high", "normal", "low", "batch")
@@ -112,7 +113,25 @@ class TaskFailed:
     started_at_s: float = 0.0
 
 
-TaskMessage = TaskStarted | TaskProgress | TaskEvidence | TaskSpent | TaskDone | TaskFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCalled:
+    """The worker called a model: what `ModelCall` says of it. Settles the reservation of the same charge."""
+
+    key: TaskKey
+    worker: str
+    call: ModelCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDelta:
+    """A piece of a model's answer as it streams. Only watchers see it; it counts as a sign of life."""
+
+    key: TaskKey
+    worker: str
+    text: str
+
+
+TaskMessage = TaskStarted | TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta | TaskDone | TaskFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +145,20 @@ class SpendRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpendReply:
-    """Granted, or which limit refused and what is left of it."""
+class IntentRequest:
+    """A worker announces that a tool is about to change the world; answered once the owner has journaled it."""
+
+    key: TaskKey
+    effect: str  #: the key handed to the tool: equal over attempts and deliveries
+    tool: str
+
+
+OwnerRequest = SpendRequest | IntentRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerReply:
+    """Granted, or which limit refused and what is left of it. `run`: nobody wants this attempt any more."""
 
     granted: bool
     limit: str = ""

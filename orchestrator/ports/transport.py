@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from orchestrator.ids import PoolName
-from orchestrator.ports.tasks import Backlog, SpendReply, SpendRequest, StepTask, TaskKey, TaskMessage
+from orchestrator.ports.tasks import Backlog, OwnerReply, OwnerRequest, StepTask, TaskKey, TaskMessage
 
 
 class Transport(Protocol):
@@ -14,8 +14,8 @@ class Transport(Protocol):
         """Where messages of workers go. Called in the owner's event loop, never from a thread."""
         ...
 
-    def bind_reserve(self, reserve: Callable[[SpendRequest], Awaitable[SpendReply]]) -> None:
-        """Who answers a worker that asks for money; awaited until the answer is journaled."""
+    def bind_answer(self, answer: Callable[[OwnerRequest], Awaitable[OwnerReply]]) -> None:
+        """Who answers a worker that asks; awaited until the answer is journaled."""
         ...
 
     def send(self, task: StepTask) -> None:
@@ -46,8 +46,8 @@ class WorkerPort(Protocol):
         """Send a message to the owner of the task's run. Never blocks."""
         ...
 
-    async def reserve(self, request: SpendRequest) -> SpendReply:
-        """Ask the owner for money before spending it; returns once the answer is journaled."""
+    async def ask(self, request: OwnerRequest) -> OwnerReply:
+        """Ask the owner for money, or announce an effect; returns once the answer is journaled."""
         ...
 
     def on_revoke(self, pool: PoolName, cancel: Callable[[TaskKey], None]) -> None:

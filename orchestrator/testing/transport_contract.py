@@ -11,7 +11,8 @@ from orchestrator.ports.tasks import (
     LANES,
     Backlog,
     Lane,
-    SpendReply,
+    OwnerReply,
+    OwnerRequest,
     SpendRequest,
     StepTask,
     TaskDone,
@@ -38,17 +39,17 @@ class Link:
     workers: WorkerPort
     now_s: float = 1_000.0  #: what the adapter's clock says
     messages: list[TaskMessage] = field(default_factory=list)
-    asked: list[SpendRequest] = field(default_factory=list)
+    asked: list[OwnerRequest] = field(default_factory=list)
     cancelled: list[TaskKey] = field(default_factory=list)
-    replies: list[SpendReply] = field(default_factory=list)
+    replies: list[OwnerReply] = field(default_factory=list)
 
     def bind(self) -> None:
         """Bind the owner, and a pool that notes what is cancelled."""
         self.owner.bind(self.messages.append)
-        self.owner.bind_reserve(self._reserve)
+        self.owner.bind_answer(self._answer)
         self.workers.on_revoke(POOL, self.cancelled.append)
 
-    async def _reserve(self, request: SpendRequest) -> SpendReply:
+    async def _answer(self, request: OwnerRequest) -> OwnerReply:
         self.asked.append(request)
         return self.replies.pop(0)
 
@@ -312,11 +313,11 @@ class TransportContract:
         assert link.messages == said
 
     async def test_a_worker_gets_the_owners_word_on_money(self, link: Link) -> None:
-        granted, refused = SpendReply(granted=True), SpendReply(granted=False, limit="usd", left=0.25)
+        granted, refused = OwnerReply(granted=True), OwnerReply(granted=False, limit="usd", left=0.25)
         link.replies = [granted, refused]
         request = SpendRequest(key=key(1), charge="c1", usd=0.5, tokens=7)
 
-        replies = [await link.workers.reserve(request), await link.workers.reserve(replace(request, charge="c2"))]
+        replies = [await link.workers.ask(request), await link.workers.ask(replace(request, charge="c2"))]
 
         assert replies == [granted, refused]
         assert link.asked == [request, replace(request, charge="c2")]

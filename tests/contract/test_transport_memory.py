@@ -24,8 +24,8 @@ async def test_an_answer_without_an_owner_is_refused_with_a_remedy() -> None:
 
     with pytest.raises(PromiseError, match="call `bind`"):
         transport.post(done(1))
-    with pytest.raises(PromiseError, match="call `bind_reserve`"):
-        await transport.reserve(SpendRequest(key=key(1), charge="c"))
+    with pytest.raises(PromiseError, match="call `bind_answer`"):
+        await transport.ask(SpendRequest(key=key(1), charge="c"))
 
 
 async def test_revoked_tasks_do_not_pile_up_where_nobody_fetches() -> None:

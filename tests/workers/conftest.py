@@ -12,8 +12,8 @@ from anyio.abc import TaskGroup
 from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.ids import JsonValue, PoolName, RunId, StepId, TenantId
 from orchestrator.ports.tasks import (
-    SpendReply,
-    SpendRequest,
+    OwnerReply,
+    OwnerRequest,
     StepTask,
     TaskDone,
     TaskFailed,
@@ -34,11 +34,11 @@ class Bench:
     transport: MemoryTransport
     host: PoolHost
     messages: list[TaskMessage] = field(default_factory=list)
-    asked: list[SpendRequest] = field(default_factory=list)
-    reply: SpendReply = field(default_factory=lambda: SpendReply(granted=True))
+    asked: list[OwnerRequest] = field(default_factory=list)
+    reply: OwnerReply = field(default_factory=lambda: OwnerReply(granted=True))
     sent: int = 0
 
-    async def reserve(self, request: SpendRequest) -> SpendReply:
+    async def reply_to(self, request: OwnerRequest) -> OwnerReply:
         self.asked.append(request)
         return self.reply
 
@@ -114,7 +114,7 @@ async def at_work(pool: Pool) -> AsyncIterator[Bench]:
         host = PoolHost(pool, transport, worker="w", clock=lambda: NOW_S)
         bench = Bench(pool, group, transport, host)
         transport.bind(bench.messages.append)
-        transport.bind_reserve(bench.reserve)
+        transport.bind_answer(bench.reply_to)
         host.open(group)
         yield bench
         await host.drain(0.0)

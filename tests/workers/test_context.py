@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.ids import JsonValue
 from orchestrator.ports.tasks import (
-    SpendReply,
+    OwnerReply,
     SpendRequest,
     TaskDone,
     TaskEvidence,
@@ -97,7 +97,7 @@ async def test_everything_said_arrives_in_order(start: Start, isolation: str) ->
 @pytest.mark.parametrize("isolation", ["async", "thread", "process"])
 async def test_a_refused_reservation_ends_the_task_with_budget(start: Start, isolation: str) -> None:
     async with start(pool_of(isolation)) as bench:
-        bench.reply = SpendReply(granted=False, limit="usd", left=0.5)
+        bench.reply = OwnerReply(granted=False, limit="usd", left=0.5)
         failure = await bench.failure("speak")
 
     assert (failure.error, failure.message) == ("budget", "budget usd: asked for 1, 0.5 left")

@@ -12,8 +12,8 @@ from orchestrator.ids import PoolName
 from orchestrator.ports.tasks import (
     LANES,
     Backlog,
-    SpendReply,
-    SpendRequest,
+    OwnerReply,
+    OwnerRequest,
     StepTask,
     TaskDone,
     TaskFailed,
@@ -94,7 +94,7 @@ class MemoryTransport:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._deliver: Callable[[TaskMessage], None] | None = None
-        self._reserve: Callable[[SpendRequest], Awaitable[SpendReply]] | None = None
+        self._answer: Callable[[OwnerRequest], Awaitable[OwnerReply]] | None = None
         self._turn: Callable[[], None] | None = None
         self._entries: dict[TaskKey, _Entry] = {}
         self._pools: dict[PoolName, _PoolQueue] = {}
@@ -104,8 +104,8 @@ class MemoryTransport:
     def bind(self, deliver: Callable[[TaskMessage], None]) -> None:
         self._deliver = deliver
 
-    def bind_reserve(self, reserve: Callable[[SpendRequest], Awaitable[SpendReply]]) -> None:
-        self._reserve = reserve
+    def bind_answer(self, answer: Callable[[OwnerRequest], Awaitable[OwnerReply]]) -> None:
+        self._answer = answer
 
     def bind_turn(self, turn: Callable[[], None]) -> None:
         """What the owner may be asked when a worker is free and nothing waits: handle what was posted, and send on.
@@ -202,10 +202,10 @@ class MemoryTransport:
             raise PromiseError("a worker answered, but nobody owns its run", "call `bind` before `send`")
         self._deliver(message)
 
-    async def reserve(self, request: SpendRequest) -> SpendReply:
-        if self._reserve is None:
-            raise PromiseError("a worker asked for money, but nobody owns its run", "call `bind_reserve` before `send`")
-        return await self._reserve(request)
+    async def ask(self, request: OwnerRequest) -> OwnerReply:
+        if self._answer is None:
+            raise PromiseError("a worker asked, but nobody owns its run", "call `bind_answer` before `send`")
+        return await self._answer(request)
 
     def on_revoke(self, pool: PoolName, cancel: Callable[[TaskKey], None]) -> None:
         self._queue(pool).cancels.append(cancel)

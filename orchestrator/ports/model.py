@@ -1,0 +1,118 @@
+"""The model port: asking a language model by role, with every attempt accounted for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from orchestrator.ids import JsonValue
+
+Tier = Literal["cheap", "standard", "strong"]
+Role = Literal["system", "user", "assistant", "tool"]
+Finish = Literal["stop", "length", "tool_calls", "refusal", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A model asks for a tool. `arguments` is text the model wrote: it may be no JSON at all."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()  #: of an assistant
+    tool_call_id: str = ""  #: of a tool: the call it answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """A tool as a model sees it."""
+
+    name: str
+    description: str
+    parameters: dict[str, JsonValue]  #: JSON Schema of an object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a model is asked."""
+
+    tier: Tier
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    output_schema: dict[str, JsonValue] | None = None  #: the answer must be JSON that fits it
+    tokens_max: int = 4_096  #: of the answer
+    deadline_s: float = 120.0  #: for everything: waiting, tries, the whole stream
+    temperature: float | None = None  #: None: what the tier's settings say
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One attempt at one endpoint, for the journal."""
+
+    charge: str  #: a duplicate counts once; equal to the reservation it settles
+    model: str
+    endpoint: str  #: its name in the settings, never an address
+    outcome: str  #: ok, or the kind of the error
+    usd: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0  #: of `tokens_in`: read from the provider's prompt cache
+    estimated: bool = False  #: the server said nothing of usage, so the tokens were counted here
+    unknown: bool = False  #: the call may have been billed and nobody can say: its reservation stays charged in full
+    prices: str = ""  #: version of the price table; empty for a model that is free by settings
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a model answered. `text` may be cut when `finish` is `length`."""
+
+    text: str
+    finish: Finish
+    data: JsonValue = None  #: the parsed answer, where a schema was asked for and met
+    tool_calls: tuple[ToolCall, ...] = ()
+    calls: tuple[ModelCall, ...] = ()  #: every attempt that led here, the last one last
+
+
+class Meter(Protocol):
+    """Who pays: a step's budget, through the owner of its run."""
+
+    async def reserve(self, usd: float, tokens: int) -> str:
+        """Set an amount aside; return the charge it is held under, once that is journaled.
+
+        Raises:
+            BudgetExceeded: the run has not this much left.
+        """
+        ...
+
+    def called(self, call: ModelCall) -> None:
+        """Record an attempt: settles the reservation of its charge. Never blocks."""
+        ...
+
+    def delta(self, text: str) -> None:
+        """A piece of the answer, for whoever watches."""
+        ...
+
+
+class Models(Protocol):
+    """The gateway: tiers, endpoints, limits, prices and retries lie behind it."""
+
+    async def complete(self, prompt: Prompt, meter: Meter, on_delta: Callable[[str], None] | None = None) -> Completion:
+        """Ask the model of a tier.
+
+        Each attempt at an endpoint is reserved with `meter` before and recorded after. `on_delta` gets the answer's
+        text as it streams.
+
+        Raises:
+            ModelError: no usable answer; its kind says why. What was spent is recorded.
+            BudgetExceeded: the run has not enough left for the call; nothing was sent.
+        """
+        ...
