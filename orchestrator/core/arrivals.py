@@ -1,8 +1,4 @@
-"""What each input may meet: the position rule, and the fact it becomes.
-
-A unit's position is (attempt, phase). An input of an older position is a late duplicate and changes nothing;
-one of a newer position is impossible, so it is our bug.
-"""
+"""What each input may meet, and the fact it becomes; see `positions` for which of them still count."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar, cast
@@ -12,59 +8,25 @@ from orchestrator.core import facts as f
 from orchestrator.core.climb import waited
 from orchestrator.core.finish import hit_limit, stood_still
 from orchestrator.core.inputs import Input, TimerFired
+from orchestrator.core.positions import NOBODY, Pair, at_work, find
 from orchestrator.core.rebuild import built_on, locked
+from orchestrator.core.reports import (
+    book_late,
+    charge,
+    reserve,
+    sign_of_life,
+    started,
+    tool_called,
+    tool_intended,
+)
 from orchestrator.core.sending import wall_left_s
 from orchestrator.core.settle import charge_of, check_charge, unit_or_none
-from orchestrator.core.state import Status, StepState, Unit
+from orchestrator.core.state import Status
 from orchestrator.core.turn import Turn
 from orchestrator.errors import IllegalTransition
 from orchestrator.plan.patch import Patch
 
-Pair = tuple[StepState, Unit]
 E = TypeVar("E", bound=Input)
-NOBODY: Final[Sequence[Pair]] = ()
-
-
-def _find(turn: Turn, event: f.StepFact | TimerFired) -> Pair | None:
-    """The unit an input speaks of; None when the run has ended or a patch has dropped it.
-
-    Raises:
-        IllegalTransition: there never was such a unit, or it has not come to this attempt.
-    """
-    run = turn.run
-    if run.ended:
-        return None
-    state = run.step(event.step)
-    unit = state.find(event.branch) if state is not None else None
-    if state is None or unit is None:
-        if run.revision:
-            return None
-        raise IllegalTransition(str(event.step), "unknown", type(event).__name__)
-    if event.attempt > unit.attempt:
-        raise IllegalTransition(str(event.step), f"{unit.status} in attempt {unit.attempt}", _name(event))
-    return state, unit
-
-
-def _name(event: f.StepFact | TimerFired) -> str:
-    return f"{type(event).__name__} of attempt {event.attempt}"
-
-
-def _at_work(turn: Turn, event: f.StepFact | TimerFired) -> Pair | None:
-    """The unit, when it runs this very attempt and this sample has not been answered; None for a late input."""
-    pair = _find(turn, event)
-    if pair is None:
-        return None
-    _, unit = pair
-    if event.attempt < unit.attempt or unit.status is not Status.RUNNING:
-        return None
-    if unit.samples is None:
-        if event.sample:
-            raise IllegalTransition(str(event.step), "one sample", f"{_name(event)}, sample {event.sample}")
-        return pair
-    sample = unit.samples.get(event.sample)
-    if sample is None:
-        raise IllegalTransition(str(event.step), f"{len(unit.samples)} samples", f"sample {event.sample}")
-    return None if sample.digest or sample.well is False else pair
 
 
 def _accepted(turn: Turn, event: f.RunAccepted) -> Sequence[Pair]:
@@ -114,33 +76,16 @@ def _adopted(turn: Turn, event: f.RunAdopted) -> Sequence[Pair]:
 
 
 def _answer(turn: Turn, event: f.StepProduced | f.AttemptFailed) -> Sequence[Pair]:
-    pair = _at_work(turn, event)
+    pair = at_work(turn, event)
     if pair is not None:
         turn.emit(event)
         return (pair,)
-    _book_late(turn, event, charge_of(event))
+    book_late(turn, event, charge_of(event))
     return NOBODY
 
 
-def _book_late(turn: Turn, event: f.StepProduced | f.AttemptFailed | f.CheckVerdict, charge: str) -> None:
-    """The result is discarded, the money is gone all the same: also after the end, once per charge."""
-    if (event.usd or event.tokens) and charge not in turn.run.ledger.charged:
-        turn.emit(
-            f.BudgetSettled(
-                at_s=event.at_s,
-                actor=event.actor,
-                step=event.step,
-                branch=event.branch,
-                attempt=event.attempt,
-                charge=charge,
-                usd=event.usd,
-                tokens=event.tokens,
-            )
-        )
-
-
 def _lost(turn: Turn, event: f.LeaseLost) -> Sequence[Pair]:
-    pair = _at_work(turn, event)
+    pair = at_work(turn, event)
     if pair is None:
         return NOBODY
     turn.revoke(*pair)
@@ -148,52 +93,8 @@ def _lost(turn: Turn, event: f.LeaseLost) -> Sequence[Pair]:
     return (pair,)
 
 
-def _sign_of_life(turn: Turn, event: f.StepProgress) -> Sequence[Pair]:
-    if _at_work(turn, event) is not None:
-        turn.emit(event)
-    return NOBODY
-
-
-def _started(turn: Turn, event: f.StepStarted) -> Sequence[Pair]:
-    pair = _at_work(turn, event)
-    if pair is not None and not pair[1].begun >> event.sample & 1:
-        turn.emit(event)
-    return NOBODY
-
-
-def _tool_called(turn: Turn, event: f.ToolCalled) -> Sequence[Pair]:
-    """Evidence is a set: the same result of the same tool, told twice, is told once."""
-    pair = _at_work(turn, event)
-    if pair is not None and {"tool": event.tool, "result": event.result} not in (pair[1].evidence or ()):
-        turn.emit(event)
-    return NOBODY
-
-
-def _charge(turn: Turn, event: f.BudgetSettled | f.ModelCalled) -> Sequence[Pair]:
-    """Spending is real however late it is told, also after the end; a charge that is known already counts once."""
-    _find(turn, event)  # refuses what cannot be
-    if event.charge not in turn.run.ledger.charged:
-        turn.emit(event)
-        spent = turn.run.ledger.spent_out()
-        if spent is not None:
-            hit_limit(turn, spent)
-    return NOBODY
-
-
-def _reserve(turn: Turn, event: f.BudgetReserved) -> Sequence[Pair]:
-    """Granted only while the attempt runs and the budget has room; the shell finds a grant in `ledger.open`."""
-    ledger = turn.run.ledger
-    if _at_work(turn, event) is None or turn.run.limit not in ("", "steps"):
-        return NOBODY
-    if event.usd > ledger.usd_left or event.tokens > ledger.tokens_left:
-        return NOBODY
-    if event.charge not in ledger.charged and event.charge not in ledger.open:
-        turn.emit(event)
-    return NOBODY
-
-
 def _verdict(turn: Turn, event: f.CheckVerdict) -> Sequence[Pair]:
-    pair = _find(turn, event)
+    pair = find(turn, event)
     if pair is not None and event.attempt == pair[1].attempt:
         _, unit = pair
         if unit.status is Status.RUNNING:
@@ -205,14 +106,14 @@ def _verdict(turn: Turn, event: f.CheckVerdict) -> Sequence[Pair]:
                 raise IllegalTransition(str(event.step), f"check {unit.check}", f"verdict of check {event.check}")
             turn.emit(event)
             return (pair,)
-    _book_late(turn, event, check_charge(event, unit_or_none(turn.run, event)))
+    book_late(turn, event, check_charge(event, unit_or_none(turn.run, event)))
     return NOBODY
 
 
 def _child_ended(turn: Turn, event: f.ChildEnded) -> Sequence[Pair]:
     """The account of a sub-plan is settled however late it ends; who waits for it is told."""
     run = turn.run
-    pair = _find(turn, event)
+    pair = find(turn, event)
     if event.child not in run.ledger.open:
         if event.child not in run.ledger.charged and not run.ended:
             raise IllegalTransition(str(event.step), "without this sub-plan", f"end of {event.child}")
@@ -224,7 +125,7 @@ def _child_ended(turn: Turn, event: f.ChildEnded) -> Sequence[Pair]:
 def _answered(turn: Turn, event: f.ApprovalAnswered) -> Sequence[Pair]:
     """An answer to the question that is open now; one that was given before it was asked is to an earlier question."""
     run = turn.run
-    pair = _find(turn, event) if event.step else None
+    pair = find(turn, event) if event.step else None
     unit = pair[1] if pair is not None else None
     asked, answer = (unit.approval, unit.answer) if unit is not None else (run.budget_approval, run.budget_answer)
     if (pair is None and event.step) or run.ended or asked is None or answer is not None or event == run.last_answer:
@@ -267,7 +168,7 @@ def _patched(turn: Turn, event: f.PlanPatched) -> Sequence[Pair]:
 
 
 def _refused(turn: Turn, event: f.ReplanRefused) -> Sequence[Pair]:
-    pair = _find(turn, event)
+    pair = find(turn, event)
     if pair is None or not pair[1].replan or event.attempt < pair[1].attempt or event == turn.run.last_refusal:
         return NOBODY
     turn.emit(event)
@@ -301,7 +202,7 @@ def _timer(turn: Turn, event: TimerFired) -> Sequence[Pair]:
         return _expired(turn, event)
     if event.kind == "attempt":
         return _timed_out(turn, event)
-    pair = _find(turn, event)
+    pair = find(turn, event)
     if pair is None:
         return NOBODY
     state, unit = pair
@@ -311,7 +212,7 @@ def _timer(turn: Turn, event: TimerFired) -> Sequence[Pair]:
 
 
 def _timed_out(turn: Turn, event: TimerFired) -> Sequence[Pair]:
-    pair = _at_work(turn, event)
+    pair = at_work(turn, event)
     if pair is None:
         return NOBODY
     state, unit = pair
@@ -342,7 +243,7 @@ def _expired(turn: Turn, event: TimerFired) -> Sequence[Pair]:
         if asked is not None and run.budget_answer is None and event.at_s >= asked.expires_at_s and not run.ended:
             turn.emit(f.ApprovalExpired(at_s=event.at_s, step=event.step, choice=asked.then))
         return NOBODY
-    pair = _find(turn, event)
+    pair = find(turn, event)
     if pair is None:
         return NOBODY
     _, unit = pair
@@ -379,12 +280,13 @@ ARRIVALS: Final[dict[type[Input], Arrival]] = dict(
         _on(f.StepProduced, _answer),
         _on(f.AttemptFailed, _answer),
         _on(f.LeaseLost, _lost),
-        _on(f.StepStarted, _started),
-        _on(f.StepProgress, _sign_of_life),
-        _on(f.ToolCalled, _tool_called),
-        _on(f.ModelCalled, _charge),
-        _on(f.BudgetSettled, _charge),
-        _on(f.BudgetReserved, _reserve),
+        _on(f.StepStarted, started),
+        _on(f.StepProgress, sign_of_life),
+        _on(f.ToolIntended, tool_intended),
+        _on(f.ToolCalled, tool_called),
+        _on(f.ModelCalled, charge),
+        _on(f.BudgetSettled, charge),
+        _on(f.BudgetReserved, reserve),
         _on(f.CheckVerdict, _verdict),
         _on(f.ChildEnded, _child_ended),
         _on(f.ApprovalAnswered, _answered),

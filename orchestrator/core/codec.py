@@ -22,7 +22,7 @@ from orchestrator.core.values import COUNT_BITS_MAX, check_values, json_of
 from orchestrator.errors import JournalCorrupt
 from orchestrator.ids import RunId
 
-CODEC_VERSION: Final = 1
+CODEC_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,17 @@ class Parts:
 
 
 Upcaster = Callable[[Parts], Parts]
+
+
+def _longer(*further: object) -> Upcaster:
+    """The header got further fields at its end; until then they were what is given here."""
+    return lambda parts: replace(parts, header=(*parts.header, *further))
+
+
 #: (version a record was written in, its kind then) -> how the next version says the same.
-UPCASTERS: Final[dict[tuple[int, str], Upcaster]] = {}
+UPCASTERS: Final[dict[tuple[int, str], Upcaster]] = {
+    (1, "model.called"): _longer("", 0, False, False, "", 0.0),  # endpoint, tokens_cached, … seconds
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,11 +59,12 @@ from orchestrator.core.step_facts import (
     StepSkipped,
     StepStarted,
     ToolCalled,
+    ToolIntended,
 )
 
 FACTS: Final[tuple[type[Fact], ...]] = (
     RunAccepted, PlanFrozen, PlanPatched, RunAdopted, LimitHit, LimitExtended, CancelRequested, RunEnded,
-    StepExpanded, StepReused, StepDispatched, StepStarted, StepProgress, ToolCalled, ModelCalled,
+    StepExpanded, StepReused, StepDispatched, StepStarted, StepProgress, ToolIntended, ToolCalled, ModelCalled,
     EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected, StepBackoff,
     StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
     ChildStarted, ChildEnded, ApprovalAsked, ApprovalAnswered, ApprovalExpired, ReplanAsked, ReplanRefused,
@@ -119,5 +120,6 @@ __all__ = [
     "StepSkipped",
     "StepStarted",
     "ToolCalled",
+    "ToolIntended",
     "VerdictKind",
 ]

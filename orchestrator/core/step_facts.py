@@ -88,6 +88,22 @@ class ModelCalled(StepFact):
     tokens_in: int = 0
     tokens_out: int = 0
     charge: str  #: a duplicate of a charge counts once
+    endpoint: str = ""  #: its name in the settings
+    tokens_cached: int = 0  #: of `tokens_in`: read from the provider's prompt cache
+    estimated: bool = False  #: the server said nothing of usage, so the tokens were counted on this side
+    unknown: bool = False  #: nobody can say whether the call was billed: it costs what had been set aside for it
+    prices: str = ""  #: version of the price table; empty where the model is free
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolIntended(StepFact):
+    """A tool of the step's worker is about to change the world outside, under this key: the same in every attempt."""
+
+    KIND: ClassVar[str] = "tool.intended"
+
+    key: str
+    tool: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

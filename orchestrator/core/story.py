@@ -145,8 +145,15 @@ class _Teller:
     def tool(self, fact: f.ToolCalled) -> str:
         return f"tool {fact.tool} was called"
 
+    def tool_announced(self, fact: f.ToolIntended) -> str:
+        return f"tool {fact.tool} is about to act under the key {fact.key}"
+
     def model(self, fact: f.ModelCalled) -> str:
-        return f"model {fact.model} was called: {fact.outcome}{_cost(fact.usd, fact.tokens_in + fact.tokens_out)}"
+        at = f" at {fact.endpoint}" if fact.endpoint else ""
+        took = f" after {fact.seconds:.3g} s" if fact.seconds else ""
+        sure = "; nobody can say whether it was billed" if fact.unknown else "; counted here" if fact.estimated else ""
+        cost = _cost(fact.usd, fact.tokens_in + fact.tokens_out)
+        return f"model {fact.model}{at} was called: {fact.outcome}{took}{cost}{sure}"
 
     def intended(self, fact: f.EffectIntended) -> str:
         return f"the effect {fact.key} was announced"
@@ -295,6 +302,7 @@ _TELL: Final[dict[type[f.Fact], _Tell]] = dict(
         _tell(f.StepDispatched, _Teller.dispatched),
         _tell(f.StepStarted, _Teller.started),
         _tell(f.StepProgress, _Teller.progress),
+        _tell(f.ToolIntended, _Teller.tool_announced),
         _tell(f.ToolCalled, _Teller.tool),
         _tell(f.ModelCalled, _Teller.model),
         _tell(f.EffectIntended, _Teller.intended),

@@ -37,6 +37,7 @@ UNIT: Final[dict[Status, Edges]] = {
         f.StepDispatched: _to(Status.RUNNING),  # a further sample
         f.StepStarted: _to(Status.RUNNING),
         f.StepProgress: _to(Status.RUNNING),
+        f.ToolIntended: _to(Status.RUNNING),
         f.ToolCalled: _to(Status.RUNNING),
         f.BudgetReserved: _to(Status.RUNNING),
         f.ChildStarted: _to(Status.RUNNING),
@@ -49,6 +50,7 @@ UNIT: Final[dict[Status, Edges]] = {
     },
     Status.CHECKING: {
         f.CheckVerdict: _to(Status.CHECKING),
+        f.BudgetReserved: _to(Status.CHECKING),  # by a check that calls a model
         f.StepDispatched: _to(Status.CHECKING, Status.RUNNING),  # a check; or the attempt that a person asked for
         f.ApprovalAsked: _to(Status.WAITING),
         f.EffectIntended: _to(Status.CHECKING),

@@ -18,6 +18,7 @@ from orchestrator.core.facts import (
     FACTS,
     CheckVerdict,
     Fact,
+    ModelCalled,
     RunEnded,
     StepExpanded,
     StepQuarantined,
@@ -69,7 +70,7 @@ def test_a_fact_without_its_payload_still_reads(fact: Fact) -> None:
 def test_the_bytes_are_small_and_plain() -> None:
     header, payload = encode(produced({"é": [1, 2.5, None]}), 3)
     assert header == (
-        b'[1,"step.produced",3,2.0,"worker-1","draft",-1,1,0,"sha256:' + b"0" * 64 + b'",0.0,0.0,0,false]'
+        b'[2,"step.produced",3,2.0,"worker-1","draft",-1,1,0,"sha256:' + b"0" * 64 + b'",0.0,0.0,0,false]'
     )
     assert payload == '[{"é":[1,2.5,null]}]'.encode()
     assert encode(passed(), 1)[1] is None
@@ -98,7 +99,7 @@ PASSED = json.loads(encode(passed(), 1)[0])
         (b"[1,2,3]", None, "begin with version"),
         (b'[1,"step.passed",null]', None, "begin with version"),
         (b'[0,"step.passed",1]', None, "codec version 0"),
-        (b'[2,"step.passed",1]', None, "codec version 2; this release reads 1 to 1"),
+        (b'[9,"step.passed",1]', None, f"codec version 9; this release reads 1 to {CODEC_VERSION}"),
         (b'[1,"step.invented",1]', None, "knows the kind 'step.invented'"),
         (json.dumps(PASSED[:-1]).encode(), None, "7 fields instead of the 8 of at_s, actor"),
         (json.dumps([*PASSED, 1]).encode(), None, "9 fields instead of the 8"),
@@ -128,6 +129,7 @@ def test_a_record_of_the_wrong_form_is_corrupt(header: bytes, payload: bytes | N
 
 
 def test_an_older_version_is_brought_up_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "CODEC_VERSION", 1)
     old_header, old_payload = encode(produced({"a": 1}), 4)
     untouched = encode(passed(), 4)[0]
 
@@ -149,8 +151,23 @@ def test_an_older_version_is_brought_up_step_by_step(monkeypatch: pytest.MonkeyP
     assert json.loads(encode(passed(), 4)[0])[0] == 3
 
 
-def test_this_release_needs_no_upcaster_yet() -> None:
-    assert (CODEC_VERSION, codec.UPCASTERS) == (1, {})
+def test_a_model_call_of_the_first_version_says_what_it_said() -> None:
+    header = b'[1,"model.called",3,2.0,"w1","a",-1,1,0,"m","ok",0.5,10,5,"c1"]'
+
+    found = decode(RUN, 1, header, None, had_payload=False)
+
+    assert found.fact == ModelCalled(
+        at_s=2.0,
+        actor="w1",
+        step=StepId("a"),
+        attempt=1,
+        model="m",
+        outcome="ok",
+        usd=0.5,
+        tokens_in=10,
+        tokens_out=5,
+        charge="c1",
+    )
 
 
 class Loud(str):
