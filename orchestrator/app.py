@@ -23,6 +23,7 @@ from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal
 from orchestrator.ports.planner import Planner
+from orchestrator.ports.stand_in import StandIn
 from orchestrator.settings import Settings, store_path
 from workers import Pool, Registry, Workers, worker_id
 
@@ -64,8 +65,8 @@ class Engine:
 
     Without `store` the settings decide, whose default is `.orchestrator/journal.db`; open runs of the store go on
     unless `recover` is False. `open_runs_max` runs may be open at once; work in flight gets `drain_s` seconds when the
-    engine closes. `planner` answers `replan` rungs, `checker` answers `judge` checks. `journal` and `clock` are for
-    tests of your own plans.
+    engine closes. `planner` answers `replan` rungs, `checker` answers `judge` checks. `journal`, `clock` and
+    `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
 
     Raises:
         PromiseError: the settings ask for what there is not, or two pools share a name.
@@ -83,6 +84,7 @@ class Engine:
         checker: Checker | None = None,
         journal: Journal | None = None,
         clock: Clock | None = None,
+        stand_in: StandIn | None = None,
         open_runs_max: int | None = None,
         drain_s: float | None = None,
     ) -> None:
@@ -94,7 +96,7 @@ class Engine:
         self.registry = Registry(pools) if pools is not None else Registry.from_modules(self.settings.pools)
         self._recover = recover
         self._planner, self._checker = planner, checker
-        self._journal, self._clock = journal, clock
+        self._journal, self._clock, self._stand_in = journal, clock, stand_in
         self._stack = AsyncExitStack()
         self._engine: RunEngine | None = None
         self._workers: Workers | None = None
@@ -108,6 +110,7 @@ class Engine:
                 journal = await open_journal(self.settings)
                 stack.push_async_callback(_close, journal)
             transport = MemoryTransport(clock.now_s)
+            played = self._stand_in
             owner = worker_id()
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
@@ -115,16 +118,19 @@ class Engine:
                 journal=journal,
                 transport=transport,
                 clock=clock,
-                catalogue=self.registry,
+                catalogue=self.registry if played is None else played.catalogue(self.registry),
                 owner=owner,
                 planner=self._planner,
                 checker=self._checker,
                 open_runs_max=self.settings.open_runs_max,
             )
-            self._workers = Workers(self.registry, transport, worker=owner, clock=clock.now_s)
+            port = transport if played is None else played.port(transport)
+            self._workers = Workers(self.registry, port, worker=owner, clock=clock.now_s)
             await stack.enter_async_context(engine)
             transport.bind_turn(engine.turn)
             self._workers.open(group)
+            if played is not None:
+                group.start_soon(played.serve, name="stand-in")
             self._engine = engine
             if self._recover:
                 await engine.recover()
