@@ -8,7 +8,7 @@ from orchestrator.ids import JsonValue
 
 Tier = Literal["cheap", "standard", "strong"]
 Role = Literal["system", "user", "assistant", "tool"]
-Finish = Literal["stop", "length", "tool_calls", "refusal", "content_filter"]
+Finish = Literal["stop", "tool_calls"]  #: every other end is an error: a cut or refused answer never looks whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a model answered. `text` may be cut when `finish` is `length`."""
+    """What a model answered, whole: cut, refused and withheld answers are `ModelError`s."""
 
     text: str
     finish: Finish
@@ -108,11 +108,13 @@ class Models(Protocol):
     async def complete(self, prompt: Prompt, meter: Meter, on_delta: Callable[[str], None] | None = None) -> Completion:
         """Ask the model of a tier.
 
-        Each attempt at an endpoint is reserved with `meter` before and recorded after. `on_delta` gets the answer's
-        text as it streams.
+        Each attempt at an endpoint is reserved with `meter` before and recorded after. The answer's text goes to
+        `meter.delta` as it streams, and to `on_delta` where one is given; a try that failed half-way may have told
+        pieces that the next try tells again.
 
         Raises:
-            ModelError: no usable answer; its kind says why. What was spent is recorded.
+            ModelError: no usable answer; its class says why (`orchestrator.ports.model_errors`). What was spent is
+                recorded.
             BudgetExceeded: the run has not enough left for the call; nothing was sent.
         """
         ...
