@@ -3,12 +3,16 @@
 from collections.abc import Callable
 
 import anyio
+import structlog
 
 from orchestrator.core.commands import Command
 from orchestrator.core.facts import Fact, RunAccepted, RunAdopted, RunEnded
 from orchestrator.core.machine import RunMachine
 from orchestrator.ids import RunId
-from orchestrator.ports.tasks import TaskKey, TaskProgress
+from orchestrator.ports.tasks import TaskDelta, TaskKey, TaskProgress
+
+Heard = TaskProgress | TaskDelta  #: what watchers of a run are told, of its sub-plans too
+log = structlog.get_logger(__name__)
 
 
 class RunDriver:
@@ -71,7 +75,7 @@ class RunDriver:
         self.ended: RunEnded | None = None
         self.parked = ""  #: why the run is not driven any more, although it has not ended
         self.recovered = False  #: read back from the journal: its sub-plans may exist already
-        self.watchers: list[Callable[[TaskProgress], None]] = []
+        self.watchers: list[Callable[[Heard], None]] = []
 
     @property
     def waiting(self) -> bool:
@@ -125,6 +129,18 @@ class RunDriver:
             self.last_at_s = last.at_s
         self._tell(True)
         self._look_up()
+
+    def hear(self, message: Heard) -> None:
+        """Tell whoever watches this run, or a run above it, what a worker says."""
+        driver: RunDriver | None = self
+        while driver is not None:
+            for watcher in tuple(driver.watchers):
+                try:
+                    watcher(message)
+                except Exception as error:  # noqa: BLE001  # a watcher is the host's code: its trouble stops no run
+                    log.error("a watcher failed and is not called again", run=driver.run_id, error=repr(error))
+                    driver.watchers.remove(watcher)
+            driver = driver.above
 
     def _look_up(self) -> None:
         """Whoever waits for the runs above must learn when this one begins or ceases to wait."""

@@ -16,6 +16,7 @@ from orchestrator.engine.alarms import Alarms
 from orchestrator.engine.children import SubPlans
 from orchestrator.engine.draining import drain
 from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.grants import Grants
 from orchestrator.engine.handle import Run
 from orchestrator.engine.loop import Begin, Item, Loop, Told
 from orchestrator.engine.perform import Performer
@@ -51,7 +52,7 @@ from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal, RunQuery
 from orchestrator.ports.planner import Planner
-from orchestrator.ports.tasks import IntentRequest, OwnerReply, OwnerRequest, TaskMessage
+from orchestrator.ports.tasks import TaskMessage
 from orchestrator.ports.transport import Transport
 
 OPEN_RUNS_MAX: Final = 1_000  #: runs, without sub-plans, that may be open at once
@@ -102,7 +103,7 @@ class RunEngine:
 
     async def __aenter__(self) -> Self:
         self.transport.bind(self._deliver)
-        self.transport.bind_answer(self._answer)
+        self.transport.bind_answer(Grants(self.clock, self.driver, self.tell).answer)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._loop.run, name="engine loop")
@@ -369,32 +370,3 @@ class RunEngine:
         driver = self._drivers.get(message.key.run_id)
         if driver is not None:
             self._loop.post(driver, message)
-
-    async def _answer(self, request: OwnerRequest) -> OwnerReply:
-        """Grant money before it is spent: answered once the reservation is journaled."""
-        key = request.key
-        driver = self._drivers.get(key.run_id)
-        if driver is None or driver.over or isinstance(request, IntentRequest):
-            return OwnerReply(granted=False, limit="run", left=0.0)
-        asked = f.BudgetReserved(
-            at_s=self.clock.now_s(),
-            step=key.step_id,
-            branch=key.branch,
-            attempt=key.attempt,
-            sample=key.sample,
-            charge=request.charge,
-            usd=request.usd,
-            tokens=request.tokens,
-        )
-        try:
-            await self.tell(driver, asked)
-        except (EngineClosed, JournalConflict):
-            return OwnerReply(granted=False, limit="run", left=0.0)
-        ledger = driver.machine.state.ledger
-        if request.charge in ledger.open:
-            return OwnerReply(granted=True)
-        if request.usd > ledger.usd_left:
-            return OwnerReply(granted=False, limit="usd", left=ledger.usd_left)
-        if request.tokens > ledger.tokens_left:
-            return OwnerReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
-        return OwnerReply(granted=False, limit="run", left=0.0)

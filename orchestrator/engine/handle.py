@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator.core import facts as f
 from orchestrator.core.results import Cancelled, Degraded, Failed, Gap, RunResult, Stopped, Succeeded, Usage
+from orchestrator.engine.driver import Heard
 from orchestrator.errors import JournalConflict, WrongState
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.ports.journal import Recorded
@@ -86,6 +88,27 @@ class Run:
         Leaving the loop early needs no clean-up. A reader that comes back goes on with `after=` its last `seq`.
         """
         return Events(self._engine, self.id, after)
+
+    def watch(self, heard: Callable[[Heard], None]) -> Callable[[], None]:
+        """Have `heard` called with what workers of this run and its sub-plans say on their way: progress, log lines,
+        and the pieces of models' answers as they stream. Call what is returned to stop.
+
+        `heard` is called in the event loop and must be quick. What is said is not kept for whoever comes later.
+
+        Raises:
+            WrongState: the run is not driven here.
+        """
+        driver = self._engine.driver(self.id)
+        if driver is None:
+            raise WrongState(f"run {self.id}", "over, or not driven here", "read its events instead")
+        watchers = driver.watchers
+        watchers.append(heard)
+
+        def stop() -> None:
+            if heard in watchers:
+                watchers.remove(heard)
+
+        return stop
 
     async def cancel(self, reason: str = "") -> None:
         """Cancel the run and wait until that is journaled. Nothing is dispatched after this returns; safe to repeat."""

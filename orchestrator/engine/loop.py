@@ -26,7 +26,8 @@ BATCH_MAX: Final = 256  #: inputs handled before the next append, and before the
 INLINE_MAX: Final = 256  #: the same, where workers have the queue handled
 FULL_RETRY_S: Final = 1.0  #: between two tries while the disk is full
 PROGRESS_MAX: Final = 32  #: progress messages of one task that are journaled from one batch; a flood says no more
-SYNC: Final = (f.RunAccepted, f.EffectIntended, f.ApprovalAnswered)  #: facts that must survive a power cut at once
+#: facts that must survive a power cut at once
+SYNC: Final = (f.RunAccepted, f.EffectIntended, f.ToolIntended, f.ApprovalAnswered)
 TAKEN: Final = "another owner has taken this run over"
 log = structlog.get_logger(__name__)
 
@@ -190,9 +191,11 @@ class Loop:
             driver.inflight[key] = now_s
             if isinstance(message, t.TaskStarted):
                 driver.started[key] = now_s
+        if isinstance(message, t.TaskDelta):
+            driver.hear(message)
+            return
         if isinstance(message, t.TaskProgress):
-            for watcher in driver.watchers:
-                watcher(message)
+            driver.hear(message)
             if message.journal and self._floods(key):
                 return
         event = input_of(message, driver.machine.state, now_s)

@@ -53,21 +53,8 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
                 usd=message.usd,
                 tokens=message.tokens,
             )
-        case t.TaskCalled(call=call):
-            return f.ModelCalled(
-                at_s=now_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
-                model=call.model,
-                outcome=call.outcome,
-                usd=call.usd,
-                tokens_in=call.tokens_in,
-                tokens_out=call.tokens_out,
-                charge=call.charge,
-            )
+        case t.TaskCalled():
+            return _called(message, now_s)
         case t.TaskDelta():
             return None
         case t.TaskEvidence():
@@ -105,6 +92,30 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
             )
 
 
+def _called(message: t.TaskCalled, now_s: float) -> f.ModelCalled:
+    key, call = message.key, message.call
+    return f.ModelCalled(
+        at_s=now_s,
+        actor=message.worker,
+        step=key.step_id,
+        branch=key.branch,
+        attempt=key.attempt,
+        sample=key.sample,
+        model=call.model,
+        outcome=call.outcome,
+        usd=call.usd,
+        tokens_in=call.tokens_in,
+        tokens_out=call.tokens_out,
+        charge=call.charge,
+        endpoint=call.endpoint,
+        tokens_cached=call.tokens_cached,
+        estimated=call.estimated,
+        unknown=call.unknown,
+        prices=call.prices,
+        seconds=call.seconds,
+    )
+
+
 def _of_check(message: t.TaskMessage, run: RunState, now_s: float) -> Input | None:
     if isinstance(message, t.TaskSpent):
         return f.BudgetSettled(
@@ -117,6 +128,8 @@ def _of_check(message: t.TaskMessage, run: RunState, now_s: float) -> Input | No
             usd=message.usd,
             tokens=message.tokens,
         )
+    if isinstance(message, t.TaskCalled):
+        return _called(message, now_s)
     if isinstance(message, t.TaskDone):
         kind, reasons, score, evidence = read_verdict(message.output)
         return verdict_of(message.key, run, now_s, kind, reasons, score, evidence, actor=message.worker)

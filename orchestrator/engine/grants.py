@@ -1,0 +1,92 @@
+"""Answers workers that ask before they act, for money or for leave to change the world: journaled first, then granted."""
+
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from orchestrator.core import facts as f
+from orchestrator.core.inputs import Input
+from orchestrator.core.state import Status
+from orchestrator.engine.driver import RunDriver
+from orchestrator.errors import EngineClosed, JournalConflict, ValueRefused
+from orchestrator.ids import RunId
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.tasks import IntentRequest, OwnerReply, OwnerRequest, SpendRequest, TaskKey
+
+UNWANTED = OwnerReply(granted=False, limit="run", left=0.0)
+
+
+class Grants:
+    """What the owner of runs says to workers that ask."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        driver: Callable[[RunId], RunDriver | None],
+        tell: Callable[[RunDriver, Input], Awaitable[None]],
+    ) -> None:
+        self._clock, self._driver, self._tell = clock, driver, tell
+
+    async def answer(self, request: OwnerRequest) -> OwnerReply:
+        """Granted once it is journaled; `limit` and `left` say what stood against it."""
+        driver = self._driver(request.key.run_id)
+        if driver is None or driver.over:
+            return UNWANTED
+        try:
+            match request:
+                case SpendRequest():
+                    return await self._money(driver, request)
+                case IntentRequest():
+                    return await self._intent(driver, request)
+                case _:
+                    assert_never(request)
+        except (EngineClosed, JournalConflict):
+            return UNWANTED
+
+    async def _money(self, driver: RunDriver, request: SpendRequest) -> OwnerReply:
+        key = request.key
+        asked = f.BudgetReserved(
+            at_s=self._clock.now_s(),
+            step=key.step_id,
+            branch=key.branch,
+            attempt=key.attempt,
+            sample=key.sample,
+            charge=request.charge,
+            usd=request.usd,
+            tokens=request.tokens,
+        )
+        await self._tell(driver, asked)
+        ledger = driver.machine.state.ledger
+        if request.charge in ledger.open:
+            return OwnerReply(granted=True)
+        if request.usd > ledger.usd_left:
+            return OwnerReply(granted=False, limit="usd", left=ledger.usd_left)
+        if request.tokens > ledger.tokens_left:
+            return OwnerReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
+        return UNWANTED
+
+    async def _intent(self, driver: RunDriver, request: IntentRequest) -> OwnerReply:
+        key = request.key
+        if key.purpose == "check":
+            return UNWANTED  # a check that changes the world is none
+        intended = f.ToolIntended(
+            at_s=self._clock.now_s(),
+            step=key.step_id,
+            branch=key.branch,
+            attempt=key.attempt,
+            sample=key.sample,
+            key=request.effect,
+            tool=request.tool,
+        )
+        try:
+            await self._tell(driver, intended)
+        except ValueRefused:
+            return OwnerReply(granted=False, limit="value", left=0.0)
+        return OwnerReply(granted=True) if _at_work(driver, key) else UNWANTED
+
+
+def _at_work(driver: RunDriver, key: TaskKey) -> bool:
+    """Whether the attempt still runs. Where it does, it did before, and its intent is in the journal."""
+    run = driver.machine.state
+    state = run.step(key.step_id)
+    unit = state.find(key.branch) if state is not None else None
+    return unit is not None and unit.status is Status.RUNNING and unit.attempt == key.attempt and not run.ended
