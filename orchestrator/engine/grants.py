@@ -1,4 +1,4 @@
-"""Answers workers that ask before they act, for money or for leave to change the world: journaled first, then granted."""
+"""Answers workers that ask before they act, for money or leave to change the world: journaled first, then granted."""
 
 from collections.abc import Awaitable, Callable
 from typing import assert_never
