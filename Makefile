@@ -8,7 +8,7 @@ BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help demo test check cover test-all prove soak bench lint types fmt lock clean env env-run env-bench
+.PHONY: help demo test check cover test-all test-live prove soak bench lint types fmt lock clean env env-run env-bench
 
 help: ## list these entries
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,16 +17,19 @@ demo: env-run ## the main job on real input: audit this environment's packages; 
 	@tools/demo.sh $(ARGS)
 
 test: env ## the default suite at reduced sizes (ARGS="-k gate" selects)
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node" $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node and not model and not live" $(ARGS)
 
 check: lint types test cover ## lint, import contracts, types, tests, coverage of the core: green before a push
 
 cover: env ## branch coverage of the core by its own tests: all of it
 	@$(BIN)/python -m pytest -q --cov=orchestrator.core --cov-branch --cov-report=term-missing --cov-fail-under=100 tests/core
 
-test-all: env ## what needs node or Chromium
-	@$(BIN)/python -m pytest -m "browser or node" $(ARGS); code=$$?; \
-	if [ $$code = 5 ]; then echo "no test needs node or a browser"; exit 0; fi; exit $$code
+test-all: env ## what needs node, Chromium or a real small model
+	@$(BIN)/python -m pytest -m "browser or node or model" $(ARGS); code=$$?; \
+	if [ $$code = 5 ]; then echo "no test needs any of these"; exit 0; fi; exit $$code
+
+test-live: env ## a real model on this machine, chat to `ask`, as it answers (ORCHESTRATOR_LIVE=qwen: a better, slower one)
+	@ORCHESTRATOR_LIVE=$${ORCHESTRATOR_LIVE:-smollm2} $(BIN)/python -m pytest -s -m live tests/ask $(ARGS)
 
 prove: env ## the default suite at full sizes (long; goes on where it was interrupted)
 	@JOBS=$(JOBS) tools/prove.sh $(ARGS)

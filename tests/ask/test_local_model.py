@@ -1,0 +1,127 @@
+"""The local model: found or named as missing, served for one block, and never left behind."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from orchestrator.adapters.local_model import weights
+from orchestrator.adapters.local_model.server import LocalModel, local_model
+from orchestrator.errors import PromiseError
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+PATIENCE_S = 60.0
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended: there is none of that number, or only what its parent has not looked at."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def asked(model: LocalModel, path: str, body: object = None, key: str | None = None) -> tuple[int, dict[str, object]]:
+    """Status and document of one request."""
+    request = urllib.request.Request(
+        model.base_url + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {key or model.api_key}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {}
+
+
+async def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "PACKAGE", "no-such-package-anywhere")
+    with pytest.raises(PromiseError, match=r"no model on this machine; install it: pip install .*\[local\]"):
+        async with local_model():
+            pass
+
+
+async def test_without_the_engine_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "ENGINE", "no_such_module_anywhere")
+    with pytest.raises(PromiseError, match=r"engine of the local model is not installed; install it: pip install"):
+        async with local_model():
+            pass
+
+
+async def test_weights_that_are_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(PromiseError, match=r"no file .*missing\.gguf"):
+        async with local_model(tmp_path / "missing.gguf"):
+            pass
+
+
+async def test_weights_other_than_those_published_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "changed_weights-0.1.2.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: changed-weights\nVersion: 0.1.2\n")
+    (package / "RECORD").write_text("changed.gguf,,\n")
+    (tmp_path / "changed.gguf").write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(weights, "PACKAGE", "changed-weights")
+    with pytest.raises(PromiseError, match="is not the file that changed-weights 0.1.2 was published with"):
+        async with local_model():
+            pass
+
+
+async def test_a_file_that_is_no_model_ends_with_what_the_engine_says(tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"no model")
+    with pytest.raises(PromiseError, match=r"(?s)the local model did not start; its log ends with: .+"):
+        async with local_model(tmp_path / "broken.gguf"):
+            pass
+
+
+@pytest.mark.model
+async def test_a_model_serves_its_key_alone_for_as_long_as_the_block(smollm2: Path) -> None:
+    async with local_model(smollm2) as model:
+        messages = [{"role": "user", "content": "Say hello."}]
+        body = {"messages": messages, "max_tokens": 8, "temperature": 0}
+        status, document = asked(model, "/chat/completions", body)
+        assert status == 200
+        assert document["usage"]["completion_tokens"] > 0  # type: ignore[index]  # a document of the API
+        assert asked(model, "/chat/completions", body, key="sk-somebody-else")[0] == 401
+        assert model.base_url.startswith("http://127.0.0.1:")
+        command_line = Path(f"/proc/{model.pid}/cmdline").read_text()
+        assert model.api_key not in command_line  # which every user of the machine can read
+    assert gone(model.pid)
+
+
+@pytest.mark.model
+async def test_an_error_in_the_block_ends_the_model_too(smollm2: Path) -> None:
+    pids: list[int] = []
+    with pytest.raises(KeyError):
+        async with local_model(smollm2) as model:
+            pids.append(model.pid)
+            raise KeyError
+    assert [gone(pid) for pid in pids] == [True]
+
+
+@pytest.mark.model
+@pytest.mark.crash
+async def test_a_model_does_not_outlive_a_killed_parent(smollm2: Path) -> None:
+    keeper = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("keeper.py"), smollm2], stdout=subprocess.PIPE, text=True
+    )
+    with keeper:
+        assert keeper.stdout is not None
+        assert select.select([keeper.stdout], [], [], PATIENCE_S)[0], "the model did not start"
+        pid = int(keeper.stdout.readline())
+        assert not gone(pid)
+        watched = os.pidfd_open(pid)
+        try:
+            keeper.send_signal(signal.SIGKILL)
+            assert select.select([watched], [], [], PATIENCE_S)[0], "the model is an orphan"
+        finally:
+            os.close(watched)
