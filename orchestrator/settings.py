@@ -1,9 +1,10 @@
 """Frozen settings: flag over environment over `.env` over `[tool.orchestrator]` in pyproject.toml over default."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -13,9 +14,86 @@ from pydantic_settings import (
 )
 
 from orchestrator.errors import PromiseError
+from orchestrator.ports.model import Tier
 
 DEFAULT_STORE: Final = "sqlite:///.orchestrator/journal.db"
 DEFAULT_POOLS: Final = ("workers.kinds",)
+DEFAULT_ENDPOINT: Final = "default"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EndpointSettings(_Part):
+    """One address that serves models. Keys are named, never written down: `api_key_env` is a variable's name."""
+
+    base_url: str | None = None  #: None: OPENAI_BASE_URL where that is set, else OpenAI's own address
+    api_key_env: str = "OPENAI_API_KEY"  #: empty: the endpoint wants no key
+    provider: str | None = None  #: whose prices apply, such as `openai`; None: found by the address
+    requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    tokens_per_minute: Annotated[int | None, Field(ge=1)] = None
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] = 64  #: calls in flight at once
+    stream: bool = True  #: False: whole answers at once, cheaper to read, no pieces for watchers
+    structured: Literal["schema", "json", "text"] = "schema"  #: how far the endpoint itself keeps answers to a schema
+    tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    attempt_s: Annotated[float | None, Field(gt=0)] = None  #: longest single try; None: what is left of the call
+    reply_bytes_max: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20  #: of one answer as it comes over the wire
+
+
+class PriceSettings(_Part):
+    """A price of your own, USD per million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+    cached: Annotated[float | None, Field(ge=0)] = None  #: None: as much as `input`
+
+
+class ModelSettings(_Part):
+    """One model of a tier. In short: `name`, or `name@endpoint`."""
+
+    model: Annotated[str, Field(min_length=1)]
+    endpoint: str = DEFAULT_ENDPOINT
+    price: PriceSettings | None = None  #: None: the price table's
+    free: bool = False  #: costs nothing, as a model of your own machine does
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None  #: None: the endpoint's default
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        model, mark, endpoint = value.rpartition("@")
+        return {"model": model, "endpoint": endpoint} if mark else {"model": value}
+
+
+class GatewaySettings(_Part):
+    """Models by role: each tier is a model, or a list whose later ones stand in for the first."""
+
+    endpoints: Mapping[str, EndpointSettings] = {}
+    tiers: Mapping[Tier, tuple[ModelSettings, ...]] = {}
+    tries: Annotated[int, Field(ge=1, le=20)] = 4  #: per question, over all endpoints of the tier
+    backoff_first_s: Annotated[float, Field(gt=0)] = 0.5  #: ceiling of the first wait; doubles per try
+    backoff_most_s: Annotated[float, Field(gt=0)] = 20.0
+    failures_to_open: Annotated[int, Field(ge=1)] = 5  #: failures in a row that open an endpoint's circuit breaker
+    open_s: Annotated[float, Field(gt=0)] = 30.0  #: how long it stays open before one call may probe
+
+    @field_validator("tiers", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {tier: models if isinstance(models, list | tuple) else (models,) for tier, models in value.items()}
+
+    @model_validator(mode="after")
+    def _endpoints_are_known(self) -> Self:
+        for tier, models in self.tiers.items():
+            if not models:
+                raise ValueError(f"tier {tier} names no model")
+            for model in models:
+                if model.endpoint != DEFAULT_ENDPOINT and model.endpoint not in self.endpoints:
+                    raise ValueError(f"tier {tier} names the endpoint {model.endpoint!r}, which is not configured")
+        return self
 
 
 class Settings(BaseSettings):
@@ -23,6 +101,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="ORCHESTRATOR_",
+        env_nested_delimiter="__",
         env_file=".env",
         pyproject_toml_table_header=("tool", "orchestrator"),
         frozen=True,
@@ -37,6 +116,8 @@ class Settings(BaseSettings):
     journal_bytes_max: Annotated[int, Field(ge=1 << 20)] = 8 << 30  #: size of the journal file
     keep_days: Annotated[float, Field(gt=0)] = 30.0  #: `gc` deletes ended runs that are older
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old
+
+    models: GatewaySettings = GatewaySettings()  #: in the environment as JSON, or part by part behind `__`
 
     @field_validator("pools", mode="before")
     @classmethod
