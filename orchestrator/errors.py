@@ -275,6 +275,32 @@ class EngineClosed(OrchestratorError):
     """The engine is not open, or is draining and takes no new runs."""
 
 
+class TransportError(OrchestratorError):
+    """The server that carries tasks did not do what it was asked."""
+
+
+class TransportUnreachable(TransportError):
+    """No answer from the server at `where`; whether it did what it was asked is not known."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where, self.reason = where, reason
+
+    def __str__(self) -> str:
+        return f"the transport at {self.where} cannot be reached ({self.reason}); start it, or name another --transport"
+
+
+class TransportRefused(TransportError):
+    """The server at `where` answered with an error; `passing` when it may do it later."""
+
+    def __init__(self, where: str, reason: str, passing: bool = False) -> None:
+        super().__init__(where, reason, passing)
+        self.where, self.reason, self.passing = where, reason, passing
+
+    def __str__(self) -> str:
+        return f"the transport at {self.where} refused: {self.reason}"
+
+
 class OwnerUnreachable(OrchestratorError):
     """A process owns the store, and it does not answer on its control socket."""
 

@@ -38,7 +38,7 @@ _USAGE: Final = (
     e.WrongState,
     e.IdempotencyConflict,
 )
-_UNREACHABLE: Final = (e.JournalOwned, e.OwnerUnreachable)
+_UNREACHABLE: Final = (e.JournalOwned, e.OwnerUnreachable, e.TransportUnreachable)
 
 
 def of_error(error: e.OrchestratorError) -> Exit:
