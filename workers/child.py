@@ -10,19 +10,21 @@ from collections.abc import Awaitable
 from contextvars import copy_context
 from typing import BinaryIO
 
-from orchestrator.errors import TerminalError
+from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
 from orchestrator.ids import JsonValue
+from orchestrator.ports.model import Completion, Meter, Prompt
 from orchestrator.ports.tasks import (
     OwnerReply,
     OwnerRequest,
     StepTask,
     TaskMessage,
 )
+from workers.asking import OnDelta, StepMeter
 from workers.context import CURRENT, WorkContext
 from workers.failures import failed
 from workers.host import arguments_of
 from workers.pool import WorkerSpec
-from workers.wire import Frame, Job, Raised, Returned, Said, frame_of, line_of
+from workers.wire import Frame, Job, ModelAnswered, ModelAsked, Raised, Returned, Said, frame_of, line_of
 
 
 class _PipeLine:
@@ -50,12 +52,31 @@ class _PipeLine:
         raise RuntimeError("in a child process write `with ctx.reserve(...)`")
 
     def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
-        """Reserve; blocks until the answer is journaled."""
-        with self._asking:
-            self.write(request)
-            reply = self._frames.get()
-        assert isinstance(reply, OwnerReply), "the parent sends one task at a time"
+        """Reserve, or announce an effect; blocks until the answer is journaled."""
+        reply = self._talk(request)
+        assert isinstance(reply, OwnerReply), "the parent answers what it was asked"
         return reply
+
+    def complete(self, prompt: Prompt, meter: Meter, on_delta: OnDelta | None) -> Awaitable[Completion]:
+        """Refused: a plain function has nothing to await with."""
+        raise RuntimeError("in a child process write `ctx.models.complete_blocking(...)`")
+
+    def complete_blocking(self, prompt: Prompt, meter: StepMeter) -> Completion:
+        """Have the parent ask a model; blocks until it has answered. The step pays, whatever `meter` says."""
+        answer = self._talk(ModelAsked(prompt=prompt))
+        assert isinstance(answer, ModelAnswered), "the parent answers what it was asked"
+        if answer.completion is not None:
+            return answer.completion
+        if answer.error == "budget":
+            raise BudgetExceeded(answer.message, answer.asked, answer.left)
+        if answer.error == "terminal":
+            raise TerminalError(answer.message)
+        raise RetryableError(answer.message, answer.error, answer.retry_after_s)
+
+    def _talk(self, question: OwnerRequest | ModelAsked) -> Frame:
+        with self._asking:  # the parent sends one answer at a time
+            self.write(question)
+            return self._frames.get()
 
 
 def main(bytes_max: int | None) -> None:

@@ -5,44 +5,26 @@ import math
 import secrets
 from collections.abc import Awaitable, Generator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from pydantic import TypeAdapter
 
-from orchestrator.errors import BudgetExceeded
+from orchestrator.errors import BudgetExceeded, TerminalError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.tasks import (
+    IntentRequest,
     OwnerReply,
-    OwnerRequest,
     SpendRequest,
     StepTask,
     TaskEvidence,
-    TaskMessage,
     TaskProgress,
     TaskSpent,
 )
+from workers.asking import Line, StepMeter, WorkerModels
 from workers.limits import MESSAGE_CHARS_MAX, NAME_CHARS_MAX, TOKENS_MAX
 from workers.plain import NotPlain, dumped, storable
 
 _ANYTHING: TypeAdapter[object] = TypeAdapter(object)
-
-
-class Line(Protocol):
-    """How messages of a worker reach the owner of its run, from wherever the worker runs."""
-
-    worker: str  #: who is speaking
-
-    def post(self, message: TaskMessage) -> None:
-        """Send a message."""
-        ...
-
-    def ask(self, request: OwnerRequest) -> Awaitable[OwnerReply]:
-        """Reserve, from code that can await."""
-        ...
-
-    def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
-        """Reserve, from code that cannot await."""
-        ...
 
 
 class _Nothing:
@@ -204,6 +186,18 @@ class WorkContext:
         """Nobody wants the result any more. Long loops in threads ask and stop."""
         return self._cancelled
 
+    # ---- models
+
+    @property
+    def meter(self) -> StepMeter:
+        """The budget of this step, for libraries that want a `Meter`."""
+        return StepMeter(self._task.key, self._line, self._charge, lambda: self._cancelled)
+
+    @property
+    def models(self) -> WorkerModels:
+        """The models of the engine, paid for by this step; see `WorkerModels`."""
+        return WorkerModels(self._line, self.meter)
+
     # ---- what the worker says
 
     def log(self, message: str) -> None:
@@ -272,6 +266,30 @@ class WorkContext:
         _check_amounts(usd, tokens)
         request = SpendRequest(key=self._task.key, charge=self._charge(), usd=float(usd), tokens=tokens)
         return Reservation(self._line, request)
+
+    async def intend(self, tool: str, key: str) -> None:
+        """Announce that a tool is about to change the world outside; returns once that is journaled.
+
+        `key` names the effect: make it equal over attempts, and hand it to whoever can tell a repetition by it.
+
+        Raises:
+            TerminalError: nobody wants this attempt any more, or it is a check: the tool must not act.
+        """
+        self._allowed(tool, await self._line.ask(self._intent(tool, key)))
+
+    def intend_blocking(self, tool: str, key: str) -> None:
+        """As `intend`, from code that cannot await."""
+        self._allowed(tool, self._line.ask_blocking(self._intent(tool, key)))
+
+    def _intent(self, tool: str, key: str) -> IntentRequest:
+        if key != storable(key, NAME_CHARS_MAX) or not key:
+            raise ValueError(f"the key of an effect is a text of up to {NAME_CHARS_MAX} characters, not {key[:99]!r}")
+        return IntentRequest(key=self._task.key, effect=key, tool=storable(tool, NAME_CHARS_MAX))
+
+    def _allowed(self, tool: str, reply: OwnerReply) -> None:
+        if not reply.granted:
+            why = "a check changes nothing" if self._task.key.purpose == "check" else "the attempt was given up"
+            raise TerminalError(f"{tool} must not act: {why}")
 
     def _progress(self, fraction: float | None, message: str, *, journal: bool) -> None:
         if self._cancelled:

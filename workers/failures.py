@@ -5,7 +5,8 @@ import traceback
 from pathlib import PurePath
 from types import CodeType
 
-from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
+from orchestrator.errors import BudgetExceeded, PromiseError, RetryableError, TerminalError
+from orchestrator.ports.model_errors import ModelError
 from orchestrator.ports.tasks import TaskFailed, TaskKey
 from workers.limits import ERROR_CHARS_MAX, FRAMES_MAX
 from workers.plain import NotPlain, storable
@@ -62,6 +63,10 @@ def _words(error: BaseException, code: CodeType | None) -> tuple[str, str, float
             return error.kind, error.message, error.retry_after_s
         case TerminalError():
             return "terminal", error.message, None
+        case ModelError():
+            return _words(error.as_step_error(), code)
+        case PromiseError():
+            return "terminal", str(error), None
         case BudgetExceeded():
             return "budget", str(error), None
         case BadArguments():

@@ -16,6 +16,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from orchestrator.ids import PoolName
+from orchestrator.ports.model import Models
 from orchestrator.ports.tasks import StepTask, TaskDone, TaskFailed, TaskKey, TaskStarted
 from orchestrator.ports.transport import WorkerPort
 from workers.context import CURRENT, WorkContext
@@ -46,11 +47,19 @@ class _Server:
 class PoolHost:
     """One pool at work in this process."""
 
-    def __init__(self, pool: Pool, port: WorkerPort, *, worker: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        port: WorkerPort,
+        *,
+        worker: str,
+        models: Models | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.pool, self.worker = pool, worker
         self._name = PoolName(pool.name)
         self._port, self._clock = port, clock
-        self._line = LoopLine(port, worker)
+        self._line = LoopLine(port, worker, models)
         self._isolations = Isolations(pool, self._line)
         self._functions, self._handler = pool.functions, pool.agent_handler
         self._group: TaskGroup | None = None
@@ -256,8 +265,8 @@ class PoolHost:
         if self._keeping is None and self._group is not None:
             self._keeping = anyio.Event()
             self._group.start_soon(self._keep, self._keeping, name=f"children of pool {self.pool.name}")
-        server.context = WorkContext(task, self._line)
-        return self._isolations.in_process(spec, task)
+        server.context = context = WorkContext(task, self._line)
+        return self._isolations.in_process(spec, task, context)
 
     def _unknown(self, task: StepTask) -> TaskFailed:
         pool = self.pool

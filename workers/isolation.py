@@ -33,11 +33,11 @@ class Isolations:
         call = _call(spec, context, args)
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
 
-    async def in_process(self, spec: WorkerSpec, task: StepTask) -> JsonValue:
+    async def in_process(self, spec: WorkerSpec, task: StepTask, context: WorkContext) -> JsonValue:
         """Run a plain function in a child process of its own; its output as plain JSON."""
         if self._children is None:
             self._children = Children(self._pool, self._line)
-        return await self._children.run(spec, task)
+        return await self._children.run(spec, task, context)
 
     async def close(self) -> None:
         """End idle child processes."""

@@ -14,3 +14,21 @@ BURST: Final = 64  #: tasks one coroutine runs without giving the event loop a t
 CANCEL_S: Final = 5.0  #: cancelled tasks that are still cleaning up hold back the end of a drain this long
 CHILD_IDLE_MAX: Final = 16  #: child processes per pool kept for the next task
 CHILD_END_S: Final = 2.0  #: an idle child process has this long to end before it is killed
+
+# ---- agents and their tools
+
+TURNS: Final = 8  #: answers of a model in one attempt, where an agent says nothing else
+TURNS_MAX: Final = 100
+TOOLS_MAX: Final = 64  #: of one agent
+TOOL_CALLS_MAX: Final = 8  #: that a model may ask for in one answer
+MISTAKES_MAX: Final = 1  #: answers with an unknown tool or bad arguments that are handed back before the attempt fails
+TOOL_S: Final = 30.0  #: one call of a tool, where it says nothing else
+TOOL_RESULT_BYTES_MAX: Final = 64 * 1024  #: of one result; the rest is cut, and the model is told so
+TOOL_ARGUMENTS_BYTES_MAX: Final = 64 * 1024
+TOOL_TEXT_CHARS_MAX: Final = 1_024  #: the description of a tool
+PROMPT_DATA_BYTES_MAX: Final = 512 * 1024  #: the inputs of a task, as they stand in a prompt
+CONVERSATION_BYTES_MAX: Final = 2 * 1024 * 1024  #: everything said in one attempt
+INSTRUCTIONS_CHARS_MAX: Final = 32_000  #: of an agent
+ANSWER_TOKENS: Final = 4_096  #: of one answer, where an agent says nothing else
+MODEL_S: Final = 120.0  #: one call of a model, where the attempt leaves more
+SECRET_CHARS_MIN: Final = 4  #: shorter ones could not be told from other text when a tool repeats them

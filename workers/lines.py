@@ -4,17 +4,20 @@ from collections.abc import Awaitable
 
 import anyio.from_thread
 
+from orchestrator.errors import PromiseError
+from orchestrator.ports.model import Completion, Meter, Models, Prompt
 from orchestrator.ports.tasks import OwnerReply, OwnerRequest, TaskMessage
 from orchestrator.ports.transport import WorkerPort
+from workers.asking import OnDelta, StepMeter
 
 
 class LoopLine:
     """Straight to the port: for code in the event loop."""
 
-    __slots__ = ("_port", "post", "worker")
+    __slots__ = ("_models", "_port", "post", "worker")
 
-    def __init__(self, port: WorkerPort, worker: str) -> None:
-        self._port, self.worker = port, worker
+    def __init__(self, port: WorkerPort, worker: str, models: Models | None = None) -> None:
+        self._port, self.worker, self._models = port, worker, models
         self.post = port.post
 
     def ask(self, request: OwnerRequest) -> Awaitable[OwnerReply]:
@@ -23,7 +26,21 @@ class LoopLine:
 
     def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
         """Refused: blocking here would stop the event loop that has to answer."""
-        raise RuntimeError("in asynchronous code write `async with ctx.reserve(...)`")
+        raise RuntimeError("in asynchronous code write `async with ctx.reserve(...)`, `await ctx.intend(...)`")
+
+    async def complete(self, prompt: Prompt, meter: Meter, on_delta: OnDelta | None) -> Completion:
+        """Ask a model.
+
+        Raises:
+            PromiseError: this process has no models.
+        """
+        if self._models is None:
+            raise PromiseError("these workers have no models", "name an endpoint in the settings, or Engine(models=…)")
+        return await self._models.complete(prompt, meter, on_delta)
+
+    def complete_blocking(self, prompt: Prompt, meter: StepMeter) -> Completion:
+        """Refused: blocking here would stop the event loop that has to answer."""
+        raise RuntimeError("in asynchronous code write `await ctx.models.complete(...)`")
 
 
 class ThreadLine:
@@ -45,6 +62,17 @@ class ThreadLine:
     def ask_blocking(self, request: OwnerRequest) -> OwnerReply:
         """Reserve, or announce an effect; blocks this thread until the answer is journaled."""
         return anyio.from_thread.run(self._ask, request)
+
+    def complete(self, prompt: Prompt, meter: Meter, on_delta: OnDelta | None) -> Awaitable[Completion]:
+        """Refused: a plain function has nothing to await with."""
+        raise RuntimeError("in a thread write `ctx.models.complete_blocking(...)`")
+
+    def complete_blocking(self, prompt: Prompt, meter: StepMeter) -> Completion:
+        """Ask a model; blocks this thread until it has answered."""
+        return anyio.from_thread.run(self._complete, prompt, meter.on(self._line))
+
+    async def _complete(self, prompt: Prompt, meter: Meter) -> Completion:
+        return await self._line.complete(prompt, meter, None)
 
     async def _ask(self, request: OwnerRequest) -> OwnerReply:
         return await self._line.ask(request)

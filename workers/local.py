@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.ids import WorkerId
+from orchestrator.ports.model import Models
 from orchestrator.ports.tasks import TaskKey
 from orchestrator.ports.transport import WorkerPort
 from workers.host import PoolHost
@@ -22,7 +23,7 @@ def worker_id() -> WorkerId:
 
 
 class Workers:
-    """A host for every pool, on one port, inside one task group."""
+    """A host for every pool, on one port, inside one task group; `models` are what agents among them ask."""
 
     def __init__(
         self,
@@ -30,10 +31,11 @@ class Workers:
         port: WorkerPort,
         *,
         worker: str | None = None,
+        models: Models | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         name = worker or worker_id()
-        self.hosts = {pool.name: PoolHost(pool, port, worker=name, clock=clock) for pool in pools}
+        self.hosts = {pool.name: PoolHost(pool, port, worker=name, models=models, clock=clock) for pool in pools}
 
     def open(self, group: TaskGroup) -> None:
         """Begin to serve inside `group`, which must outlive the workers."""

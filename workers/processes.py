@@ -11,13 +11,24 @@ from typing import Final
 import anyio
 from anyio.abc import Process
 
+from orchestrator.errors import BudgetExceeded, OrchestratorError
 from orchestrator.ids import JsonValue
-from orchestrator.ports.tasks import SpendRequest, StepTask, TaskEvidence, TaskProgress, TaskSpent
-from workers.failures import ChildDied, ChildFailed
+from orchestrator.ports.tasks import (
+    IntentRequest,
+    SpendRequest,
+    StepTask,
+    TaskCalled,
+    TaskDelta,
+    TaskEvidence,
+    TaskProgress,
+    TaskSpent,
+)
+from workers.context import WorkContext
+from workers.failures import ChildDied, ChildFailed, failed
 from workers.limits import CHILD_END_S, CHILD_IDLE_MAX
 from workers.lines import LoopLine
 from workers.pool import Pool, WorkerSpec
-from workers.wire import LINE_BYTES_MAX, Frame, Job, Raised, Returned, frame_of, line_of
+from workers.wire import LINE_BYTES_MAX, Frame, Job, ModelAnswered, ModelAsked, Raised, Returned, frame_of, line_of
 
 _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -34,7 +45,7 @@ class Children:
         self._idle: list[_Child] = []
         self._closed = False
 
-    async def run(self, spec: WorkerSpec, task: StepTask) -> JsonValue:
+    async def run(self, spec: WorkerSpec, task: StepTask, context: WorkContext) -> JsonValue:
         """Run a function in a child process; its output, checked there.
 
         Raises:
@@ -46,7 +57,7 @@ class Children:
         kept = False
         try:
             with anyio.fail_after(task.timeout_s):
-                answer = await child.converse(spec, task, self._line)
+                answer = await child.converse(spec, task, context, self._line)
             kept = not self._closed and len(self._idle) < CHILD_IDLE_MAX
         finally:
             if kept:
@@ -94,15 +105,19 @@ class _Child:
         """Whether the process has not ended, as far as is known."""
         return self._process.returncode is None
 
-    async def converse(self, spec: WorkerSpec, task: StepTask, line: LoopLine) -> Returned | Raised:
-        """Hand over a task and pass on what is said, until its answer."""
+    async def converse(
+        self, spec: WorkerSpec, task: StepTask, context: WorkContext, line: LoopLine
+    ) -> Returned | Raised:
+        """Hand over a task and pass on what is said and asked, until its answer."""
         await self._send(Job(function=spec.importable, task=task))
         while True:
             match await self._receive():
-                case TaskProgress() | TaskEvidence() | TaskSpent() as said:
+                case TaskProgress() | TaskEvidence() | TaskSpent() | TaskCalled() | TaskDelta() as said:
                     line.post(replace(said, key=task.key, worker=line.worker))
-                case SpendRequest() as request:
+                case SpendRequest() | IntentRequest() as request:
                     await self._send(await line.ask(replace(request, key=task.key)))
+                case ModelAsked() as asked:
+                    await self._send(await _answer(asked, task, context))
                 case Returned() | Raised() as answer:
                     return answer
                 case other:
@@ -149,3 +164,13 @@ class _Child:
 
     async def _death(self) -> ChildDied:
         return ChildDied(await self._process.wait())
+
+
+async def _answer(asked: ModelAsked, task: StepTask, context: WorkContext) -> ModelAnswered:
+    try:
+        return ModelAnswered(completion=await context.models.complete(asked.prompt))
+    except BudgetExceeded as error:
+        return ModelAnswered(error="budget", message=error.limit, asked=error.asked, left=error.left)
+    except OrchestratorError as error:
+        told = failed(task.key, "", error)
+        return ModelAnswered(error=told.error, message=told.message, retry_after_s=told.retry_after_s)

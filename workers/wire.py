@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from orchestrator.ids import JsonValue
 from orchestrator.plan.limits import OUTPUT_BYTES_MAX
+from orchestrator.ports.model import Completion, Prompt
 from orchestrator.ports.tasks import (
     IntentRequest,
     OwnerReply,
@@ -47,8 +48,27 @@ class Raised:
     retry_after_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAsked:
+    """The function asks a model; the parent asks it on its behalf, and the step pays."""
+
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswered:
+    """What the model said, or why there is no answer: fields as in `TaskFailed`, or those of `BudgetExceeded`."""
+
+    completion: Completion | None = None
+    error: str = ""
+    message: str = ""
+    retry_after_s: float | None = None
+    asked: float = 0.0
+    left: float = 0.0
+
+
 Said = TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta  #: what a worker says on its way
-Frame = Job | OwnerReply | OwnerRequest | Said | Returned | Raised
+Frame = Job | OwnerReply | OwnerRequest | Said | ModelAsked | ModelAnswered | Returned | Raised
 
 _KINDS: Final[tuple[type[Frame], ...]] = (
     Job,
@@ -60,6 +80,8 @@ _KINDS: Final[tuple[type[Frame], ...]] = (
     TaskSpent,
     TaskCalled,
     TaskDelta,
+    ModelAsked,
+    ModelAnswered,
     Returned,
     Raised,
 )
