@@ -25,10 +25,12 @@ compile() { # compile OUTPUT WHAT-IT-IS ARGUMENTS...
 # The development set first; the others follow its versions, so that one version of each package is tested and shipped.
 compile requirements-dev.lock "Runtime, build back-end and development tools" --group build --extra dev --extra postgres --extra mcp --extra redis-fast --extra local pyproject.toml
 compile requirements.lock "Runtime and build back-end" --group build --constraint requirements-dev.lock pyproject.toml
+compile requirements-fleet.lock "What the image holds: runtime, PostgreSQL and the fast Redis parser, build back-end" \
+  --group build --extra postgres --extra redis-fast --constraint requirements-dev.lock pyproject.toml
 compile requirements-bench.lock "Runtime, build back-end and the contestants of 'make bench'" \
   --group build --extra bench --constraint requirements-dev.lock pyproject.toml
 compile tools/requirements-uv.lock "uv, the installer that stands in where Python comes without ensurepip" - <<<"uv>=0.9"
 
-if grep -nE '://|^-' requirements.lock requirements-dev.lock requirements-bench.lock tools/requirements-uv.lock; then
+if grep -nE '://|^-' requirements.lock requirements-dev.lock requirements-fleet.lock requirements-bench.lock tools/requirements-uv.lock; then
   echo "a lock names an address or an option (lines above)" >&2; exit 1
 fi
