@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
@@ -22,10 +22,15 @@ from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal
+from orchestrator.ports.limiter import Limiter
 from orchestrator.ports.planner import Planner
 from orchestrator.ports.stand_in import StandIn
-from orchestrator.settings import Settings, store_path
+from orchestrator.settings import Settings, on_server, store_path
 from workers import Pool, Registry, Workers, worker_id
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.postgres.journal import PostgresJournal
+    from orchestrator.models.gateway import Gateway
 
 
 async def open_journal(settings: Settings) -> Journal:
@@ -33,14 +38,26 @@ async def open_journal(settings: Settings) -> Journal:
 
     Raises:
         JournalOwned: another process has the file.
-        PromiseError: the store is not known, or cannot keep what a journal promises.
+        PromiseError: the store is not known, cannot keep what a journal promises, or wants `db upgrade`.
     """
+    if on_server(settings.store):
+        return await _postgres().open(settings.store)
     path = store_path(settings.store)
     if path is None:
         return MemoryJournal()
     from orchestrator.adapters.sql.journal import SqliteJournal  # memory: needs no database
 
     return await SqliteJournal.open(path, max_bytes=settings.journal_bytes_max)
+
+
+def _postgres() -> "type[PostgresJournal]":
+    try:
+        from orchestrator.adapters.postgres.journal import PostgresJournal  # others need no client for a server
+    except ImportError as error:
+        raise PromiseError(
+            f"the client of PostgreSQL is missing ({error})", "install hierarchical-orchestrator[postgres]"
+        ) from error
+    return PostgresJournal
 
 
 def restore_journal(settings: Settings, backup: Path) -> Path:
@@ -53,11 +70,33 @@ def restore_journal(settings: Settings, backup: Path) -> Path:
     """
     path = store_path(settings.store)
     if path is None:
-        raise PromiseError("a journal in memory cannot be restored", "name a file: --store sqlite:///file")
+        raise PromiseError("this journal is no file", "name one: --store sqlite:///file; a server has pg_restore")
     from orchestrator.adapters.sql.backup import restore  # memory: needs no database
 
     restore(backup, path)
     return path
+
+
+def open_models(settings: Settings, *, limiter: Limiter | None = None) -> "Gateway":
+    """The models that the settings name: `async with open_models(settings) as models`. Nothing is sent yet.
+
+    Without `limiter` the rates of the endpoints hold for this process alone.
+
+    Raises:
+        PromiseError: a key is missing, an address is none, or a model has no price.
+    """
+    # Half a second of imports, for those who ask models.
+    from orchestrator.adapters.memory.limiter import MemoryLimiter
+    from orchestrator.adapters.openai.endpoint import OpenAIEndpoint
+    from orchestrator.adapters.prices import GenaiPrices
+    from orchestrator.models.opening import open_gateway, rates_of
+
+    return open_gateway(
+        settings.models,
+        connect=OpenAIEndpoint,
+        limiter=limiter or MemoryLimiter(rates_of(settings.models)),
+        prices=GenaiPrices(),
+    )
 
 
 class Engine:
@@ -181,4 +220,4 @@ async def _close(journal: Journal) -> None:
         await journal.close()
 
 
-__all__ = ["Engine", "open_journal", "restore_journal"]
+__all__ = ["Engine", "open_journal", "open_models", "restore_journal"]

@@ -57,14 +57,19 @@ class GenaiPrices:
 
         # Not the module's own snapshot, which a host may have replaced by one of unknown age.
         self._table = DataSnapshot(providers=providers, from_auto_update=False)
+        self._linear: dict[tuple[str, str | None, str | None], LinearPrice] = {}
 
     def price_of(self, model: str, provider: str | None, base_url: str | None) -> LinearPrice | SteppedPrice | None:
+        known = self._linear.get((model, provider, base_url))
+        if known is not None:
+            return known
         try:
             found, info = self._table.find_provider_model(model, None, provider, None if provider else base_url)
         except LookupError:
             return None
         linear = _linear(info)
         if linear is not None:
+            self._linear[model, provider, base_url] = linear
             return linear
         return SteppedPrice(version=_VERSION, provider=found, model=info, at=datetime.now(UTC))
 

@@ -8,7 +8,7 @@ class ModelError(OrchestratorError):
 
     `kind` is the word the journal keeps, `again` says whether trying again can help, `step_kind` is what it is to a
     step: `rate_limit`, `timeout`, `provider`, or `terminal`. `may_be_billed`: the request was sent, and nobody can
-    say what the endpoint charged for it. The message never holds a prompt, an answer or a key.
+    say what the endpoint charged for it. The message never holds a prompt or a key.
     """
 
     kind: str = "model"

@@ -9,6 +9,7 @@ import anyio
 from orchestrator.ports.limiter import Rates, Slot
 
 _MINUTE_S = 60.0
+_TICK_S = 1e-6  #: a sleep may end this much early where floats are rounded
 
 
 @dataclass(slots=True)
@@ -88,8 +89,8 @@ class MemoryLimiter:
         gate, taken = self._find(slot)
         if gate is None or taken is None:
             return Slot(ticket=slot.ticket, wait_s=0.0)
-        taken.started = now_s >= taken.due_s
-        return Slot(ticket=slot.ticket, wait_s=max(taken.due_s - now_s, 0.0))
+        taken.started = taken.due_s - now_s < _TICK_S
+        return Slot(ticket=slot.ticket, wait_s=0.0 if taken.started else taken.due_s - now_s)
 
     async def settle(self, slot: Slot, tokens: int, *, sent: bool = True) -> None:
         gate, taken = self._find(slot)

@@ -1,0 +1,1 @@
+"""Endpoints that speak OpenAI's Chat Completions, through the vendor's client."""
