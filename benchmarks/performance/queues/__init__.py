@@ -1,0 +1,1 @@
+"""Queues: throughput, round trips and killed workers, beside other Python queues on one Redis."""
