@@ -7,8 +7,12 @@ from workers.host import PoolHost
 from workers.local import Workers, worker_id
 from workers.pool import Pool, WorkerSpec
 from workers.registry import Registry
+from workers.tools import Access, AllowedPath, AllowedUrl, ToolContext, ToolFailed, secret, tool, use_secrets
 
 __all__ = [
+    "Access",
+    "AllowedPath",
+    "AllowedUrl",
     "BudgetExceeded",
     "Pool",
     "PoolHost",
@@ -16,10 +20,15 @@ __all__ = [
     "Reservation",
     "RetryableError",
     "TerminalError",
+    "ToolContext",
+    "ToolFailed",
     "WorkContext",
     "WorkerSpec",
     "Workers",
     "compatible",
     "current_context",
+    "secret",
+    "tool",
+    "use_secrets",
     "worker_id",
 ]

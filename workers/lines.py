@@ -8,7 +8,7 @@ from orchestrator.errors import PromiseError
 from orchestrator.ports.model import Completion, Meter, Models, Prompt
 from orchestrator.ports.tasks import OwnerReply, OwnerRequest, TaskMessage
 from orchestrator.ports.transport import WorkerPort
-from workers.asking import OnDelta, StepMeter
+from workers.asking import Line, OnDelta, StepMeter
 
 
 class LoopLine:
@@ -50,6 +50,11 @@ class ThreadLine:
 
     def __init__(self, line: LoopLine) -> None:
         self._line, self.worker = line, line.worker
+
+    @staticmethod
+    def beside(line: Line) -> Line:
+        """The way for a thread that code with `line` starts; any other line serves threads as it is."""
+        return ThreadLine(line) if isinstance(line, LoopLine) else line
 
     def post(self, message: TaskMessage) -> None:
         """Hand the message to the event loop and wait until it was queued, so that order is kept."""

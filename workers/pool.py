@@ -3,16 +3,21 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
 
 from orchestrator.errors import PromiseError
 from orchestrator.plan.catalogue import FunctionContract
 from orchestrator.plan.parts import NAME_PATTERN
 from workers.contracts import contract_of
+from workers.limits import ANSWER_TOKENS, TURNS
 from workers.signature import Signature, read_signature
+from workers.tools.access import Access
+
+if TYPE_CHECKING:
+    from workers.agent import Agent
 
 Isolation = Literal["async", "thread", "process"]
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -30,6 +35,7 @@ class WorkerSpec:
     isolation: Isolation
     contract: FunctionContract
     signature: Signature
+    needs_model: bool = False  #: it asks a model, so an engine without one refuses plans that use it
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -53,7 +59,8 @@ class Pool:
     `concurrency` tasks run at the same time in one process; `scale` is the least and the most processes that a fleet
     gives the pool. `isolation` is the default of its functions: `async` (in the event loop), `thread`, or `process`
     (a child process per running task, reused, killed on cancellation). `child_bytes_max` caps the address space of each
-    child process, in bytes; an interpreter with pydantic needs about 300 MiB of it.
+    child process, in bytes; an interpreter with pydantic needs about 300 MiB of it. `access` says what the tools of its
+    agents may reach; nothing, unless it is given.
 
     Raises:
         PromiseError: a name or number outside its range.
@@ -67,6 +74,7 @@ class Pool:
         scale: tuple[int, int] = (0, 20),
         isolation: Isolation = "async",
         child_bytes_max: int | None = None,
+        access: Access | None = None,
     ) -> None:
         if re.fullmatch(NAME_PATTERN, name) is None:
             raise PromiseError(f"pool name {name!r} is not allowed", f"use a name that fits {NAME_PATTERN}")
@@ -80,6 +88,7 @@ class Pool:
         self.name, self.concurrency, self.scale = name, concurrency, scale
         self.isolation: Isolation = isolation
         self.child_bytes_max = child_bytes_max
+        self.access = access or Access()
         self._functions: dict[str, WorkerSpec] = {}
         self._handler: WorkerSpec | None = None
 
@@ -101,7 +110,12 @@ class Pool:
 
     @overload
     def worker(
-        self, *, name: str | None = None, isolation: Isolation | None = None, honours_key: bool = False
+        self,
+        *,
+        name: str | None = None,
+        isolation: Isolation | None = None,
+        honours_key: bool = False,
+        needs_model: bool = False,
     ) -> Callable[[Function], Function]: ...
 
     def worker(
@@ -111,11 +125,13 @@ class Pool:
         name: str | None = None,
         isolation: Isolation | None = None,
         honours_key: bool = False,
+        needs_model: bool = False,
     ) -> object:
         """Register a function for `call` steps; `@pool.worker` or `@pool.worker(name=..., ...)`.
 
         The function itself is returned, so that calling it stays a plain call; `__worker__` on it tells the rest.
-        `honours_key` declares that the same idempotency key given twice has one effect.
+        `honours_key` declares that the same idempotency key given twice has one effect; `needs_model` that it asks
+        `ctx.models`, so that an engine without a model refuses the plan at its start.
 
         Raises:
             PromiseError: the name is taken, the signature has no JSON form, or the isolation does not fit.
@@ -124,13 +140,8 @@ class Pool:
 
         def register(function: Function) -> Function:
             called = name or _name_of(function)
-            if re.fullmatch(NAME_PATTERN, called) is None:
-                raise PromiseError(
-                    f"{self.name}: function name {called!r} is not allowed", f"it must fit {NAME_PATTERN}"
-                )
-            if called in self._functions:
-                raise PromiseError(f"pool {self.name} already has a function {called!r}", "give one of them a `name`")
-            self._functions[called] = self._spec(function, called, isolation, honours_key, names)
+            self._free(called)
+            self._functions[called] = self._spec(function, called, isolation, honours_key, names, needs_model)
             return function
 
         return register if function is None else register(function)
@@ -139,12 +150,20 @@ class Pool:
     def handler(self, function: Function, /) -> Function: ...
 
     @overload
-    def handler(self, *, isolation: Isolation | None = None) -> Callable[[Function], Function]: ...
+    def handler(
+        self, *, isolation: Isolation | None = None, needs_model: bool = False
+    ) -> Callable[[Function], Function]: ...
 
-    def handler(self, function: Callable[..., object] | None = None, *, isolation: Isolation | None = None) -> object:
+    def handler(
+        self,
+        function: Callable[..., object] | None = None,
+        *,
+        isolation: Isolation | None = None,
+        needs_model: bool = False,
+    ) -> object:
         """Register what runs `task` steps: a function of (ctx, instruction: str, args: dict[str, JsonValue]).
 
-        `args` holds the step's `with` and is data, never instruction.
+        `args` holds the step's `with` and is data, never instruction. `needs_model` as for `worker`.
 
         Raises:
             PromiseError: the pool has one already, or its parameters are others.
@@ -154,7 +173,7 @@ class Pool:
         def register(function: Function) -> Function:
             if self._handler is not None:
                 raise PromiseError(f"pool {self.name} already has a handler", "use a second pool")
-            spec = self._spec(function, _name_of(function), isolation, False, names)
+            spec = self._spec(function, _name_of(function), isolation, False, names, needs_model)
             if spec.parameters != _HANDLER_PARAMETERS:
                 raise PromiseError(
                     f"{_name_of(function)} takes {spec.parameters}", "a handler takes (ctx, instruction, args)"
@@ -164,6 +183,54 @@ class Pool:
 
         return register if function is None else register(function)
 
+    def agent(
+        self,
+        name: str,
+        instructions: str,
+        *,
+        tools: Iterable[object] = (),
+        output: object = None,
+        tier: str = "standard",
+        turns_max: int = TURNS,
+        tokens_max: int = ANSWER_TOKENS,
+        temperature: float | None = None,
+    ) -> "Agent":
+        """Register an agent: a model that follows `instructions`, may call `tools`, and gives back `output`.
+
+        Steps with `call: name` run it; the first agent of a pool that has no handler also runs its `task` steps. Tools
+        are typed functions (`@tool`), and MCP servers (`McpServer`). `output` is a pydantic model, another type with a
+        JSON form, a JSON Schema, or None for text; the schema of a step goes before it. `tier` holds where a step names
+        none. `turns_max` is how often the model may answer in one attempt, `tokens_max` how long one answer may be.
+
+        Raises:
+            PromiseError: a name is taken, a number is out of range, or a tool is not allowed in this pool.
+        """
+        from workers.agent_pool import agent_of, specs_of  # a pool of functions alone needs none of it
+
+        self._free(name)
+        agent = agent_of(
+            self.name,
+            name,
+            instructions,
+            tools=tools,
+            output=output,
+            tier=tier,
+            turns_max=turns_max,
+            tokens_max=tokens_max,
+            temperature=temperature,
+            access=self.access,
+        )
+        task, call = specs_of(agent)
+        self._functions[name] = call
+        self._handler = self._handler or task
+        return agent
+
+    def _free(self, name: str) -> None:
+        if re.fullmatch(NAME_PATTERN, name) is None:
+            raise PromiseError(f"{self.name}: function name {name!r} is not allowed", f"it must fit {NAME_PATTERN}")
+        if name in self._functions:
+            raise PromiseError(f"pool {self.name} already has a function {name!r}", "give one of them a `name`")
+
     def _spec(
         self,
         function: Callable[..., object],
@@ -171,6 +238,7 @@ class Pool:
         isolation: Isolation | None,
         honours_key: bool,
         names: Mapping[str, object],
+        needs_model: bool,
     ) -> WorkerSpec:
         chosen = isolation or self.isolation
         _check_isolation(self.name, chosen)
@@ -178,7 +246,13 @@ class Pool:
         signature = read_signature(function, names)
         contract = contract_of(name, signature.input_schema, signature.output_schema, effect_key=honours_key)
         spec = WorkerSpec(
-            pool=self.name, name=name, function=function, isolation=chosen, contract=contract, signature=signature
+            pool=self.name,
+            name=name,
+            function=function,
+            isolation=chosen,
+            contract=contract,
+            signature=signature,
+            needs_model=needs_model,
         )
         function.__worker__ = spec  # type: ignore[attr-defined]  # functions take attributes
         return spec

@@ -80,6 +80,12 @@ class Registry:
         known = self._pools.get(pool)
         return known is not None and known.agent_handler is not None
 
+    def needs_model(self, pool: str, function: str | None) -> bool:
+        """Whether a function of the pool, or what runs its `task` steps, asks a model."""
+        known = self._pools.get(pool)
+        spec = None if known is None else known.agent_handler if function is None else known.functions.get(function)
+        return spec is not None and spec.needs_model
+
 
 def _pools_of(module: str) -> list[Pool]:
     try:

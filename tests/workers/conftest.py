@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.ids import JsonValue, PoolName, RunId, StepId, TenantId
+from orchestrator.ports.model import Models
 from orchestrator.ports.tasks import (
     OwnerReply,
     OwnerRequest,
@@ -107,11 +108,11 @@ async def settle() -> None:
 
 
 @asynccontextmanager
-async def at_work(pool: Pool) -> AsyncIterator[Bench]:
+async def at_work(pool: Pool, models: Models | None = None) -> AsyncIterator[Bench]:
     """A host for `pool`, drained at the end."""
     transport = MemoryTransport(clock=lambda: NOW_S)
     async with anyio.create_task_group() as group:
-        host = PoolHost(pool, transport, worker="w", clock=lambda: NOW_S)
+        host = PoolHost(pool, transport, worker="w", models=models, clock=lambda: NOW_S)
         bench = Bench(pool, group, transport, host)
         transport.bind(bench.messages.append)
         transport.bind_answer(bench.reply_to)

@@ -1,0 +1,166 @@
+"""An agent: a model with instructions, tools and an output type, as a worker of a pool."""
+
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from orchestrator.errors import PlanError, RetryableError, TerminalError
+from orchestrator.ids import JsonValue
+from orchestrator.plan.schemas import compile_schema
+from orchestrator.ports.model import Completion, Message, Prompt, Tier
+from workers.context import WorkContext
+from workers.limits import CONVERSATION_BYTES_MAX, MISTAKES_MAX, MODEL_S
+from workers.output_type import OutputType
+from workers.plain import NotPlain, storable
+from workers.prompting import block, system_message, task_message
+from workers.tools.access import Access
+from workers.tools.calling import Answered, ToolBox
+from workers.tools.secrets import watch_secrets
+from workers.tools.tool import Tool, ToolSource
+
+TIERS: Final = ("cheap", "standard", "strong")
+_LAST: Final = "This is your last answer: give the result now, and call no tool."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """What `Pool.agent` was told. `run` does one task, in the event loop."""
+
+    pool: str
+    name: str
+    instructions: str
+    tools: tuple[Tool, ...]
+    sources: tuple[ToolSource, ...]
+    output: OutputType
+    tier: Tier
+    turns_max: int
+    tokens_max: int
+    access: Access
+    temperature: float | None
+
+    async def run(self, ctx: WorkContext, instruction: str, args: dict[str, JsonValue]) -> JsonValue:
+        """Do one task; its output fits the step's schema, or else the agent's own type.
+
+        Raises:
+            StepError, ModelError, NotPlain: the attempt ends, and how.
+        """
+        seen = watch_secrets()
+        async with AsyncExitStack() as stack:
+            tools = list(self.tools)
+            for source in self.sources:
+                tools += await stack.enter_async_context(source.open())
+            return await _Conversation(self, ctx, ToolBox(tools, ctx, self.access, seen), instruction, args).held()
+        raise AssertionError("no source swallows an error")
+
+
+class _Conversation:
+    """One attempt: what was said, and what may still be said."""
+
+    def __init__(
+        self, agent: Agent, ctx: WorkContext, box: ToolBox, instruction: str, args: dict[str, JsonValue]
+    ) -> None:
+        self._agent, self._ctx, self._box = agent, ctx, box
+        self._schema = ctx.output_schema if ctx.output_schema is not None else agent.output.schema
+        self._messages = [
+            system_message(agent.instructions, ctx.constraints, structured=self._schema is not None),
+            task_message(instruction, args, ctx.reasons),
+        ]
+        self._bytes = sum(len(message.content.encode()) for message in self._messages)
+        self._mistakes = 0
+        self._mended = False
+        self._ends_s = anyio.current_time() + ctx.timeout_s if ctx.timeout_s is not None else float("inf")
+
+    async def held(self) -> JsonValue:
+        agent = self._agent
+        for turn in range(1, agent.turns_max + 1):
+            last = turn == agent.turns_max
+            said = await self._ask(last=last and turn > 1)
+            if said.tool_calls:
+                if not last:
+                    await self._tools(said)
+                continue
+            output = self._output(said, last=last)
+            if output is not _NOT_YET:
+                return output  # type: ignore[return-value]  # JSON: the marker was told apart
+        raise RetryableError(f"{agent.name} gave no result within {agent.turns_max} answers", "turns")
+
+    async def _ask(self, *, last: bool) -> Completion:
+        ctx, agent = self._ctx, self._agent
+        ctx.heartbeat()
+        messages = [*self._messages, Message(role="system", content=_LAST)] if last else self._messages
+        prompt = Prompt(
+            tier=_tier(ctx.tier, agent.tier),
+            messages=tuple(messages),
+            tools=self._box.specs,
+            output_schema=self._schema,
+            tokens_max=agent.tokens_max,
+            deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),
+            temperature=agent.temperature,
+        )
+        return await ctx.models.complete(prompt)
+
+    async def _tools(self, said: Completion) -> None:
+        self._say(Message(role="assistant", content=said.text, tool_calls=said.tool_calls))
+        answers = await self._box.answer(said.tool_calls)
+        for answer in answers:
+            text = block(f"result of {storable(answer.call.name, 64)}", answer.text)
+            self._say(Message(role="tool", content=text, tool_call_id=answer.call.id))
+        self._mistaken(answers)
+
+    def _mistaken(self, answers: Sequence[Answered]) -> None:
+        wrong = [answer for answer in answers if answer.mistake]
+        self._mistakes += bool(wrong)
+        if self._mistakes > MISTAKES_MAX:
+            raise RetryableError(
+                f"{self._agent.name} called tools wrongly again: {wrong[0].text.removeprefix('error: ')}", "tools"
+            )
+
+    def _output(self, said: Completion, *, last: bool) -> object:
+        """The result; or the faults are handed back, once, when it does not fit."""
+        try:
+            return self._fitting(said)
+        except NotPlain as error:
+            if self._mended or last:
+                raise
+            self._mended = True
+            self._say(Message(role="assistant", content=said.text))
+            faults = block("faults of your answer", error.at("output"))
+            self._say(Message(role="user", content=f"Your answer does not fit. Give it again, mended.\n\n{faults}"))
+            return _NOT_YET
+
+    def _fitting(self, said: Completion) -> JsonValue:
+        if self._schema is None:
+            return said.text
+        data = said.data
+        if data is None and said.text.strip() != "null":
+            try:
+                data = json.loads(said.text)
+            except (ValueError, RecursionError) as error:
+                raise NotPlain(f"no JSON: {error}") from None
+        try:
+            faults = compile_schema(self._schema)(data)
+        except PlanError as error:
+            raise TerminalError(f"the output schema cannot be used: {error}") from None
+        if faults:
+            raise NotPlain("; ".join(faults))
+        return data if self._ctx.output_schema is not None else self._agent.output.read(data)
+
+    def _say(self, message: Message) -> None:
+        self._messages.append(message)
+        self._bytes += len(message.content.encode()) + sum(len(c.arguments) for c in message.tool_calls)
+        if self._bytes > CONVERSATION_BYTES_MAX:
+            raise RetryableError(
+                f"{self._agent.name} has said and read over {CONVERSATION_BYTES_MAX} bytes in one attempt", "turns"
+            )
+
+
+_NOT_YET: Final = object()
+
+
+def _tier(asked: str | None, own: Tier) -> Tier:
+    """The step's tier, which the ladder may have raised, or else the agent's."""
+    return asked if asked in TIERS else own  # type: ignore[return-value]  # one of the three words

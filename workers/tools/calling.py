@@ -1,0 +1,172 @@
+"""Carries out the tool calls of one answer: allowed ones only, announced where they change the world, bounded, without
+secrets in what comes back."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from orchestrator.errors import BudgetExceeded, PromiseError, RetryableError, StepError, TerminalError
+from orchestrator.ids import JsonValue
+from orchestrator.plan.models import canonical_json, digest_of
+from orchestrator.ports.model import ToolCall, ToolSpec
+from orchestrator.ports.model_errors import ModelError
+from workers.context import WorkContext
+from workers.failures import bounded
+from workers.limits import TOOL_ARGUMENTS_BYTES_MAX, TOOL_CALLS_MAX, TOOL_RESULT_BYTES_MAX
+from workers.lines import ThreadLine
+from workers.plain import NotPlain, plain_copy, storable
+from workers.tools.access import Access, NotAllowed
+from workers.tools.context import ToolContext
+from workers.tools.secrets import Seen
+from workers.tools.tool import BadCall, Tool, ToolFailed
+
+_ENDS_THE_ATTEMPT = (StepError, ModelError, PromiseError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What one call came to."""
+
+    call: ToolCall
+    text: str  #: for the model
+    mistake: bool = False  #: the model called it wrongly
+
+
+class ToolBox:
+    """The tools of one agent during one attempt."""
+
+    def __init__(self, tools: Iterable[Tool], ctx: WorkContext, access: Access, seen: Seen) -> None:
+        self._tools = {one.traits.spec.name: one for one in tools}
+        self._ctx, self._access, self._seen = ctx, access, seen
+        self._done: dict[str, str] = {}  #: effects of this attempt: key -> what the model was told
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools as the model sees them."""
+        return tuple(one.traits.spec for one in self._tools.values())
+
+    async def answer(self, calls: Sequence[ToolCall]) -> list[Answered]:
+        """Carry out the calls of one answer; in their order. What reads runs at the same time, what changes the world
+        one after another.
+
+        Raises:
+            StepError: a tool, or its surroundings, ended the attempt.
+        """
+        answers: dict[int, Answered] = {}
+        ends: list[Exception] = []
+
+        async def run(number: int) -> None:
+            try:
+                answers[number] = await self._one(calls[number])
+            except _ENDS_THE_ATTEMPT as error:
+                ends.append(error)
+
+        taken = range(min(len(calls), TOOL_CALLS_MAX))
+        async with anyio.create_task_group() as group:
+            for number in taken:
+                if not self._changes(calls[number]):
+                    group.start_soon(run, number)
+        for number in taken:
+            if not ends and self._changes(calls[number]):
+                await run(number)
+        if ends:
+            raise min(ends, key=lambda error: not isinstance(error, BudgetExceeded))
+        for number in range(len(taken), len(calls)):
+            text = f"not done: at most {TOOL_CALLS_MAX} tools can be called at once"
+            answers[number] = Answered(call=calls[number], text=_error(text))
+        return [answers[number] for number in range(len(calls))]
+
+    def _changes(self, call: ToolCall) -> bool:
+        known = self._tools.get(call.name)
+        return known is not None and known.traits.effect
+
+    async def _one(self, call: ToolCall) -> Answered:
+        try:
+            return Answered(call=call, text=await self._called(call))
+        except BadCall as error:
+            return Answered(call=call, text=_error(self._seen.struck(error.message)), mistake=True)
+
+    async def _called(self, call: ToolCall) -> str:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            known = ", ".join(self._tools) or "none"
+            raise BadCall(f"there is no tool {storable(call.name, 100)!r}; there are: {known}")
+        arguments = _arguments(call)
+        traits = tool.traits
+        key = self._key(traits.spec.name, arguments) if traits.effect else None
+        if key is not None:
+            if key in self._done:
+                return self._done[key]  # the same effect is had once, however often the model asks for it
+            await self._ctx.intend(traits.spec.name, key)
+        spoken = WorkContext(self._ctx._task, ThreadLine.beside(self._ctx._line))
+        text = await self._run(tool, ToolContext(self._ctx, spoken, self._access, self._seen, key), arguments)
+        if key is not None:
+            self._done[key] = text
+        return text
+
+    def _key(self, name: str, arguments: dict[str, JsonValue]) -> str:
+        """The key of an effect: the same for the same step, tool and arguments, in every attempt and delivery."""
+        ctx = self._ctx
+        branch = "" if ctx.branch is None else f"[{ctx.branch}]"
+        digest = digest_of({"tool": name, "arguments": arguments}).removeprefix("sha256:")[:32]
+        return f"{ctx.run_id}/{ctx.step_id}{branch}/{digest}"
+
+    async def _run(self, tool: Tool, ctx: ToolContext, arguments: dict[str, JsonValue]) -> str:
+        name, limit_s = tool.traits.spec.name, tool.traits.timeout_s
+        with anyio.move_on_after(limit_s) as clock:
+            try:
+                result = self._seen.struck_from(plain_copy(await tool.call(ctx, arguments)))
+            except (BadCall, ModelError, PromiseError, BudgetExceeded):
+                raise
+            except RetryableError as error:
+                raise RetryableError(self._seen.struck(error.message), error.kind, error.retry_after_s) from None
+            except TerminalError as error:
+                raise TerminalError(self._seen.struck(error.message)) from None
+            except NotAllowed as error:
+                raise BadCall(str(error)) from None
+            except ToolFailed as error:
+                return self._told(name, _error(error.message))
+            except NotPlain as error:
+                return self._told(name, _error(error.at("result")))
+            except Exception as error:  # noqa: BLE001  # whatever a tool raises is news for the model, not the end of the attempt
+                return self._told(name, _error(f"{type(error).__name__}: {error}"))
+            return self._result(name, result)
+        assert clock.cancelled_caught
+        return self._told(name, _error(f"no answer within {limit_s:g} s; nobody knows whether it was done"))
+
+    def _result(self, name: str, result: JsonValue) -> str:
+        """What the model is shown, cut to size; the same is kept as evidence."""
+        text = result if isinstance(result, str) else canonical_json(result)
+        shown = text.encode()
+        if len(shown) > TOOL_RESULT_BYTES_MAX:
+            text = shown[:TOOL_RESULT_BYTES_MAX].decode(errors="ignore")
+            result = text
+            text += f"\n[cut after {TOOL_RESULT_BYTES_MAX} of {len(shown)} bytes; ask for less]"
+        self._ctx.evidence(name, result)
+        return text
+
+    def _told(self, name: str, text: str) -> str:
+        text = self._seen.struck(text)
+        self._ctx.log(f"tool {name}: {text}")
+        return text
+
+
+def _arguments(call: ToolCall) -> dict[str, JsonValue]:
+    if len(call.arguments.encode(errors="replace")) > TOOL_ARGUMENTS_BYTES_MAX:
+        raise BadCall(f"the arguments are over {TOOL_ARGUMENTS_BYTES_MAX} bytes")
+    try:
+        found: object = json.loads(call.arguments or "{}")
+        plain = plain_copy(found)
+    except NotPlain as error:
+        raise BadCall(error.at("arguments")) from None
+    except (ValueError, RecursionError) as error:
+        raise BadCall(f"the arguments are no JSON: {bounded(str(error))}") from None
+    if not isinstance(plain, dict):
+        raise BadCall("the arguments are no JSON object")
+    return plain
+
+
+def _error(message: str) -> str:
+    return f"error: {bounded(message)}"
