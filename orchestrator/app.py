@@ -60,6 +60,37 @@ def _postgres() -> "type[PostgresJournal]":
     return PostgresJournal
 
 
+def upgrade_store(settings: Settings) -> tuple[str | None, str]:
+    """Bring the tables of a server to this release; return the schema before and after.
+
+    Raises:
+        PromiseError: the store is no server, or it cannot be reached.
+        JournalError: its tables are of a newer release, or it refused a statement.
+    """
+    _must_have_tables(settings)
+    from orchestrator.adapters.postgres.upgrade import run_upgrade
+
+    return run_upgrade(settings.store)
+
+
+def upgrade_sql(settings: Settings) -> str:
+    """The statements of `upgrade_store` for an empty database. Raises PromiseError: the store is no server."""
+    _must_have_tables(settings)
+    from orchestrator.adapters.postgres.upgrade import upgrade_sql as statements
+
+    return statements()
+
+
+def _must_have_tables(settings: Settings) -> None:
+    if not on_server(settings.store):
+        store_path(settings.store)
+        raise PromiseError(
+            "this store needs no `db upgrade`: a journal file is brought to this release when it is opened",
+            "name a server: --store postgresql://user@host/database",
+        )
+    _postgres()
+
+
 def restore_journal(settings: Settings, backup: Path) -> Path:
     """Put a copy in the place of the journal that the settings name; return where that is. What lay there is gone.
 
@@ -220,4 +251,4 @@ async def _close(journal: Journal) -> None:
         await journal.close()
 
 
-__all__ = ["Engine", "open_journal", "open_models", "restore_journal"]
+__all__ = ["Engine", "open_journal", "open_models", "restore_journal", "upgrade_sql", "upgrade_store"]

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         extra="ignore",
     )
 
-    store: str = DEFAULT_STORE  #: sqlite:///file or memory:
+    store: str = DEFAULT_STORE  #: sqlite:///file, postgresql://user@host/database, or memory:
     transport: str = "memory:"
     pools: Annotated[tuple[str, ...], NoDecode] = DEFAULT_POOLS  #: modules whose Pool objects a run may use
     open_runs_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000  #: runs that may be open at once
@@ -140,16 +140,22 @@ class Settings(BaseSettings):
 
 
 def store_path(store: str) -> Path | None:
-    """The file of a `sqlite:///` store; None for `memory:`.
+    """The file of a `sqlite:///` store; None for `memory:` and for a server.
 
     Raises:
         PromiseError: another kind of store.
     """
-    if store == "memory:":
+    if store == "memory:" or on_server(store):
         return None
     scheme, mark, rest = store.partition(":///")
     if scheme == "sqlite" and mark and rest:
         return Path(rest)
     raise PromiseError(
-        f"store {store!r} is not known", "use sqlite:///relative/file, sqlite:////absolute/file or memory:"
+        f"store {store!r} is not known",
+        "use sqlite:///relative/file, sqlite:////absolute/file, postgresql://user@host/database or memory:",
     )
+
+
+def on_server(store: str) -> bool:
+    """Whether the store is a database server, which any number of processes share."""
+    return store.startswith(("postgresql://", "postgres://"))

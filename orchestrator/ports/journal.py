@@ -19,6 +19,7 @@ class Append:
     epoch: int  #: of the owner; a lower one than the run's is refused
     facts: tuple[Fact, ...]
     sync: bool = False  #: survive a power cut too, not only the death of the process
+    owner: str = ""  #: of a run that begins with this entry; empty: nobody yet. Journals of one process ignore it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +110,11 @@ class Journal(Protocol):
         ...
 
     async def claim(self, run_id: RunId, owner: str) -> int:
-        """Make `owner` the owner of an open run; return the new epoch, higher than any before.
+        """Make `owner` the owner of a run; return the new epoch, higher than any before.
 
         Raises:
             RunNotFound: no such run.
+            JournalConflict: it is open, and belongs to another owner whose lease has not ended.
         """
         ...
 

@@ -1,35 +1,22 @@
 """Appends that are committed together: from facts to rows, and the rows to the file in one transaction."""
 
 import hashlib
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from orchestrator.adapters.records import Encoded, salts
 from orchestrator.adapters.sql.heads import Head, Heads
-from orchestrator.core.chain import SALT_BYTES, link_hash, payload_digest
-from orchestrator.core.codec import encode
+from orchestrator.core.chain import link_hash, payload_digest
 from orchestrator.core.facts import Fact, RunAccepted, RunEnded
 from orchestrator.ids import RunId
 from orchestrator.plan.limits import ARTIFACT_BYTES
 from orchestrator.ports.journal import Append
 
 SEQ_BITS: Final = 32  #: `payloads.at` is (run << SEQ_BITS) + seq
-_SALTS_DRAWN: Final = 256
 #: Rows per INSERT. Each execution lets go of the interpreter lock and has to win it back, from an event loop that may
 #: be busy for milliseconds at a time: a thousand rows one by one would take seconds there.
 _ROWS: Final = (256, 64, *range(16, 0, -1))
-
-Encoded = list[tuple[bytes, bytes | None]]
-
-
-def encode_all(entries: Sequence[Append]) -> list[Encoded]:
-    """Header and payload of every fact; nothing is written yet.
-
-    Raises:
-        ValueRefused: a fact holds something no journal keeps.
-    """
-    return [[encode(fact, entry.epoch) for fact in entry.facts] for entry in entries]
 
 
 class Group:
@@ -70,7 +57,7 @@ class Group:
         for header, payload in encoded:
             digest = None
             if payload is not None:
-                salt = next(_salts)
+                salt = next(salts)
                 digest = payload_digest(salt, payload)
                 self._payloads.append((key << SEQ_BITS | seq, salt, *self._place(payload)))
             before = link_hash(before, run_id, seq, header, digest)
@@ -167,14 +154,3 @@ def _insert_text(table: str, columns: str, width: int, rows: int) -> str:
         text = f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608 # names of our tables
         _texts[table, rows] = text
     return text
-
-
-def _draw_salts() -> Iterator[bytes]:
-    """Random salts, drawn from the system many at a time."""
-    while True:
-        drawn = os.urandom(SALT_BYTES * _SALTS_DRAWN)
-        for at in range(0, len(drawn), SALT_BYTES):
-            yield drawn[at : at + SALT_BYTES]
-
-
-_salts = _draw_salts()

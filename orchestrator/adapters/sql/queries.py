@@ -2,11 +2,10 @@
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Final
 
+from orchestrator.adapters.records import ROW_NAMES, recorded, stored_link
 from orchestrator.core.chain import FIRST_HASH, Link, check_link
-from orchestrator.core.codec import decode
 from orchestrator.errors import JournalCorrupt, RunNotFound
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Recorded, RunQuery, RunRow
@@ -25,25 +24,13 @@ SELECT run_id, tenant, plan, lane, status, accepted_at_s, ended_at_s,
   epoch, owner, origin, parent, idempotency_key, request_digest, usd, tokens
 FROM runs
 """
-_NAMES: Final = tuple(field.name for field in fields(RunRow))  #: in the order of the columns above
 
 
 def read(connection: sqlite3.Connection, run_id: RunId, after: int, limit: int) -> list[Recorded]:
     """See `Journal.read`."""
     found: list[Recorded] = []
     for link, before in _checked(connection, run_id, after, limit):
-        held = decode(run_id, link.seq, link.header, link.payload, had_payload=link.payload_digest is not None)
-        found.append(
-            Recorded(
-                run_id=run_id,
-                seq=link.seq,
-                epoch=held.epoch,
-                fact=held.fact,
-                prev_hash=before.hex(),
-                hash=link.hash.hex(),
-                forgotten=held.forgotten,
-            )
-        )
+        found.append(recorded(run_id, link, before))
     return found
 
 
@@ -83,26 +70,11 @@ def _checked(connection: sqlite3.Connection, run_id: RunId, after: int, limit: i
     seq = after
     for row in connection.execute(_RECORDS, (key, after, limit)):
         seq += 1
-        link = _link(run_id, seq, row, forgotten)
+        link = stored_link(run_id, seq, row, forgotten)
         before, earlier = check_link(run_id, link, before), before
         yield link, earlier
     if seq - after < limit and seq < sealed:
         raise JournalCorrupt(run_id, seq + 1, f"the record is missing, and so is what followed up to {sealed}")
-
-
-def _link(run_id: RunId, expected: int, row: tuple[object, ...], forgotten: int) -> Link:
-    seq, header, digest, hash_, salt, payload, artifact = row
-    if seq != expected:
-        raise JournalCorrupt(run_id, expected, f"the record is missing; the next one kept is {seq}")
-    if not isinstance(header, bytes) or not isinstance(hash_, bytes) or not isinstance(digest, bytes | None):
-        raise JournalCorrupt(run_id, expected, "the record does not hold bytes")
-    if not isinstance(salt, bytes | None) or not isinstance(payload, bytes | None):
-        raise JournalCorrupt(run_id, expected, "the payload does not hold bytes")
-    if payload is None and artifact is not None:
-        raise JournalCorrupt(run_id, expected, "the artifact that holds its payload is missing")
-    if payload is None and digest is not None and expected > forgotten:
-        raise JournalCorrupt(run_id, expected, "the payload is missing, and nobody asked to forget it")
-    return Link(seq=expected, header=header, payload_digest=digest, hash=hash_, salt=salt, payload=payload)
 
 
 def _hash_of(connection: sqlite3.Connection, key: int, seq: int) -> bytes | None:
@@ -130,4 +102,4 @@ def runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunRow]:
     where = f"WHERE {' AND '.join(terms)}" if terms else ""
     order = "ORDER BY accepted_at_s DESC, id DESC LIMIT ?"
     rows = connection.execute(f"{_ROWS} {where} {order}", (*values, query.limit))
-    return [RunRow(**dict(zip(_NAMES, row, strict=True))) for row in rows]
+    return [RunRow(**dict(zip(ROW_NAMES, row, strict=True))) for row in rows]

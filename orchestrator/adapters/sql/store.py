@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from orchestrator.adapters.records import Encoded, raw_digest
 from orchestrator.adapters.sql import backup as copying
 from orchestrator.adapters.sql import forget as deleting
 from orchestrator.adapters.sql import queries
-from orchestrator.adapters.sql.group import Encoded, Group
+from orchestrator.adapters.sql.group import Group
 from orchestrator.adapters.sql.heads import Heads
 from orchestrator.adapters.sql.schema import connect
 from orchestrator.core.chain import Link
@@ -125,15 +126,17 @@ class Store:
 
     def get_artifact(self, digest: ArtifactDigest) -> bytes:
         with self._errors():
-            row = self._connection.execute("SELECT body FROM artifacts WHERE digest = ?", (_raw(digest),)).fetchone()
+            row = self._connection.execute(
+                "SELECT body FROM artifacts WHERE digest = ?", (raw_digest(digest),)
+            ).fetchone()
         if row is None:
             raise ArtifactMissing(digest, "not in this store")
-        if not isinstance(row[0], bytes) or hashlib.sha256(row[0]).digest() != _raw(digest):
+        if not isinstance(row[0], bytes) or hashlib.sha256(row[0]).digest() != raw_digest(digest):
             raise ArtifactMissing(digest, "its bytes were changed after they were stored")
         return row[0]
 
     def sweep_artifacts(self, keep: AbstractSet[ArtifactDigest]) -> int:
-        kept = {_raw(digest) for digest in keep}
+        kept = {raw_digest(digest) for digest in keep}
         with self._errors():
             freed = deleting.sweep(self._connection, kept)
             deleting.give_back(self._connection)
@@ -197,14 +200,3 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _raw(digest: ArtifactDigest) -> bytes:
-    kind, _, digits = digest.partition(":")
-    try:
-        raw = bytes.fromhex(digits)
-    except ValueError:
-        raw = b""
-    if kind != "sha256" or len(raw) != hashlib.sha256().digest_size:
-        raise ArtifactMissing(digest, "not a digest of an artifact; they read sha256: and 64 hexadecimal digits")
-    return raw

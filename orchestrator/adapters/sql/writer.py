@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast
 
-from orchestrator.adapters.sql.group import encode_all
+from orchestrator.adapters.records import encode_all
 from orchestrator.adapters.sql.loops import Bell, Loop, current_loop
 from orchestrator.adapters.sql.ownership import FileLock, refuse_network_file_system
 from orchestrator.adapters.sql.store import Store

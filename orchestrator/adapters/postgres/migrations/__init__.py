@@ -1,0 +1,1 @@
+"""How the tables of a PostgreSQL journal came to be: one file per change, applied by `orchestrator db upgrade`."""
