@@ -1,7 +1,8 @@
 """The composition root: the only file that names concrete adapters."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -130,6 +131,25 @@ def open_models(settings: Settings, *, limiter: Limiter | None = None) -> "Gatew
     )
 
 
+@asynccontextmanager
+async def local_models(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings whose every tier is a small model on this machine, which serves for as long as the block runs.
+
+    Raises:
+        PromiseError: it is not installed, or does not start; the error says what to do.
+    """
+    # A model server is for those who ask for one.
+    from orchestrator.adapters.local_model.server import SLOTS, local_model
+    from orchestrator.models.local import LOCAL_KEY, settings_for
+
+    async with local_model(settings.local_weights) as model:
+        os.environ[LOCAL_KEY] = model.api_key  # settings name keys and never hold them
+        try:
+            yield settings.model_copy(update={"models": settings_for(model.base_url, model.name, slots=SLOTS)})
+        finally:
+            del os.environ[LOCAL_KEY]
+
+
 class Engine:
     """Runs plans in this process: `async with Engine(pools=[…]) as engine: run = await engine.submit(plan, inputs)`.
 
@@ -251,4 +271,4 @@ async def _close(journal: Journal) -> None:
         await journal.close()
 
 
-__all__ = ["Engine", "open_journal", "open_models", "restore_journal", "upgrade_sql", "upgrade_store"]
+__all__ = ["Engine", "local_models", "open_journal", "open_models", "restore_journal", "upgrade_sql", "upgrade_store"]
