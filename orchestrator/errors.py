@@ -301,6 +301,18 @@ class TransportRefused(TransportError):
         return f"the transport at {self.where} refused: {self.reason}"
 
 
+class PlanningFailed(OrchestratorError):
+    """A supervisor's model wrote no plan that is in order. `tries` says of each draft what was wrong with it."""
+
+    def __init__(self, tries: tuple[tuple[str, ...], ...]) -> None:
+        super().__init__(tries)
+        self.tries = tries
+
+    def __str__(self) -> str:
+        told = "".join(f"\n  draft {at}: {'; '.join(errors)}" for at, errors in enumerate(self.tries, start=1))
+        return f"no plan in order after {len(self.tries)} drafts{told}"
+
+
 class OwnerUnreachable(OrchestratorError):
     """A process owns the store, and it does not answer on its control socket."""
 

@@ -5,8 +5,9 @@ from typing import Final, TypeVar, cast
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core import planning
 from orchestrator.core.climb import waited
-from orchestrator.core.finish import hit_limit, stood_still
+from orchestrator.core.finish import hit_limit, met, stood_still
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.core.positions import NOBODY, Pair, at_work, find
 from orchestrator.core.rebuild import built_on, locked
@@ -294,6 +295,10 @@ ARRIVALS: Final[dict[type[Input], Arrival]] = dict(
         _on(f.LimitExtended, stood_still),
         _on(f.PlanPatched, _patched),
         _on(f.ReplanRefused, _refused),
+        _on(f.PlanDrafted, planning.drafted),
+        _on(f.PatternChosen, planning.pattern_chosen),
+        _on(f.GoalPlanned, planning.goal_planned),
+        _on(f.LimitHit, met),
         _on(f.StepQuarantined, _quarantined),
         _on(TimerFired, _timer),
     )

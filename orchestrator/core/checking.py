@@ -2,6 +2,7 @@
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core.finish import leave_gap, may_spend
 from orchestrator.core.gate import INLINE, Verdict, check_inline, check_schema, elect
 from orchestrator.core.scope import unit_scope
 from orchestrator.core.state import Sample, Status, StepState, Unit
@@ -31,9 +32,19 @@ def advance(turn: Turn, state: StepState, unit: Unit) -> None:
         elif unit.broken > limits.CHECK_BROKEN_MAX:
             _refuse(turn, state, unit, (f"the {check.kind} check broke {unit.broken} times",), terminal=False)
         else:
-            if not turn.hold:
+            if not turn.hold and not (check.kind == "judge" and _no_money(turn, state, unit)):
                 _ask(turn, state, unit, check)
             return
+
+
+def _no_money(turn: Turn, state: StepState, unit: Unit) -> bool:
+    """Whether no judge can be asked any more; under `degrade` the output is left out, for nothing passes unjudged."""
+    run = turn.run
+    if not run.limit or may_spend(run, state) or state.spec.finally_:
+        return False
+    if run.limit_policy == "degrade":
+        leave_gap(turn, state, unit, f"budget.{run.limit}")
+    return True
 
 
 def _pass(turn: Turn, state: StepState, unit: Unit) -> None:

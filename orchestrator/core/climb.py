@@ -4,6 +4,7 @@ from typing import Literal
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core.closing import scarcest
 from orchestrator.core.facts import VerdictKind
 from orchestrator.core.finish import hit_limit, leave_gap, may_go_on
 from orchestrator.core.policy import backoff_s
@@ -58,8 +59,11 @@ def again(turn: Turn, state: StepState, unit: Unit, *, cause: Cause, rung: int) 
 
 def _short(turn: Turn, state: StepState, unit: Unit) -> None:
     """The worker asked for more than is left. A `finally` step climbs on."""
-    hit_limit(turn, turn.run.ledger.spent_out() or "usd")
-    if not _held(turn, state, unit):
+    run = turn.run
+    hit_limit(turn, scarcest(run, state))
+    if run.limit_policy == "degrade" and not state.spec.finally_:
+        leave_gap(turn, state, unit, f"budget.{run.limit}")
+    elif not _held(turn, state, unit):
         _reject(turn, state, unit, terminal=True)
 
 
@@ -206,6 +210,7 @@ def replan_command(state: StepState, unit: Unit) -> c.AskReplan:
         attempt=unit.attempt,
         scope="step" if unit.replan == "step" else "downstream",
         reasons=unit.reasons,
+        drafts=unit.drafts,
     )
 
 

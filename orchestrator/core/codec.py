@@ -44,7 +44,11 @@ def _longer(*further: object) -> Upcaster:
 
 #: (version a record was written in, its kind then) -> how the next version says the same.
 UPCASTERS: Final[dict[tuple[int, str], Upcaster]] = {
+    (1, "child.ended"): _longer(0),  # calls
+    (1, "child.started"): _longer(None),  # calls
     (1, "model.called"): _longer("", 0, False, False, "", 0.0),  # endpoint, tokens_cached, … seconds
+    (1, "run.accepted"): _longer(None, 0.0),  # calls, closing
+    (1, "run.ended"): _longer(0),  # calls
 }
 
 

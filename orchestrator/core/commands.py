@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.core.fact import NO_STEP
+from orchestrator.core.plan_facts import PatternChosen, PlanDrafted
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Judge
@@ -84,6 +85,7 @@ class StartChild:
     tokens: int
     wall_s: float
     steps: int
+    calls: int | None = None  #: of models; None: not limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,21 @@ class AskReplan:
     attempt: int
     scope: Literal["downstream", "step"]
     reasons: tuple[str, ...]
+    drafts: tuple[PlanDrafted, ...] = ()  #: written before a crash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPlan:
+    """Let a supervisor plan a goal. Answered by `GoalPlanned`, or by a failed attempt."""
+
+    step: StepId
+    branch: int
+    attempt: int
+    goal: str
+    args: dict[str, JsonValue]  #: what the plan may use, as its inputs
+    reasons: tuple[str, ...]  #: why the attempt before was refused
+    drafts: tuple[PlanDrafted, ...] = ()  #: written before a crash
+    pattern: PatternChosen | None = None  #: decided before a crash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,4 +127,4 @@ class Finish:
     """The run has ended: tell whoever waits. Not answered."""
 
 
-Command = Dispatch | Revoke | AskJudge | SetTimer | StartChild | CancelChild | AskReplan | Finish
+Command = Dispatch | Revoke | AskJudge | SetTimer | StartChild | CancelChild | AskReplan | AskPlan | Finish

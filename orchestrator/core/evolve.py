@@ -58,6 +58,9 @@ EVOLVE: Final[dict[type[f.Fact], Rule]] = dict(
         _rule(f.ReplanRefused, sides.on_replan_refused),
         _rule(f.BudgetReserved, sides.on_reserved),
         _rule(f.BudgetSettled, sides.on_settled),
+        _rule(f.PlanDrafted, sides.on_drafted),
+        _rule(f.PatternChosen, sides.on_pattern),
+        _rule(f.GoalPlanned, sides.on_goal_planned),
     )
 )
 

@@ -6,6 +6,7 @@ from orchestrator.core.scope import base_scope
 from orchestrator.core.settle import move, pause, spend, unit_of, unit_or_none
 from orchestrator.core.state import RunState, Status
 from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.models import Plan
 from orchestrator.plan.patch import Patch, apply_patch
 
 
@@ -16,6 +17,7 @@ def on_accepted(run: RunState, fact: f.RunAccepted) -> None:
     ledger = run.ledger
     ledger.usd_limit, ledger.tokens_limit = fact.usd, fact.tokens
     ledger.wall_s, ledger.steps_limit = fact.wall_s, fact.steps
+    ledger.calls_limit, ledger.closing = fact.calls, fact.closing
     run.scope = base_scope(run)
 
 
@@ -56,6 +58,8 @@ def on_limit_extended(run: RunState, fact: f.LimitExtended) -> None:
         ledger.tokens_limit += int(fact.by)
     elif fact.limit == "steps":
         ledger.steps_limit += int(fact.by)
+    elif fact.limit == "calls":
+        ledger.calls_limit = (ledger.calls_limit or 0) + int(fact.by)
     else:
         ledger.wall_s += fact.by
     run.limit = run.limit_policy = ""
@@ -86,13 +90,13 @@ def on_child_started(run: RunState, fact: f.ChildStarted) -> None:
     """A share of the budget is set aside for a sub-plan."""
     _, unit = unit_of(run, fact)
     unit.child = fact.child
-    run.ledger.reserve(fact.child, fact.usd, fact.tokens, fact.steps)
+    run.ledger.reserve(fact.child, fact.usd, fact.tokens, fact.steps, fact.calls or 0)
 
 
 def on_child_ended(run: RunState, fact: f.ChildEnded) -> None:
     """The account of a sub-plan is closed; its outcome counts only when it is still waited for."""
     unit = unit_or_none(run, fact)
-    if run.ledger.settle(fact.child, fact.usd, fact.tokens, fact.steps) and unit is not None:
+    if run.ledger.settle(fact.child, fact.usd, fact.tokens, fact.steps, fact.calls) and unit is not None:
         unit.usd += fact.usd
         unit.tokens += fact.tokens
     if unit is not None and unit.child == fact.child and unit.status is Status.RUNNING:
@@ -132,10 +136,28 @@ def on_answered(run: RunState, fact: f.ApprovalAnswered | f.ApprovalExpired) -> 
 def on_replan_asked(run: RunState, fact: f.ReplanAsked) -> None:
     """The planner is asked."""
     _, unit = unit_of(run, fact)
-    unit.replan = fact.scope
+    unit.replan, unit.drafts = fact.scope, ()
     unit.replanned = fact.rung
     unit.rung, unit.rung_used = fact.rung, 0
     move(run, unit, Status.WAITING, fact.at_s)
+
+
+def on_drafted(run: RunState, fact: f.PlanDrafted) -> None:
+    """The planner has written something; a resume goes on from it."""
+    _, unit = unit_of(run, fact)
+    unit.drafts = (*unit.drafts, fact)
+
+
+def on_pattern(run: RunState, fact: f.PatternChosen) -> None:
+    """It is decided how the work for a goal is split up."""
+    _, unit = unit_of(run, fact)
+    unit.pattern = fact
+
+
+def on_goal_planned(run: RunState, fact: f.GoalPlanned) -> None:
+    """A goal has its plan. It was checked before the fact was made, so it is not checked again."""
+    _, unit = unit_of(run, fact)
+    unit.sub = Plan.model_validate(fact.plan)
 
 
 def on_replan_refused(run: RunState, fact: f.ReplanRefused) -> None:
@@ -160,7 +182,7 @@ def on_settled(run: RunState, fact: f.BudgetSettled) -> None:
 
 def on_model_called(run: RunState, fact: f.ModelCalled) -> None:
     """A model was paid."""
-    spend(run, unit_or_none(run, fact), fact.charge, fact.usd, fact.tokens_in + fact.tokens_out)
+    spend(run, unit_or_none(run, fact), fact.charge, fact.usd, fact.tokens_in + fact.tokens_out, calls=1)
 
 
 def on_quarantined(run: RunState, fact: f.StepQuarantined) -> None:

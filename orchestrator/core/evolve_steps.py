@@ -77,6 +77,7 @@ def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
     unit.error = unit.digest = ""
     unit.output = unit.approval = unit.answer = unit.said = unit.last_broken = unit.outcome = unit.evidence = None
     unit.samples = {0: Sample()} if state.spec.agree else None
+    unit.drafts, unit.pattern, unit.sub = (), None, None
     if fact.cause == "ladder":
         unit.rung_used = unit.rung_used + 1 if fact.rung == unit.rung else 1
         unit.rung = fact.rung

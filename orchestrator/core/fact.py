@@ -10,7 +10,7 @@ WHOLE: Final = -1  #: the branch number of a step that is not mapped, or of a ma
 
 VerdictKind = Literal["pass", "fix", "reject", "check_broken"]
 Purpose = Literal["work", "check"]
-LimitName = Literal["steps", "usd", "tokens", "wall"]
+LimitName = Literal["steps", "usd", "tokens", "calls", "wall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from orchestrator.core.fact import (
     StepFact,
     VerdictKind,
 )
+from orchestrator.core.plan_facts import GoalPlanned, PatternChosen, PatternName, PlanDrafted
 from orchestrator.core.run_facts import (
     CancelRequested,
     LimitExtended,
@@ -68,7 +69,7 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected, StepBackoff,
     StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
     ChildStarted, ChildEnded, ApprovalAsked, ApprovalAnswered, ApprovalExpired, ReplanAsked, ReplanRefused,
-    BudgetReserved, BudgetSettled,
+    BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned,
 )  # fmt: skip
 FACT_BY_KIND: Final[dict[str, type[Fact]]] = {fact.KIND: fact for fact in FACTS}
 
@@ -90,11 +91,15 @@ __all__ = [
     "EffectDone",
     "EffectIntended",
     "Fact",
+    "GoalPlanned",
     "LeaseLost",
     "LimitExtended",
     "LimitHit",
     "LimitName",
     "ModelCalled",
+    "PatternChosen",
+    "PatternName",
+    "PlanDrafted",
     "PlanFrozen",
     "PlanPatched",
     "Purpose",

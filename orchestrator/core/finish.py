@@ -2,6 +2,7 @@
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core.closing import MONEY, closes, kept_back
 from orchestrator.core.facts import LimitName
 from orchestrator.core.result import result
 from orchestrator.core.state import RunState, Status, StepState, Unit
@@ -19,10 +20,10 @@ def may_start(turn: Turn, state: StepState) -> bool:
         return False
     if state.spec.finally_:
         return True
-    if run.limit or run.cancelled:
+    if run.cancelled or (run.limit and not _spared(run, state)):
         return False
     ledger = run.ledger
-    own = 2 if state.spec.kind == "plan" else 1  # a sub-plan needs a step of its own too
+    own = 2 if state.spec.kind in ("plan", "goal") else 1  # a sub-plan needs a step of its own too
     room = ledger.steps_limit - ledger.steps - run.finally_held - own
     if room < ledger.steps_reserved:
         if room >= 0:
@@ -30,20 +31,36 @@ def may_start(turn: Turn, state: StepState) -> bool:
         else:
             hit_limit(turn, "steps")
         return False
-    return not _spent_out(turn)
+    return not _spent_out(turn, state)
 
 
 def may_go_on(turn: Turn, state: StepState) -> bool:
     """Whether a further attempt of something that was started fits the budget; `steps` counts first ones only."""
     if state.spec.finally_:
         return True
-    return turn.run.limit in ("", "steps") and not _spent_out(turn)
+    run = turn.run
+    return (run.limit in ("", "steps") or _spared(run, state)) and not _spent_out(turn, state)
 
 
-def _spent_out(turn: Turn) -> bool:
-    spent = turn.run.ledger.spent_out()
+def _spared(run: RunState, state: StepState) -> bool:
+    """Whether a closing step goes on although a limit of money is met: a share of it was kept back for this step."""
+    return run.limit in MONEY and run.limit_policy == "degrade" and closes(run, state)
+
+
+def may_spend(run: RunState, state: StepState) -> bool:
+    """Whether a call may be made for a step, if there is room for it."""
+    return run.limit in ("", "steps") or _spared(run, state)
+
+
+def _spent_out(turn: Turn, state: StepState) -> bool:
+    run = turn.run
+    spent = run.ledger.spent_out(kept_back(run, state))
     if spent is not None:
         hit_limit(turn, spent)
+        if _spared(run, state):  # not even what was kept back is left
+            for unit in state.all_units():
+                if unit.status is Status.PENDING:
+                    leave_gap(turn, state, unit, f"budget.{run.limit}")
     return spent is not None
 
 
@@ -86,6 +103,7 @@ def check_limits(turn: Turn) -> bool:
         if run.budget_answer.choice == "extend":
             accepted = run.accepted
             amounts = {"usd": accepted.usd, "tokens": accepted.tokens, "steps": accepted.steps, "wall": accepted.wall_s}
+            amounts["calls"] = accepted.calls or 0
             turn.emit(f.LimitExtended(at_s=turn.now_s, limit=limit, by=float(amounts[limit])))
             return True
         turn.emit(f.LimitHit(at_s=turn.now_s, limit=limit, policy="stop"))
@@ -143,6 +161,8 @@ def _leave_out(turn: Turn) -> None:
     for state in run.steps:
         if state.spec.finally_ or state.status not in (Status.PENDING, Status.RUNNING):
             continue
+        if _spared(run, state) and run.ledger.spent_out() is None:
+            continue
         for unit in state.all_units():
             if not unit.settled and _leaves(run.limit, unit):
                 turn.revoke(state, unit)
@@ -160,6 +180,12 @@ def _leaves(limit: str, unit: Unit) -> bool:
 def leave_gap(turn: Turn, state: StepState, unit: Unit, reason: str) -> None:
     """Go on without a unit."""
     turn.emit(f.StepGap(at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=reason))
+
+
+def met(turn: Turn, event: f.LimitHit) -> tuple[()]:
+    """A judge or a planner found no room for a call; only the shell, which asked for it, can see that."""
+    hit_limit(turn, event.limit)
+    return ()
 
 
 def stood_still(turn: Turn, event: f.LimitExtended) -> tuple[()]:

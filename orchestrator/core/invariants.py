@@ -50,9 +50,10 @@ def _of_run(run: RunState) -> Iterable[Violation]:
             ),
             "active": (run.active, sum(unit.status in ACTIVE for unit in units)),
             "waiting": (run.waiting, sum(unit.status is Status.WAITING for unit in units) + asked),
-            "usd_reserved": (round(ledger.usd_reserved, 6), round(sum(usd for usd, _, _ in held), 6)),
-            "tokens_reserved": (ledger.tokens_reserved, sum(tokens for _, tokens, _ in held)),
-            "steps_reserved": (ledger.steps_reserved, sum(steps for _, _, steps in held)),
+            "usd_reserved": (round(ledger.usd_reserved, 6), round(sum(one.usd for one in held), 6)),
+            "tokens_reserved": (ledger.tokens_reserved, sum(one.tokens for one in held)),
+            "steps_reserved": (ledger.steps_reserved, sum(one.steps for one in held)),
+            "calls_reserved": (ledger.calls_reserved, sum(one.calls for one in held)),
         },
     )
     if any(charge in ledger.charged for charge in ledger.open):

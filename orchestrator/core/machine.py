@@ -12,7 +12,17 @@ from orchestrator.core.evolve import evolve
 from orchestrator.core.finish import check_limits, finish, limit_due
 from orchestrator.core.flow import look
 from orchestrator.core.inputs import Input
-from orchestrator.core.sending import child_answered, complete_samples, prepare, start_child, wall_left_s, work
+from orchestrator.core.sending import (
+    child_answered,
+    child_id,
+    complete_samples,
+    plan_command,
+    prepare,
+    start_child,
+    start_sub_plan,
+    wall_left_s,
+    work,
+)
 from orchestrator.core.state import RunState, Status, StepState, Unit, fresh_state
 from orchestrator.core.turn import Turn, open_samples
 from orchestrator.errors import ExpressionError, IllegalTransition
@@ -98,6 +108,8 @@ class RunMachine:
                 recover(turn, state, unit)
             elif unit.outcome is not None:
                 child_answered(turn, state, unit, unit.outcome)
+            elif unit.sub is not None and unit.child != child_id(self.state, state, unit):
+                start_sub_plan(turn, state, unit, unit.sub)
             else:
                 return
 
@@ -125,7 +137,7 @@ class RunMachine:
             for unit in state.all_units():
                 if unit.status is Status.BACKOFF and unit.until_s <= self._turn.now_s:
                     waited(self._turn, state, unit)
-                elif unit.status is Status.REJECTED or unit.answer is not None:
+                elif unit.status is Status.REJECTED or unit.answer is not None or _unasked(unit):
                     self._drive(state, unit)
 
     def _arm_wall(self) -> None:
@@ -174,10 +186,16 @@ class RunMachine:
 
     def _still_running(self, state: StepState, unit: Unit, *, lost: bool) -> None:
         turn, ledger = self._turn, self.state.ledger
-        plan = state.spec.step.plan
+        plan = state.spec.step.plan or unit.sub
         if plan is not None and unit.child is not None and unit.child in ledger.open:
             wall_s = min((state.spec.step.budget or plan.budget).wall, wall_left_s(turn))
-            turn.ask(start_child(state, unit, plan, *ledger.open[unit.child], wall_s=wall_s))
+            turn.ask(start_child(self.state, state, unit, plan, wall_s=wall_s))
+            return
+        if state.spec.step.goal is not None:
+            if plan is None:
+                turn.ask(plan_command(state, unit))  # what was drafted before is not paid for again
+            else:
+                self._drive(state, unit)
             return
         unanswered = open_samples(unit)
         # Samples that were answered are not paid for twice: only the others are sent again.
@@ -192,3 +210,8 @@ class RunMachine:
         complete_samples(turn, state, unit)
         for sample in open_samples(unit):
             turn.ask(work(turn, state, unit, sample))
+
+
+def _unasked(unit: Unit) -> bool:
+    """Its output waits for a judge whom there was no budget to ask."""
+    return unit.status is Status.CHECKING and not unit.check_sent

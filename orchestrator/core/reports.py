@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.core import facts as f
-from orchestrator.core.finish import hit_limit
+from orchestrator.core.closing import short_of
+from orchestrator.core.finish import hit_limit, may_spend
 from orchestrator.core.positions import NOBODY, Pair, at_work, find
 from orchestrator.core.state import Status
 from orchestrator.core.turn import Turn
@@ -50,9 +51,8 @@ def charge(turn: Turn, event: f.BudgetSettled | f.ModelCalled) -> Sequence[Pair]
     if event.charge not in ledger.charged:
         held = ledger.open.get(event.charge)
         if isinstance(event, f.ModelCalled) and event.unknown and held is not None:
-            usd, tokens, _ = held
-            most = max(tokens - event.tokens_in, event.tokens_out)
-            event = replace(event, usd=max(usd, event.usd), tokens_out=most)
+            most = max(held.tokens - event.tokens_in, event.tokens_out)
+            event = replace(event, usd=max(held.usd, event.usd), tokens_out=most)
         turn.emit(event)
         spent = ledger.spent_out()
         if spent is not None:
@@ -61,25 +61,26 @@ def charge(turn: Turn, event: f.BudgetSettled | f.ModelCalled) -> Sequence[Pair]
 
 
 def reserve(turn: Turn, event: f.BudgetReserved) -> Sequence[Pair]:
-    """Granted only while the attempt, or a check of it, runs and the budget has room; the shell finds a grant in
-    `ledger.open`."""
-    ledger = turn.run.ledger
-    if (at_work(turn, event) is None and not _being_checked(turn, event)) or turn.run.limit not in ("", "steps"):
-        return NOBODY
-    if event.usd > ledger.usd_left or event.tokens > ledger.tokens_left:
+    """Granted only while the attempt, a check of it, or its planner runs and the budget has room; the shell finds a
+    grant in `ledger.open`."""
+    run, ledger = turn.run, turn.run.ledger
+    pair = at_work(turn, event) or _asked(turn, event)
+    if pair is None or not may_spend(run, pair[0]) or short_of(run, pair[0], event.usd, event.tokens) is not None:
         return NOBODY
     if event.charge not in ledger.charged and event.charge not in ledger.open:
         turn.emit(event)
     return NOBODY
 
 
-def _being_checked(turn: Turn, event: f.BudgetReserved) -> bool:
-    """Whether a pool or a model has been asked about the output of this very attempt."""
+def _asked(turn: Turn, event: f.BudgetReserved) -> Pair | None:
+    """The unit, when a pool, a model or the planner has been asked about this very attempt."""
     pair = find(turn, event)
     if pair is None:
-        return False
+        return None
     _, unit = pair
-    return unit.status is Status.CHECKING and unit.check_sent and unit.attempt == event.attempt
+    checked = unit.status is Status.CHECKING and unit.check_sent
+    replanned = unit.status is Status.WAITING and unit.replan
+    return pair if unit.attempt == event.attempt and (checked or replanned) else None
 
 
 def book_late(turn: Turn, event: f.StepProduced | f.AttemptFailed | f.CheckVerdict, charge: str) -> None:

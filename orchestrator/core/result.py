@@ -18,12 +18,14 @@ def result(run: RunState, at_s: float) -> f.RunEnded:
     )
     if status == "succeeded" and gaps:
         status = "degraded"
+    ledger, open_ = run.ledger, run.ledger.unsettled(run.run_id)  # a call without a word may have been billed
     return f.RunEnded(
         at_s=at_s,
         status=status,
-        usd=run.ledger.usd,
-        tokens=run.ledger.tokens,
-        steps=run.ledger.steps,
+        usd=ledger.usd + open_.usd,
+        tokens=ledger.tokens + open_.tokens,
+        steps=ledger.steps,
+        calls=ledger.calls + open_.calls,
         output=output,
         gaps=() if status == "cancelled" else gaps,
         reason=reason,

@@ -32,6 +32,8 @@ class RunAccepted(Fact):
     steps: int
     on_limit: Literal["degrade", "stop", "ask"] = "degrade"
     inputs: dict[str, JsonValue]
+    calls: int | None = None  #: of models; None: not limited
+    closing: float = 0.0  #: share of USD, tokens and calls held back for the steps of the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,3 +115,4 @@ class RunEnded(Fact):
     output: JsonValue = None  #: of `stopped`: what passed, by step
     gaps: tuple[dict[str, JsonValue], ...] = ()  #: {step, branch, reason}
     reason: str = ""  #: the limit, or the cause of a failure
+    calls: int = 0  #: of models, children included

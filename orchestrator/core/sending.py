@@ -5,6 +5,7 @@ from typing import Literal, cast
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core.closing import kept_back
 from orchestrator.core.policy import share_of
 from orchestrator.core.scope import unit_scope
 from orchestrator.core.state import SETTLED, RunState, Status, StepState, Unit
@@ -95,7 +96,9 @@ def dispatch(turn: Turn, state: StepState, unit: Unit, *, cause: Cause, rung: in
     if spec.kind == "human":
         _ask_person(turn, state, unit, show)
     elif spec.step.plan is not None:
-        _start_child(turn, state, unit, spec.step.plan)
+        start_sub_plan(turn, state, unit, spec.step.plan)
+    elif spec.step.goal is not None:
+        turn.ask(plan_command(state, unit))
     else:
         for sample in range(spec.samples):
             turn.ask(work(turn, state, unit, sample))
@@ -189,13 +192,32 @@ def wall_left_s(turn: Turn) -> float:
     return left_s if abs(left_s) > CLOCK_STEP_S else 0.0
 
 
-def _start_child(turn: Turn, state: StepState, unit: Unit, plan: Plan) -> None:
+def plan_command(state: StepState, unit: Unit) -> c.AskPlan:
+    """The command that has a goal planned."""
+    assert state.spec.step.goal is not None
+    assert unit.args is not None
+    return c.AskPlan(
+        step=state.spec.id,
+        branch=unit.branch,
+        attempt=unit.attempt,
+        goal=state.spec.step.goal,
+        args=unit.args,
+        reasons=unit.reasons,
+        drafts=unit.drafts,
+        pattern=unit.pattern,
+    )
+
+
+def start_sub_plan(turn: Turn, state: StepState, unit: Unit, plan: Plan) -> None:
+    """Set a share of the budget aside and start a sub-plan: a written one, or the plan of a goal."""
     run = turn.run
     asked = state.spec.step.budget or plan.budget
     others = [other for other in run.steps if other is not state and other.status not in SETTLED]
-    waiting = sum(other.spec.kind == "plan" and other.status is Status.PENDING for other in others) + len(state.ready)
-    beside = any(other.spec.kind != "plan" and not other.spec.finally_ for other in others)
-    share = share_of(run.ledger, asked, wall_left_s(turn), waiting + beside, len(plan.steps), run.finally_held)
+    inner = ("plan", "goal")
+    waiting = sum(other.spec.kind in inner and other.status is Status.PENDING for other in others) + len(state.ready)
+    beside = any(other.spec.kind not in inner and not other.spec.finally_ for other in others)
+    kept = kept_back(run, state)._replace(steps=run.finally_held)
+    share = share_of(run.ledger, asked, wall_left_s(turn), waiting + beside, len(plan.steps), kept)
     child = child_id(run, state, unit)
     turn.emit(
         f.ChildStarted(
@@ -208,16 +230,16 @@ def _start_child(turn: Turn, state: StepState, unit: Unit, plan: Plan) -> None:
             tokens=share.tokens,
             wall_s=share.wall_s,
             steps=share.steps,
+            calls=share.calls,
         )
     )
-    turn.ask(start_child(state, unit, plan, *run.ledger.open[child], wall_s=share.wall_s))
+    turn.ask(start_child(run, state, unit, plan, wall_s=share.wall_s))
 
 
-def start_child(
-    state: StepState, unit: Unit, plan: Plan, usd: float, tokens: int, steps: int, *, wall_s: float
-) -> c.StartChild:
-    """The command that starts, or starts again, a unit's sub-plan."""
+def start_child(run: RunState, state: StepState, unit: Unit, plan: Plan, *, wall_s: float) -> c.StartChild:
+    """The command that starts, or starts again, a unit's sub-plan with the share that is set aside for it."""
     assert unit.child is not None
+    held = run.ledger.open[unit.child]
     assert unit.args is not None
     return c.StartChild(
         step=state.spec.id,
@@ -226,10 +248,11 @@ def start_child(
         child=unit.child,
         plan=plan,
         inputs=unit.args,
-        usd=usd,
-        tokens=tokens,
+        usd=held.usd,
+        tokens=held.tokens,
         wall_s=wall_s,
-        steps=steps,
+        steps=held.steps,
+        calls=held.calls if held.calls or run.ledger.calls_limit is not None else None,
     )
 
 

@@ -112,8 +112,8 @@ def check_charge(fact: f.CheckVerdict, unit: Unit | None) -> str:
     return f"{charge_of(fact)}?{fact.check}.{broken}"
 
 
-def spend(run: RunState, unit: Unit | None, charge: str, usd: float, tokens: int) -> None:
+def spend(run: RunState, unit: Unit | None, charge: str, usd: float, tokens: int, *, calls: int = 0) -> None:
     """Book a charge once, on the run and on the unit it was spent for."""
-    if run.ledger.settle(charge, usd, tokens) and unit is not None:
+    if run.ledger.settle(charge, usd, tokens, calls=calls) and unit is not None:
         unit.usd += usd
         unit.tokens += tokens

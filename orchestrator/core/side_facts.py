@@ -18,6 +18,7 @@ class ChildStarted(StepFact):
     tokens: int
     wall_s: float
     steps: int
+    calls: int | None = None  #: of models; None: not limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class ChildEnded(StepFact):
     output: JsonValue = None
     gaps: tuple[dict[str, JsonValue], ...] = ()
     reason: str = ""
+    calls: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,8 @@ class Standing:
                 stand.waits = f"a worker of pool {fact.pool}" if fact.pool else ""
             case f.StepStarted():
                 stand.waits = f"worker {fact.actor}" if fact.actor else stand.waits
+            case f.PlanDrafted(purpose="plan") | f.PatternChosen():
+                stand.waits = "the planner"
             case f.ChildStarted():
                 stand.waits = f"sub-plan {fact.child}"
             case f.ApprovalAsked():
@@ -152,7 +154,8 @@ class Standing:
     def who_works(self, step: StepId) -> str:
         """Who works on what no pool is sent."""
         spec = self.spec(step)
-        return "asks a person" if spec is not None and spec.kind == "human" else "starts a sub-plan"
+        words = {"human": "asks a person", "goal": "asks a supervisor for a plan"}
+        return words.get(spec.kind, "starts a sub-plan") if spec is not None else "starts a sub-plan"
 
     def _needs(self, step: StepId) -> list[CompiledStep]:
         spec = self.spec(step)

@@ -12,13 +12,16 @@ from orchestrator.core.facts import (
     ApprovalExpired,
     CheckVerdict,
     ChildEnded,
-    LimitName,
+    PatternChosen,
+    PlanDrafted,
     PlanPatched,
     ReplanRefused,
     RunAccepted,
 )
+from orchestrator.core.ledger import Ledger
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.plan.compiled import CompiledPlan, CompiledStep
+from orchestrator.plan.models import Plan
 
 
 class Status(StrEnum):
@@ -101,6 +104,9 @@ class Unit:
     outcome: ChildEnded | None = None  #: of the sub-plan, until what follows from it is journaled
     replan: str = ""  #: the scope asked for, while a patch is awaited
     child: RunId | None = None
+    drafts: tuple[PlanDrafted, ...] = ()  #: of the planner, in this attempt
+    pattern: PatternChosen | None = None
+    sub: Plan | None = None  #: of a goal, once it is planned
     samples: dict[int, Sample] | None = None
     evidence: list[JsonValue] | None = None
     refused: set[str] | None = None  #: digests of refused outputs
@@ -115,7 +121,8 @@ class Unit:
         """Let go of what only a unit under way needs."""
         self.args = self.text = self.samples = self.evidence = self.refused = None
         self.approval = self.answer = self.said = self.last_broken = self.outcome = None
-        self.reasons = ()
+        self.pattern = self.sub = None
+        self.reasons = self.drafts = ()
         self.open_samples = 0
         self.check_sent = self.effect_open = False
         self.replan = ""
@@ -162,72 +169,6 @@ class StepState:
         if self.units is not None:
             return self.units
         return [self.unit] if self.unit is not None else []
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Money, tokens and steps of a run: limits, what is spent, what is set aside."""
-
-    usd_limit: float
-    tokens_limit: int
-    steps_limit: int
-    wall_s: float
-    usd: float = 0.0
-    tokens: int = 0
-    steps: int = 0
-    usd_reserved: float = 0.0
-    tokens_reserved: int = 0
-    steps_reserved: int = 0  #: by sub-plans
-    open: dict[str, tuple[float, int, int]] = field(default_factory=dict)  #: charge: USD, tokens, steps
-    charged: set[str] | frozenset[str] = frozenset()
-
-    def reserve(self, charge: str, usd: float, tokens: int, steps: int = 0) -> None:
-        """Set an amount aside under a charge that is not known yet."""
-        self.open[charge] = (usd, tokens, steps)
-        self.usd_reserved += usd
-        self.tokens_reserved += tokens
-        self.steps_reserved += steps
-
-    def settle(self, charge: str, usd: float, tokens: int, steps: int = 0) -> bool:
-        """Book what was spent under a charge and give its reservation back. False for a duplicate."""
-        if charge in self.charged:
-            return False
-        if isinstance(self.charged, set):
-            self.charged.add(charge)
-        else:
-            self.charged = {charge}
-        held = self.open.pop(charge, None)
-        if held is not None:
-            self.usd_reserved = self.usd_reserved - held[0] if self.open else 0.0
-            self.tokens_reserved -= held[1]
-            self.steps_reserved -= held[2]
-        self.usd += usd
-        self.tokens += tokens
-        self.steps += steps
-        return True
-
-    @property
-    def usd_left(self) -> float:
-        """USD neither spent nor set aside; not below zero."""
-        return max(self.usd_limit - self.usd - self.usd_reserved, 0.0)
-
-    @property
-    def tokens_left(self) -> int:
-        """Tokens neither spent nor set aside; not below zero."""
-        return max(self.tokens_limit - self.tokens - self.tokens_reserved, 0)
-
-    @property
-    def steps_left(self) -> int:
-        """First dispatches left; not below zero."""
-        return max(self.steps_limit - self.steps - self.steps_reserved, 0)
-
-    def spent_out(self) -> LimitName | None:
-        """`usd` or `tokens` when that limit is reached, else None. A limit of 0 is reached by the first spending."""
-        if self.usd > self.usd_limit or (self.usd >= self.usd_limit > 0):
-            return "usd"
-        if self.tokens > self.tokens_limit or (self.tokens >= self.tokens_limit > 0):
-            return "tokens"
-        return None
 
 
 @dataclass(slots=True, eq=False)
@@ -291,7 +232,14 @@ def fresh_steps(plan: CompiledPlan) -> list[StepState]:
 def fresh_state(plan: CompiledPlan) -> RunState:
     """A run that has not been accepted yet."""
     budget = plan.plan.budget
-    ledger = Ledger(usd_limit=budget.usd, tokens_limit=budget.tokens, steps_limit=budget.steps, wall_s=budget.wall)
+    ledger = Ledger(
+        usd_limit=budget.usd,
+        tokens_limit=budget.tokens,
+        steps_limit=budget.steps,
+        wall_s=budget.wall,
+        calls_limit=budget.calls,
+        closing=budget.closing,
+    )
     return RunState(
         plan=plan,
         steps=fresh_steps(plan),

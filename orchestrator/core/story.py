@@ -21,6 +21,7 @@ class Line:
     text: str
 
 
+_ERRORS_TOLD: Final = 3  #: of a draft that was refused
 F = TypeVar("F", bound=f.Fact)
 _Tell = Callable[["_Teller", f.Fact], str]
 
@@ -87,6 +88,7 @@ class _Teller:
     def accepted(self, fact: f.RunAccepted) -> str:
         origin = f", which continues {fact.origin}" if fact.origin != fact.run else ""
         budget = f"{fact.usd:g} USD, {fact.tokens} tokens, {fact.wall_s:g} s, {fact.steps} steps"
+        budget += f", {fact.calls} calls" if fact.calls is not None else ""
         return f"run {fact.run} of plan {fact.plan}{origin} was accepted; budget {budget}"
 
     def patched(self, fact: f.PlanPatched) -> str:
@@ -201,7 +203,8 @@ class _Teller:
     # ---- others
 
     def child_started(self, fact: f.ChildStarted) -> str:
-        share = f"{fact.usd:g} USD, {fact.tokens} tokens, {fact.steps} steps"
+        calls = f", {fact.calls} calls" if fact.calls is not None else ""
+        share = f"{fact.usd:g} USD, {fact.tokens} tokens, {fact.steps} steps{calls}"
         return f"sub-plan {fact.child} was started with a share of {share}"
 
     def child_ended(self, fact: f.ChildEnded) -> str:
@@ -224,6 +227,23 @@ class _Teller:
 
     def no_plan(self, fact: f.ReplanRefused) -> str:
         return f"no new plan: {fact.reason}"
+
+    def drafted(self, fact: f.PlanDrafted) -> str:
+        what = "plan" if fact.purpose == "plan" else "patch"
+        if fact.accepted:
+            return f"draft {fact.number} of a {what} by tier {fact.tier} is in order"
+        return f"draft {fact.number} of a {what} by tier {fact.tier} was refused: {_some(fact.errors)}"
+
+    def pattern(self, fact: f.PatternChosen) -> str:
+        words = {"one_agent": "by one agent", "chain": "as a chain of steps", "fan_out": "by agents beside each other"}
+        how = words.get(fact.pattern, "by supervisors with plans of their own")
+        source = f" [{fact.source}]" if fact.source else ""
+        return f"the goal is worked on {how}: {fact.reason} (row {fact.row}){source}"
+
+    def goal_planned(self, fact: f.GoalPlanned) -> str:
+        tries = f"{fact.tries} draft{'s' if fact.tries != 1 else ''}"
+        guess = f"; about {fact.usd_estimate:g} USD by the host's rates" if fact.usd_estimate else ""
+        return f"the goal is planned after {tries}: {fact.steps} steps, {short(fact.digest)}{guess}"
 
     def reserved(self, fact: f.BudgetReserved) -> str:
         return f"set aside under {fact.charge}{_cost(fact.usd, fact.tokens)}"
@@ -265,6 +285,11 @@ def _cost(usd: float, tokens: int) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
+def _some(errors: tuple[str, ...]) -> str:
+    more = f"; and {len(errors) - _ERRORS_TOLD} more" if len(errors) > _ERRORS_TOLD else ""
+    return "; ".join(error.replace("\n", " ") for error in errors[:_ERRORS_TOLD]) + more
+
+
 def _rung(rung: Rung) -> str:
     if rung.retry is not None:
         return f"retry (up to {rung.retry})"
@@ -285,6 +310,8 @@ _OUTLINE: Final = (
     f.StepFailed,
     f.StepCancelled,
     f.StepQuarantined,
+    f.PatternChosen,
+    f.GoalPlanned,
     f.ApprovalAsked,
     f.ApprovalAnswered,
     f.ApprovalExpired,
@@ -321,6 +348,9 @@ _TELL: Final[dict[type[f.Fact], _Tell]] = dict(
         _tell(f.ApprovalExpired, _Teller.expired),
         _tell(f.ReplanAsked, _Teller.replan),
         _tell(f.ReplanRefused, _Teller.no_plan),
+        _tell(f.PlanDrafted, _Teller.drafted),
+        _tell(f.PatternChosen, _Teller.pattern),
+        _tell(f.GoalPlanned, _Teller.goal_planned),
         _tell(f.BudgetReserved, _Teller.reserved),
         _tell(f.BudgetSettled, _Teller.settled),
         _tell(f.StepPassed, _Teller.passed),

@@ -40,6 +40,9 @@ UNIT: Final[dict[Status, Edges]] = {
         f.ToolIntended: _to(Status.RUNNING),
         f.ToolCalled: _to(Status.RUNNING),
         f.BudgetReserved: _to(Status.RUNNING),
+        f.PlanDrafted: _to(Status.RUNNING),
+        f.PatternChosen: _to(Status.RUNNING),
+        f.GoalPlanned: _to(Status.RUNNING),
         f.ChildStarted: _to(Status.RUNNING),
         f.ChildEnded: _to(Status.RUNNING),
         f.ApprovalAsked: _to(Status.WAITING),
@@ -78,6 +81,8 @@ UNIT: Final[dict[Status, Edges]] = {
     Status.WAITING: {
         f.ApprovalAnswered: _to(Status.CHECKING),
         f.ApprovalExpired: _to(Status.CHECKING),
+        f.PlanDrafted: _to(Status.WAITING),
+        f.BudgetReserved: _to(Status.WAITING),
         f.ReplanRefused: _to(Status.REJECTED),
         f.PlanPatched: _to(Status.REJECTED, Status.PENDING),  # when the planner is waited for
         **_ENDS,

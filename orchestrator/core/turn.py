@@ -33,6 +33,8 @@ class Turn:
         spec = state.spec
         if unit.child is not None and unit.child in self.run.ledger.open:
             self.ask(c.CancelChild(child=unit.child, reason=f"the step {spec.id} of the parent has moved on"))
+        elif spec.kind == "goal" or unit.replan:
+            self.ask(c.Revoke(step=spec.id, branch=unit.branch, attempt=unit.attempt, sample=0))
         elif unit.open_samples and spec.pool:
             for sample in open_samples(unit):
                 self.ask(c.Revoke(step=spec.id, branch=unit.branch, attempt=unit.attempt, sample=sample))

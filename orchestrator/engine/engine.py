@@ -51,7 +51,7 @@ from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal, RunQuery
-from orchestrator.ports.planner import Planner
+from orchestrator.ports.planner import GoalPlanner, Planner
 from orchestrator.ports.tasks import TaskMessage
 from orchestrator.ports.transport import Transport
 
@@ -76,19 +76,27 @@ class RunEngine:
         owner: str,
         planner: Planner | None = None,
         checker: Checker | None = None,
+        supervisor: GoalPlanner | None = None,
         open_runs_max: int = OPEN_RUNS_MAX,
     ) -> None:
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
         self.open_runs_max = open_runs_max
         self.transport = transport
-        self.plans = PlanBook(catalogue, judge=checker is not None, planner=planner is not None)
+        self.plans = PlanBook(catalogue, judge=checker is not None, planner=planner is not None, supervisor=supervisor)
         self._drivers: dict[RunId, RunDriver] = {}
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
         self._top = 0  #: open runs without a parent
         self._keys: dict[tuple[str, str], anyio.Event] = {}  #: idempotency keys being submitted
         self._alarms = Alarms(clock, self.post)
         questions = Asked(
-            clock=clock, post=self.post, spawn=self.spawn, prepare=self.prepare, planner=planner, checker=checker
+            clock=clock,
+            post=self.post,
+            spawn=self.spawn,
+            prepare=self.prepare,
+            tell=self.tell,
+            planner=planner,
+            checker=checker,
+            supervisor=supervisor,
         )
         performer = Performer(
             transport=transport, timers=self._alarms.timers, clock=clock, children=SubPlans(self), questions=questions

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from orchestrator.core import facts as f
+from orchestrator.core.closing import short_of
 from orchestrator.core.inputs import Input
 from orchestrator.core.state import Status
 from orchestrator.engine.driver import RunDriver
@@ -55,14 +56,12 @@ class Grants:
             tokens=request.tokens,
         )
         await self._tell(driver, asked)
-        ledger = driver.machine.state.ledger
-        if request.charge in ledger.open:
+        run = driver.machine.state
+        if request.charge in run.ledger.open:
             return OwnerReply(granted=True)
-        if request.usd > ledger.usd_left:
-            return OwnerReply(granted=False, limit="usd", left=ledger.usd_left)
-        if request.tokens > ledger.tokens_left:
-            return OwnerReply(granted=False, limit="tokens", left=float(ledger.tokens_left))
-        return UNWANTED
+        state = run.step(key.step_id)
+        short = short_of(run, state, request.usd, request.tokens) if state is not None else None
+        return UNWANTED if short is None else OwnerReply(granted=False, limit=short.limit, left=short.left)
 
     async def _intent(self, driver: RunDriver, request: IntentRequest) -> OwnerReply:
         key = request.key

@@ -40,6 +40,10 @@ class Questions(Protocol):
         """Ask the planner; a patch or a refusal is posted to the run."""
         ...
 
+    def plan(self, driver: RunDriver, command: c.AskPlan) -> None:
+        """Have a goal planned; its plan or a failed attempt is posted to the run."""
+        ...
+
 
 class Performer:
     """Carries out commands. Never blocks: what takes time runs in the engine's task group."""
@@ -80,6 +84,8 @@ class Performer:
                     self._children.cancel_child(command)
                 case c.AskReplan():
                     self._questions.replan(driver, command)
+                case c.AskPlan():
+                    self._questions.plan(driver, command)
                 case c.AskJudge():
                     self._questions.judge(driver, command)
                 case c.Finish():

@@ -8,6 +8,7 @@ from orchestrator.plan.check import refuse_errors
 from orchestrator.plan.collecting import undisturbed
 from orchestrator.plan.compiled import CompiledPlan, compile_plan
 from orchestrator.plan.models import Plan
+from orchestrator.ports.planner import GoalPlanner
 
 PLANS_MAX: Final = 256  #: plans whose check, or compiled form, is remembered
 K = TypeVar("K")
@@ -17,8 +18,11 @@ V = TypeVar("V")
 class PlanBook:
     """Checks plans against the pools and promises of one engine, and keeps the latest of them, by digest."""
 
-    def __init__(self, catalogue: PoolCatalogue, *, judge: bool, planner: bool) -> None:
+    def __init__(
+        self, catalogue: PoolCatalogue, *, judge: bool, planner: bool, supervisor: GoalPlanner | None = None
+    ) -> None:
         self._catalogue, self._judge, self._planner = catalogue, judge, planner
+        self._supervisor = supervisor
         self._checked: dict[str, bool] = {}
         self._compiled: dict[str, CompiledPlan] = {}
 
@@ -32,7 +36,7 @@ class PlanBook:
         with undisturbed():
             if plan.digest not in self._checked:
                 refuse_errors(plan, self._catalogue)
-                check_promises(plan, judge=self._judge, planner=self._planner)
+                check_promises(plan, judge=self._judge, planner=self._planner, supervisor=self._supervisor)
                 remember(self._checked, plan.digest, True, PLANS_MAX)
             return self.compiled(plan)
 

@@ -6,9 +6,10 @@ from orchestrator.errors import PromiseError
 from orchestrator.plan.issues import Issues
 from orchestrator.plan.models import Plan, Step, canonical_json
 from orchestrator.plan.references import Use, result_uses, uses_of
+from orchestrator.ports.planner import GoalPlanner
 
 
-def check_promises(plan: Plan, *, judge: bool, planner: bool) -> None:
+def check_promises(plan: Plan, *, judge: bool, planner: bool, supervisor: GoalPlanner | None = None) -> None:
     """Refuse a plan that this engine could only run in a weaker way.
 
     Raises:
@@ -19,9 +20,9 @@ def check_promises(plan: Plan, *, judge: bool, planner: bool) -> None:
         for step_id, step in plan.steps.items():
             _check_session(f"step {step_id}", uses_of(step, Issues()))
     for step_id, step in plan.steps.items():
-        _check(step_id, step, judge=judge, planner=planner)
+        _check(step_id, step, judge=judge, planner=planner, supervisor=supervisor)
         if step.plan is not None:
-            check_promises(step.plan, judge=judge, planner=planner)
+            check_promises(step.plan, judge=judge, planner=planner, supervisor=supervisor)
 
 
 def _check_session(who: str, uses: Iterable[Use]) -> None:
@@ -29,11 +30,17 @@ def _check_session(who: str, uses: Iterable[Use]) -> None:
         raise PromiseError(f"{who} refers to a session", "this run has none; take `session` out")
 
 
-def _check(step_id: str, step: Step, *, judge: bool, planner: bool) -> None:
+def _check(step_id: str, step: Step, *, judge: bool, planner: bool, supervisor: GoalPlanner | None) -> None:
     if step.goal is not None:
-        raise PromiseError(
-            f"step {step_id} is a goal", "this engine has no supervisor; write the steps, or give it one"
-        )
+        if supervisor is None:
+            raise PromiseError(
+                f"step {step_id} is a goal", "this engine has no supervisor; write the steps, or give it one"
+            )
+        why = supervisor.refusal(step)
+        if why:
+            raise PromiseError(
+                f"step {step_id} is a goal that cannot be planned here: {why}", "ask for less, or let it"
+            )
     if not judge and any(check.judge is not None for check in step.checks):
         raise PromiseError(f"step {step_id} has a judge check", "give the engine a checker: Engine(..., checker=...)")
     if not planner and any(rung.replan is not None for rung in step.on_fail):

@@ -7,17 +7,22 @@ import anyio
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core.inputs import Input
 from orchestrator.core.rebuild import locked
+from orchestrator.core.state import RunState
+from orchestrator.engine.desk import RunDesk, drafts_of, kept
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.loop import Item
 from orchestrator.engine.translate import verdict_of
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import BudgetExceeded, EngineClosed, JournalConflict, OrchestratorError
 from orchestrator.ids import Digest, StepId
 from orchestrator.plan.models import Plan
+from orchestrator.plan.parts import Supervision
 from orchestrator.plan.patch import Patch, apply_patch
 from orchestrator.ports.checker import Checker, Judgement, JudgeRequest
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.planner import Planner, ReplanRequest
+from orchestrator.ports.model_errors import ModelError
+from orchestrator.ports.planner import Choice, GoalPlanner, GoalRequest, Planned, Planner, ReplanRequest, Room
 from orchestrator.ports.tasks import TaskKey
 
 T = TypeVar("T")
@@ -33,11 +38,14 @@ class Asked:
         post: Callable[[RunDriver, Item], None],
         spawn: Callable[..., None],
         prepare: Callable[[Plan], object],
+        tell: Callable[[RunDriver, Input], Awaitable[None]],
         planner: Planner | None,
         checker: Checker | None,
+        supervisor: GoalPlanner | None,
     ) -> None:
         self._clock, self._post, self._spawn, self._prepare = clock, post, spawn, prepare
-        self._planner, self._checker = planner, checker
+        self._tell = tell
+        self._planner, self._checker, self._supervisor = planner, checker, supervisor
 
     def judge(self, driver: RunDriver, command: c.AskJudge) -> None:
         """Ask a judge about an output; what it says is posted as a verdict."""
@@ -48,6 +56,14 @@ class Asked:
         """Ask the planner for a patch; a patch that is valid is posted, anything else as a refusal."""
         key = TaskKey(driver.run_id, command.step, command.branch, command.attempt)
         self._ask(driver, key, self._replan, command)
+
+    def plan(self, driver: RunDriver, command: c.AskPlan) -> None:
+        """Have a goal planned; its plan is posted, anything else as a failed attempt."""
+        key = TaskKey(driver.run_id, command.step, command.branch, command.attempt)
+        self._ask(driver, key, self._plan, command)
+
+    def _desk(self, driver: RunDriver, key: TaskKey, who: str) -> RunDesk:
+        return RunDesk(driver, key, who, clock=self._clock, tell=self._tell, post=self._post)
 
     def _ask(self, driver: RunDriver, key: TaskKey, work: Callable[..., Awaitable[None]], command: object) -> None:
         scope = driver.asking[key] = anyio.CancelScope()
@@ -79,6 +95,7 @@ class Asked:
             tier=command.judge.tier,
             pass_at=command.judge.pass_at,
             votes=command.judge.votes,
+            meter=self._desk(driver, key, "judge"),
         )
         try:
             said = await self._answer(driver, key, scope, self._checker.judge(request))
@@ -94,7 +111,7 @@ class Asked:
             driver.machine.state,
             self._clock.now_s(),
             said.verdict,
-            said.reasons,
+            tuple(map(kept, said.reasons)),
             said.score,
             name="judge",
             usd=said.usd,
@@ -115,6 +132,11 @@ class Asked:
             reasons=command.reasons,
             statuses={str(state.spec.id): state.status.value for state in run.steps},
             locked=frozenset(locked(run) - {command.step}),
+            desk=self._desk(driver, key, "planner"),
+            attempt=command.attempt,
+            depth=depth_of(driver),
+            room=room_of(run),
+            drafts=drafts_of(command.drafts),
         )
         refusal = "the planner has none"
         changed: tuple[Patch, Plan] | None = None
@@ -138,11 +160,99 @@ class Asked:
                 step=command.step,
                 branch=command.branch,
                 attempt=command.attempt,
-                reason=refusal,
+                reason=kept(refusal),
             )
             self._post(driver, refused)
         else:
             self._post(driver, patched(*changed, at_s=self._clock.now_s(), asked_by=command.step))
+
+    async def _plan(self, driver: RunDriver, key: TaskKey, scope: anyio.CancelScope, command: c.AskPlan) -> None:
+        assert self._supervisor is not None, "plans with goals are refused without a supervisor"
+        run = driver.machine.state
+        step = run.plan.plan.steps[command.step]
+        request = GoalRequest(
+            run_id=driver.run_id,
+            step=command.step,
+            branch=command.branch,
+            attempt=command.attempt,
+            goal=command.goal,
+            args=command.args,
+            output=step.output,
+            constraints=run.plan.plan.constraints,
+            reasons=command.reasons,
+            supervision=step.supervisor or Supervision(),
+            depth=depth_of(driver) + 1,
+            room=room_of(run),
+            desk=self._desk(driver, key, "planner"),
+            drafts=drafts_of(command.drafts),
+            choice=_choice(command.pattern),
+        )
+        failed: tuple[str, str, float | None]
+        try:
+            planned = await self._answer(driver, key, scope, self._supervisor.plan(request))
+            self._prepare(planned.plan)
+        except (_Unwanted, EngineClosed, JournalConflict):
+            return
+        except TimeoutError:
+            failed = "timeout", "the planner did not answer in time", None
+        except BudgetExceeded as error:
+            failed = "budget", str(error), None
+        except ModelError as error:
+            failed = error.step_kind, str(error), error.retry_after_s
+        except OrchestratorError as error:
+            failed = "planning", str(error), None
+        except Exception as error:  # noqa: BLE001  # whatever a supervisor raises is a failed attempt
+            failed = "planning", _said(error), None
+        else:
+            driver.asking.pop(key, None)
+            self._post(driver, _planned(key, planned, self._clock.now_s()))
+            return
+        driver.asking.pop(key, None)
+        error_kind, message, retry_after_s = failed
+        self._post(
+            driver,
+            f.AttemptFailed(
+                at_s=self._clock.now_s(),
+                step=command.step,
+                branch=command.branch,
+                attempt=command.attempt,
+                error=error_kind,
+                retry_after_s=retry_after_s,
+                message=kept(message),
+            ),
+        )
+
+
+def depth_of(driver: RunDriver) -> int:
+    """How many runs are above a run: every sub-plan's id is its parent's with a part more."""
+    return driver.run_id.count(".")
+
+
+def room_of(run: RunState) -> Room:
+    """What is left of a run's budget."""
+    ledger = run.ledger
+    return Room(usd=ledger.usd_left, tokens=ledger.tokens_left, steps=ledger.steps_left, calls=ledger.calls_left)
+
+
+def _choice(fact: f.PatternChosen | None) -> Choice | None:
+    if fact is None:
+        return None
+    return Choice(pattern=fact.pattern, row=fact.row, reason=fact.reason, source=fact.source)
+
+
+def _planned(key: TaskKey, planned: Planned, at_s: float) -> f.GoalPlanned:
+    return f.GoalPlanned(
+        at_s=at_s,
+        actor="planner",
+        step=key.step_id,
+        branch=key.branch,
+        attempt=key.attempt,
+        digest=planned.plan.digest,
+        steps=len(planned.plan.steps),
+        tries=planned.tries,
+        usd_estimate=planned.usd_estimate,
+        plan=planned.plan.data,
+    )
 
 
 def patched(patch: Patch, changed: Plan, *, at_s: float, asked_by: StepId | None = None, by: str = "") -> f.PlanPatched:

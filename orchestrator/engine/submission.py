@@ -85,8 +85,13 @@ def budget_over(plan: Plan, override: Budget | None) -> Budget:
 
 def request_digest(plan: Plan, inputs: Mapping[str, JsonValue], budget: Budget) -> Digest:
     """What an idempotency key stands for: equal requests have equal digests."""
-    limits: JsonValue = budget.model_dump(mode="json")
+    limits: JsonValue = budget.model_dump(mode="json", exclude=_unset(budget))
     return digest_of({"plan": plan.digest, "inputs": dict(inputs), "budget": limits})
+
+
+def _unset(budget: Budget) -> set[str]:
+    """Limits that were added to the format later: where nobody names them, a request keeps the digest it had."""
+    return {name for name in ("calls", "closing") if getattr(budget, name) == Budget.model_fields[name].default}
 
 
 def first_facts(request: Request, now_s: float) -> tuple[f.Fact, ...]:
@@ -109,6 +114,8 @@ def first_facts(request: Request, now_s: float) -> tuple[f.Fact, ...]:
         steps=budget.steps,
         on_limit=budget.on_limit,
         inputs=request.inputs,
+        calls=budget.calls,
+        closing=budget.closing,
     )
     return (accepted, *request.reuse, _frozen(plan, now_s))
 
@@ -137,6 +144,8 @@ def child_facts(
         steps=command.steps,
         on_limit="degrade" if plan.budget.on_limit == "ask" else plan.budget.on_limit,
         inputs=inputs,
+        calls=command.calls,
+        closing=plan.budget.closing,
     )
     return (accepted, _frozen(plan, now_s))
 
@@ -161,6 +170,7 @@ def child_ended(child: RunId, where: tuple[StepId, int, int], ended: f.RunEnded,
         output=ended.output,
         gaps=ended.gaps,
         reason=ended.reason,
+        calls=ended.calls,
     )
 
 

@@ -44,6 +44,7 @@ MODELS: Final[dict[type[parts.Part], str]] = {
     parts.ModelUse: "model",
     parts.Batch: "batch",
     parts.Effect: "effect",
+    parts.Supervision: "supervisor",
     parts.Check: "check",
     parts.Grounded: "grounded",
     parts.Agree: "agree",

@@ -24,6 +24,7 @@ from orchestrator.plan.parts import (
     Part,
     Retry,
     RungText,
+    Supervision,
     Text,
     Timeout,
     exactly_one,
@@ -57,6 +58,7 @@ class Step(Part):
     model: ModelUse | None = None
     effect: Effect | None = None
     budget: Budget | None = None  #: the share of a `plan` or `goal` step
+    supervisor: Supervision | None = None  #: how a goal is planned
     finally_: StrictBool = Field(default=False, alias="finally")  #: runs whatever happened
 
     @property
@@ -78,6 +80,8 @@ class Step(Part):
             raise ValueError(f"a {kind} step has no pool")
         if self.budget is not None and kind not in ("plan", "goal"):
             raise ValueError("budget on a step is the share of a plan or goal step")
+        if self.supervisor is not None and kind != "goal":
+            raise ValueError("supervisor goes with goal: nothing else is planned at run time")
         if self.model is not None and kind not in ("task", "call"):
             raise ValueError("model goes with task and call: nothing else uses one")
         if self.effect is not None and kind != "call":

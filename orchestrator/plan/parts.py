@@ -4,7 +4,16 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.errors import KINDS_RESERVED
 from orchestrator.ids import JsonValue
@@ -44,6 +53,9 @@ class Budget(Part):
     wall: Duration = limits.BUDGET_WALL_S  #: seconds; pauses while everything open waits for a person
     #: first dispatches, not retries
     steps: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = limits.BUDGET_STEPS
+    calls: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] | None = limits.BUDGET_CALLS  #: of models
+    #: share of USD, tokens and calls that only the steps of `result` may use
+    closing: Annotated[float, Field(ge=0, le=limits.CLOSING_SHARE_MAX, strict=True)] = 0.0
     on_limit: Literal["degrade", "stop", "ask"] = "degrade"
 
 
@@ -314,6 +326,22 @@ class Effect(Part):
 
     key: Text  #: may hold references; equal over retries
     on_unknown: Literal["ask", "retry", "fail"] = "ask"  #: what a resume does with an intent that has no outcome
+
+
+class Supervision(Part):
+    """How a goal is planned: what its plan may use. The host's own limits hold besides; the narrower counts."""
+
+    planner: Tier = "strong"
+    pools: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100)] | None = None
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=3)] = ("cheap", "standard", "strong")
+    steps: Annotated[int, Field(ge=1, le=1_000, strict=True)] = limits.SUPERVISED_STEPS
+    fan_out: Annotated[int, Field(ge=1, le=1_000, strict=True)] = limits.SUPERVISED_FAN_OUT
+    depth: Annotated[int, Field(ge=0, le=4, strict=True)] = limits.SUPERVISED_DEPTH
+    tries: Annotated[int, Field(ge=1, le=10, strict=True)] = limits.SUPERVISED_TRIES
+    effects: Annotated[tuple[Text, ...], Field(max_length=100)] = ()  #: `pool.function`
+    people: StrictBool = False
+    pattern: Literal["auto", "one_agent", "chain", "fan_out", "supervisors"] = "auto"
+    closing: Annotated[float, Field(ge=0, le=limits.CLOSING_SHARE_MAX, strict=True)] = limits.SUPERVISED_CLOSING
 
 
 _DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")

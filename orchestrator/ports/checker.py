@@ -1,9 +1,10 @@
 """The checker port: who judges an output by a rubric."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from orchestrator.ids import JsonValue, RunId, StepId
+from orchestrator.ports.model import Meter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class JudgeRequest:
     tier: str
     pass_at: float  #: 0 to 1
     votes: int
+    meter: Meter = field(repr=False, compare=False)  #: who pays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +31,8 @@ class Judgement:
     verdict: Literal["pass", "fix", "reject", "check_broken"]
     reasons: tuple[str, ...] = ()
     score: float | None = None  #: 0 to 1
-    usd: float = 0.0
-    tokens: int = 0
+    usd: float = 0.0  #: beside what the meter was told of
+    tokens: int = 0  #: the same
 
 
 class Checker(Protocol):

@@ -194,7 +194,7 @@ def test_a_grant_is_given_while_there_is_room_and_only_to_what_runs() -> None:
     assert reserve(bench, 0.1) == []  # the same charge
     assert reserve(bench, 0.5, "s") == []
     assert reserve(bench, 0.1, "s", tokens=101) == []
-    assert bench.machine.state.ledger.open == {"r": (0.75, 0, 0)}
+    assert bench.machine.state.ledger.open == {"r": (0.75, 0, 0, 1)}
     assert bench.tell(charge("a", 0.25, charge="r")) == ["budget.settled a#1"]
     assert reserve(bench, 0.1, "r") == []  # settled
     assert (bench.machine.state.ledger.usd_left, bench.machine.state.ledger.tokens_left) == (0.75, 100)

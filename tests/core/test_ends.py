@@ -117,7 +117,14 @@ def test_a_cancelled_run_ends_at_once_in_every_phase_and_takes_back_what_is_unde
     assert bench.ended.reason == "enough"
     assert bench.statuses() == {"a": "cancelled", "z": "cancelled"}
     kinds = [type(each).__name__ for each in bench.commands]
-    taken_back = {"child": ["CancelChild"], "backoff": [], "person": [], "judged": [], "asked": [], "planned": []}
+    taken_back = {
+        "child": ["CancelChild"],
+        "backoff": [],
+        "person": [],
+        "judged": [],
+        "asked": [],
+        "planned": ["Revoke"],
+    }
     assert kinds == [*taken_back.get(phase, ["Revoke"]), "Finish"]
     assert bench.cancel("again") == []
     assert bench.crash() == []

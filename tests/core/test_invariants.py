@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history, check_state
+from orchestrator.core.ledger import NOTHING
 from orchestrator.core.state import Sample, Status
 from orchestrator.ids import JsonValue
 from orchestrator.plan.compiled import compile_plan
@@ -95,7 +96,7 @@ def change(*names: str, value: object) -> Callable[[Bench], None]:
         (
             lambda bench: (
                 bench.machine.state.ledger.settle("R.p", 0, 0)
-                and bench.machine.state.ledger.open.update({"R.p": (0.0, 0, 0)})
+                and bench.machine.state.ledger.open.update({"R.p": NOTHING})
             ),
             "charge.once",
         ),

@@ -49,6 +49,7 @@ def test_every_default_limit_is_in_force_and_marked() -> None:
         ("budget.tokens", "200,000"),
         ("budget.wall", "1h"),
         ("budget.steps", "1,000"),
+        ("budget.closing", "0"),
         ("budget.on_limit", "degrade"),
         ("defaults.timeout.attempt", "10m"),
         ("defaults.timeout.total", "30m"),
