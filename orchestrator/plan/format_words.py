@@ -97,6 +97,10 @@ MEANINGS: Final[dict[tuple[str, str], str]] = {
     ("supervisor", "people"): "whether the plan may ask people",
     ("supervisor", "pattern"): "how the work is split up; `auto`: by the host's table",
     ("supervisor", "closing"): "share of its budget that is kept for the closing step",
+    (
+        "supervisor",
+        "approve_above",
+    ): "a person is asked before a plan runs whose estimate, in USD, is above this; absent: nobody is",
     ("defaults", "timeout"): "for steps without `timeout`",
     ("defaults", "retry"): "for steps without `retry`",
     ("timeout", "attempt"): "one attempt, from the moment a worker takes it; it may wait for a worker as long",

@@ -342,6 +342,7 @@ class Supervision(Part):
     people: StrictBool = False
     pattern: Literal["auto", "one_agent", "chain", "fan_out", "supervisors"] = "auto"
     closing: Annotated[float, Field(ge=0, le=limits.CLOSING_SHARE_MAX, strict=True)] = limits.SUPERVISED_CLOSING
+    approve_above: Annotated[float, Field(ge=0, le=1_000_000, strict=True)] | None = None  #: USD of the estimate
 
 
 _DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
