@@ -23,9 +23,9 @@ class Consenting:
         """See `GoalPlanner`; the same errors."""
         planned = await self._planner.plan(request)
         limit_usd = request.supervision.approve_above
-        if limit_usd is None or planned.usd_estimate <= limit_usd:
+        if limit_usd is None or (limit_usd > 0 and planned.usd_estimate <= limit_usd):
             return planned
-        ask = f"Run this plan? It is estimated at {planned.usd_estimate:.2f} USD; plans above {limit_usd:.2f} USD are asked for."
+        ask = f"Run this plan? Its estimate is {planned.usd_estimate:.2f} USD; above {limit_usd:.2f} USD you are asked."
         return replace(planned, plan=with_consent(planned.plan, ask, outline(planned.plan)))
 
 

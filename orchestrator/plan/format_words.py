@@ -100,7 +100,7 @@ MEANINGS: Final[dict[tuple[str, str], str]] = {
     (
         "supervisor",
         "approve_above",
-    ): "a person is asked before a plan runs whose estimate, in USD, is above this; absent: nobody is",
+    ): "a person is asked before a plan runs whose estimate, in USD, is above this; 0: always, absent: never",
     ("defaults", "timeout"): "for steps without `timeout`",
     ("defaults", "retry"): "for steps without `retry`",
     ("timeout", "attempt"): "one attempt, from the moment a worker takes it; it may wait for a worker as long",
