@@ -59,6 +59,8 @@ class ReplyReader:
             self._choice(choice, key)
 
     def _choice(self, choice: object, key: str) -> None:
+        if not hasattr(choice, "finish_reason"):
+            raise self._bad("its choice is no object")
         said = getattr(choice, key, None)
         if said is None and key == "message":
             raise self._bad("its choice holds no message")
@@ -71,6 +73,8 @@ class ReplyReader:
             self.finish = finish
 
     def _said(self, said: object) -> None:
+        if not hasattr(said, "content"):
+            raise self._bad("its message is no object")
         text = getattr(said, "content", None)
         if text is not None:
             if not isinstance(text, str):
