@@ -7,13 +7,14 @@ from workers.host import PoolHost
 from workers.local import Workers, worker_id
 from workers.pool import Pool, WorkerSpec
 from workers.registry import Registry
-from workers.tools import Access, AllowedPath, AllowedUrl, ToolContext, ToolFailed, secret, tool, use_secrets
+from workers.tools import Access, AllowedPath, AllowedUrl, McpServer, ToolContext, ToolFailed, secret, tool, use_secrets
 
 __all__ = [
     "Access",
     "AllowedPath",
     "AllowedUrl",
     "BudgetExceeded",
+    "McpServer",
     "Pool",
     "PoolHost",
     "Registry",

@@ -40,7 +40,7 @@ def failed(
     key: TaskKey, worker: str, error: BaseException, started_at_s: float = 0.0, code: CodeType | None = None
 ) -> TaskFailed:
     """The failure that `error` stands for; `code` is the worker's function, where its own frames begin."""
-    cause = _cause(error)
+    cause = cause_of(error)
     word, message, retry_after_s = _words(cause, code)
     return TaskFailed(
         key=key,
@@ -85,11 +85,11 @@ def _words(error: BaseException, code: CodeType | None) -> tuple[str, str, float
             return "worker", _told(error, code), None
 
 
-def _cause(error: BaseException) -> BaseException:
+def cause_of(error: BaseException) -> BaseException:
     """Of a group of errors the one that decides: trying again must not hide that it cannot help."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    leaves = [_cause(part) for part in error.exceptions]
+    leaves = [cause_of(part) for part in error.exceptions]
     for kind in (TerminalError, BudgetExceeded, MemoryError):
         for leaf in leaves:
             if isinstance(leaf, kind):

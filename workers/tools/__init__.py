@@ -3,6 +3,7 @@
 from workers.tools.access import Access, AllowedPath, AllowedUrl
 from workers.tools.context import ToolContext
 from workers.tools.function import FunctionTool, tool
+from workers.tools.mcp import McpServer
 from workers.tools.secrets import Secret, secret, use_secrets
 from workers.tools.tool import Tool, ToolFailed, ToolSource
 
@@ -11,6 +12,7 @@ __all__ = [
     "AllowedPath",
     "AllowedUrl",
     "FunctionTool",
+    "McpServer",
     "Secret",
     "Tool",
     "ToolContext",
