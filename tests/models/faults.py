@@ -304,7 +304,7 @@ BAD_JSON = (
     '{"title": NaN, "score": 1}',
     "[" * 100_000,
     "```json\n{\n```",
-    " " * 3_000,
+    " " * 300,
 )
 BAD_SHAPE = ("[]", "{}", '{"title": 5, "score": 7}', '{"title": "Heat"}', '{"title": "Heat", "score": 70}', "null")
 KNOWN_CALL = [("look", '{"q": "heat"}')]
