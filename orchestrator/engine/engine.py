@@ -18,9 +18,11 @@ from orchestrator.engine.draining import drain
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.grants import Grants
 from orchestrator.engine.handle import Run
-from orchestrator.engine.loop import Begin, Item, Loop, Told
+from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told
+from orchestrator.engine.ownership import Owning, Shared
 from orchestrator.engine.perform import Performer
 from orchestrator.engine.plan_book import PlanBook, remember
+from orchestrator.engine.promises import Ready
 from orchestrator.engine.questions import Asked
 from orchestrator.engine.recovery import ended_fact
 from orchestrator.engine.run_ids import new_run_id
@@ -50,7 +52,7 @@ from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.journal import Journal, RunQuery
+from orchestrator.ports.journal import Append, Journal, RunQuery
 from orchestrator.ports.planner import GoalPlanner, Planner
 from orchestrator.ports.tasks import TaskMessage
 from orchestrator.ports.transport import Transport
@@ -77,12 +79,16 @@ class RunEngine:
         planner: Planner | None = None,
         checker: Checker | None = None,
         supervisor: GoalPlanner | None = None,
+        ready: Ready | None = None,
         open_runs_max: int = OPEN_RUNS_MAX,
+        shared: Shared | None = None,
     ) -> None:
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
         self.open_runs_max = open_runs_max
         self.transport = transport
-        self.plans = PlanBook(catalogue, judge=checker is not None, planner=planner is not None, supervisor=supervisor)
+        self.plans = PlanBook(
+            catalogue, judge=checker is not None, planner=planner is not None, supervisor=supervisor, ready=ready
+        )
         self._drivers: dict[RunId, RunDriver] = {}
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
         self._top = 0  #: open runs without a parent
@@ -101,7 +107,8 @@ class RunEngine:
         performer = Performer(
             transport=transport, timers=self._alarms.timers, clock=clock, children=SubPlans(self), questions=questions
         )
-        self._loop = Loop(journal, clock, performer.perform, self.park)
+        self._loop = Loop(journal, clock, performer.perform, self.park, owner if shared is not None else "")
+        self.owning = Owning(self, shared) if shared is not None else None
         self.takeover = TakeOver(self)
         self._group: TaskGroup | None = None
         self._gate = anyio.Semaphore(SUBMITTING_MAX, fast_acquire=True)
@@ -116,6 +123,8 @@ class RunEngine:
         await self._group.__aenter__()
         self._group.start_soon(self._loop.run, name="engine loop")
         self._group.start_soon(self._alarms.timers.run, name="engine timers")
+        if self.owning is not None:
+            await self.owning.begin()
         return self
 
     async def __aexit__(
@@ -131,6 +140,8 @@ class RunEngine:
                 if not driver.over:
                     driver.park(CLOSED)
             self._loop.close()
+            if self.owning is not None:
+                await self.owning.end()
 
     async def drain(self, grace_s: float) -> bool:
         """Send nothing new to workers and wait up to `grace_s` seconds for what runs. True when all came home.
@@ -202,13 +213,18 @@ class RunEngine:
         while mark in self._keys:
             await self._keys[mark].wait()
         self._keys[mark] = anyio.Event()
+        query = RunQuery(tenant=TenantId(request.tenant), idempotency_key=key, limit=1)
         try:
-            query = RunQuery(tenant=TenantId(request.tenant), idempotency_key=key, limit=1)
             for row in await self.journal.runs(query):
                 if row.request_digest != request_digest(request.plan, request.inputs, request.budget):
                     raise IdempotencyConflict(key, row.run_id)
                 return Run(self, row.run_id)
             return await self._begin(request)
+        except JournalConflict:
+            for row in await self.journal.runs(query):  # another process was a moment faster
+                if row.request_digest == request_digest(request.plan, request.inputs, request.budget):
+                    return Run(self, row.run_id)
+            raise
         finally:
             self._keys.pop(mark).set()
 
@@ -216,6 +232,8 @@ class RunEngine:
         if self._top >= self.open_runs_max:
             raise AdmissionRefused(self._top, self.open_runs_max, RETRY_AFTER_S)
         facts = first_facts(request, self.clock.now_s())
+        if self.owning is not None and self.owning.owns == "nothing":
+            return await self._hand_over(request.run_id, facts)
         journaled = anyio.Event()
         driver = self.start(facts, self.plans.compiled(request.plan), lambda _well: journaled.set())
         await journaled.wait()
@@ -223,6 +241,12 @@ class RunEngine:
             self._parked.pop(driver.run_id, None)
             raise self._not_done(driver)
         return Run(self, driver.run_id)
+
+    async def _hand_over(self, run_id: RunId, facts: tuple[f.Fact, ...]) -> Run:
+        """Journal a new run, and leave it to whoever drives runs."""
+        if await self.journal.append([Append(run_id=run_id, first_seq=1, epoch=1, facts=facts, sync=True)]):
+            raise JournalConflict(run_id, "it could not be accepted: its idempotency key is taken")
+        return Run(self, run_id)
 
     def start(
         self, facts: tuple[f.Fact, ...], compiled: CompiledPlan, done: Callable[[bool], None] | None = None
@@ -280,11 +304,24 @@ class RunEngine:
         """Why a run is open in the journal and not driven here; None when nothing is known to be wrong with it."""
         return self._parked.get(run_id)
 
+    def parked_here(self, run_id: RunId) -> bool:
+        """Whether a run is parked for a reason that is not that others drive it."""
+        return self._parked.get(run_id, TAKEN) != TAKEN
+
+    def room(self) -> int:
+        """How many more runs may be open here."""
+        return max(self.open_runs_max - self._top, 0) if not self._draining else 0
+
     async def recover(self, run_id: RunId | None = None) -> list[Run]:
         """Take over open runs of the journal, oldest first, or just one with its sub-plans.
 
         A run that cannot go on here is parked: left as it is, logged with the reason; the others go on.
         """
+        if self.owning is not None and run_id is None:  # what others drive stays with them
+            found: list[RunId] = []
+            while some := await self.owning.adopt_some():
+                found += some
+            return [Run(self, name) for name in found]
         return [Run(self, driver.run_id) for driver in await self.takeover.recover(run_id)]
 
     # ---- what others ask of it
@@ -335,7 +372,9 @@ class RunEngine:
         """
         driver = self._drivers.get(run_id)
         if driver is None:
-            if await self.ended(run_id) is None:
+            if self.owning is not None and await self.owning.elsewhere(run_id) is not None:
+                await self.owning.petitioner.ask(run_id, "cancel", {"reason": reason, "by": by})
+            elif await self.ended(run_id) is None:
                 raise WrongState(f"run {run_id}", self.parked(run_id) or "open, but not driven here", "resume it first")
             return
         told: set[RunId] = set()

@@ -2,7 +2,7 @@
 
 from typing import Final, TypeVar
 
-from orchestrator.engine.promises import check_promises
+from orchestrator.engine.promises import Ready, check_promises
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.check import refuse_errors
 from orchestrator.plan.collecting import undisturbed
@@ -19,10 +19,16 @@ class PlanBook:
     """Checks plans against the pools and promises of one engine, and keeps the latest of them, by digest."""
 
     def __init__(
-        self, catalogue: PoolCatalogue, *, judge: bool, planner: bool, supervisor: GoalPlanner | None = None
+        self,
+        catalogue: PoolCatalogue,
+        *,
+        judge: bool,
+        planner: bool,
+        supervisor: GoalPlanner | None = None,
+        ready: Ready | None = None,
     ) -> None:
         self._catalogue, self._judge, self._planner = catalogue, judge, planner
-        self._supervisor = supervisor
+        self._supervisor, self._ready = supervisor, ready
         self._checked: dict[str, bool] = {}
         self._compiled: dict[str, CompiledPlan] = {}
 
@@ -36,7 +42,13 @@ class PlanBook:
         with undisturbed():
             if plan.digest not in self._checked:
                 refuse_errors(plan, self._catalogue)
-                check_promises(plan, judge=self._judge, planner=self._planner, supervisor=self._supervisor)
+                check_promises(
+                    plan,
+                    judge=self._judge,
+                    planner=self._planner,
+                    supervisor=self._supervisor,
+                    ready=self._ready,
+                )
                 remember(self._checked, plan.digest, True, PLANS_MAX)
             return self.compiled(plan)
 

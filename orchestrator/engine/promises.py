@@ -1,6 +1,6 @@
 """What a plan asks of its engine, checked before anything starts: a promise that cannot be kept is refused."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from orchestrator.errors import PromiseError
 from orchestrator.plan.issues import Issues
@@ -8,8 +8,12 @@ from orchestrator.plan.models import Plan, Step, canonical_json
 from orchestrator.plan.references import Use, result_uses, uses_of
 from orchestrator.ports.planner import GoalPlanner
 
+Ready = Callable[[str, str | None], None]  #: raises PromiseError when a pool's function, or its agent, cannot work here
 
-def check_promises(plan: Plan, *, judge: bool, planner: bool, supervisor: GoalPlanner | None = None) -> None:
+
+def check_promises(
+    plan: Plan, *, judge: bool, planner: bool, supervisor: GoalPlanner | None = None, ready: Ready | None = None
+) -> None:
     """Refuse a plan that this engine could only run in a weaker way.
 
     Raises:
@@ -22,7 +26,23 @@ def check_promises(plan: Plan, *, judge: bool, planner: bool, supervisor: GoalPl
     for step_id, step in plan.steps.items():
         _check(step_id, step, judge=judge, planner=planner, supervisor=supervisor)
         if step.plan is not None:
-            check_promises(step.plan, judge=judge, planner=planner, supervisor=supervisor)
+            check_promises(step.plan, judge=judge, planner=planner, supervisor=supervisor, ready=ready)
+        if ready is not None:
+            _check_ready(step_id, step, ready)
+
+
+def _check_ready(step_id: str, step: Step, ready: Ready) -> None:
+    """Whether every pool that the step may come to can do its part."""
+    asked = [(step.pool, step.call)] if step.call is not None or step.task is not None else []
+    asked += [(check.pool or step.pool, check.call) for check in step.checks if check.call is not None]
+    asked += [(rung.escalate.pool, step.call) for rung in step.on_fail if rung.escalate is not None]
+    for pool, function in asked:
+        if pool is None:
+            continue
+        try:
+            ready(pool, function)
+        except PromiseError as error:
+            raise PromiseError(f"step {step_id} asks a model in pool {pool}, and {error.what}", error.remedy) from error
 
 
 def _check_session(who: str, uses: Iterable[Use]) -> None:
