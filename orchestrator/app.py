@@ -14,23 +14,30 @@ from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.engine.collector import patient_collector
 from orchestrator.engine.engine import RunEngine
+from orchestrator.engine.fleet import announce, keep_reconciled
 from orchestrator.engine.handle import Run
+from orchestrator.engine.ownership import Owns, Shared
 from orchestrator.engine.submission import Freezable
 from orchestrator.errors import EngineClosed, PromiseError
 from orchestrator.ids import JsonValue
+from orchestrator.models.lazy import LazyModels
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.fleet import Fleet
 from orchestrator.ports.journal import Journal
 from orchestrator.ports.limiter import Limiter
+from orchestrator.ports.model import Models
 from orchestrator.ports.planner import Planner
 from orchestrator.ports.stand_in import StandIn
-from orchestrator.settings import Settings, on_server, store_path
+from orchestrator.settings import Settings, on_redis, on_server, shown_url, store_path
 from workers import Pool, Registry, Workers, worker_id
+from workers.gate import needs_of
 
 if TYPE_CHECKING:
     from orchestrator.adapters.postgres.journal import PostgresJournal
+    from orchestrator.adapters.redis.owner import RedisTransport
     from orchestrator.models.gateway import Gateway
 
 
@@ -155,7 +162,10 @@ class Engine:
 
     Without `store` the settings decide, whose default is `.orchestrator/journal.db`; open runs of the store go on
     unless `recover` is False. `open_runs_max` runs may be open at once; work in flight gets `drain_s` seconds when the
-    engine closes. `planner` answers `replan` rungs, `checker` answers `judge` checks. `journal`, `clock` and
+    engine closes. In a store that several processes share (`postgresql://…`), `owns` says what this one drives: `mine`,
+    what is submitted here and, with `recover`, what nobody drives when it opens; `leased`, orphans too, all the time;
+    `nothing`, so that whatever is submitted here is left to others. `planner` answers `replan` rungs, `checker` answers `judge` checks. `models` are what agents ask;
+    without them those of the settings, opened by the first plan that needs one. `journal`, `clock` and
     `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
 
     Raises:
@@ -172,24 +182,29 @@ class Engine:
         recover: bool = True,
         planner: Planner | None = None,
         checker: Checker | None = None,
+        models: Models | None = None,
         journal: Journal | None = None,
         clock: Clock | None = None,
         stand_in: StandIn | None = None,
+        owns: Owns = "mine",
         open_runs_max: int | None = None,
         drain_s: float | None = None,
     ) -> None:
         given = settings or Settings()
         changes = {"store": store, "open_runs_max": open_runs_max, "drain_s": drain_s}
         self.settings = given.model_copy(update={k: v for k, v in changes.items() if v is not None})
-        if self.settings.transport != "memory:":
-            raise PromiseError(f"transport {self.settings.transport!r} is not known", "use memory:")
+        self._remote = on_redis(self.settings.transport)
         self.registry = Registry(pools) if pools is not None else Registry.from_modules(self.settings.pools)
-        self._recover = recover
+        self._recover = recover and owns == "mine"
+        self._owns: Owns = owns
         self._planner, self._checker = planner, checker
         self._journal, self._clock, self._stand_in = journal, clock, stand_in
+        self._lazy = LazyModels(lambda: open_models(self.settings))
+        self.models: Models = models or self._lazy  #: what agents ask
         self._stack = AsyncExitStack()
         self._engine: RunEngine | None = None
         self._workers: Workers | None = None
+        self.fleet: Fleet | None = None  #: what the processes of a fleet tell each other; None in one process
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -199,11 +214,12 @@ class Engine:
             if journal is None:
                 journal = await open_journal(self.settings)
                 stack.push_async_callback(_close, journal)
-            transport = MemoryTransport(clock.now_s)
             played = self._stand_in
             owner = worker_id()
+            transport = MemoryTransport(clock.now_s) if not self._remote else await self._connected(stack, owner)
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
+            stack.push_async_callback(self._lazy.aclose)
             engine = RunEngine(
                 journal=journal,
                 transport=transport,
@@ -212,13 +228,20 @@ class Engine:
                 owner=owner,
                 planner=self._planner,
                 checker=self._checker,
+                ready=self._ready if played is None and not self._remote else None,
                 open_runs_max=self.settings.open_runs_max,
+                shared=self._shared(journal),
             )
-            port = transport if played is None else played.port(transport)
-            self._workers = Workers(self.registry, port, worker=owner, clock=clock.now_s)
             await stack.enter_async_context(engine)
-            transport.bind_turn(engine.turn)
-            self._workers.open(group)
+            if isinstance(transport, MemoryTransport):
+                port = transport if played is None else played.port(transport)
+                self._workers = Workers(self.registry, port, worker=owner, models=self.models, clock=clock.now_s)
+                transport.bind_turn(engine.turn)
+                self._workers.open(group)
+            else:
+                assert self.fleet is not None, "it was made with the transport"
+                needs = needs_of(self.registry)
+                group.start_soon(keep_reconciled, transport, self.fleet, owner, needs, name="reconciler")
             if played is not None:
                 group.start_soon(played.serve, name="stand-in")
             self._engine = engine
@@ -231,13 +254,52 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         engine, workers = self._engine, self._workers
-        if engine is not None and workers is not None:
+        if engine is not None:
             with anyio.CancelScope(shield=True):
                 if error is None:
                     await engine.drain(self.settings.drain_s)
-                await workers.drain(0.0)
+                if workers is not None:
+                    await workers.drain(0.0)
         self._engine = self._workers = None
         await self._stack.aclose()
+
+    async def _connected(self, stack: AsyncExitStack, owner: str) -> "RedisTransport":
+        """The owner's side of a fleet: tasks go to worker processes, which learn what they are written against."""
+        if self._stand_in is not None or (self._journal is None and not on_server(self.settings.store)):
+            raise PromiseError(
+                f"the transport {shown_url(self.settings.transport)} needs a journal that survives this process",
+                "name a server: --store postgresql://user@host/database",
+            )
+        from orchestrator.adapters.redis.board import RedisFleet
+        from orchestrator.adapters.redis.owner import RedisTransport  # one process needs no client for a server
+
+        transport = await RedisTransport.open(self.settings.transport, owner=owner)
+        stack.push_async_callback(transport.close)
+        self.fleet = RedisFleet(self.settings.transport)
+        stack.push_async_callback(self.fleet.close)
+        await announce(self.fleet, owner, needs_of(self.registry))
+        return transport
+
+    def _ready(self, pool: str, function: str | None) -> None:
+        """Refuse what asks a model where none can be had."""
+        if self.models is self._lazy and self.registry.needs_model(pool, function):
+            self._lazy.need()
+
+    def _shared(self, journal: Journal) -> Shared | None:
+        """What the journal offers where several processes share it."""
+        ownership = getattr(journal, "ownership", None)
+        if ownership is None:
+            if self._owns == "nothing":
+                raise PromiseError("this store has one process, and it would drive nothing", 'say owns="mine"')
+            self._recover = self._recover or self._owns == "leased"  # all that is open in a store of one process
+            return None
+        return Shared(
+            ownership=ownership,
+            petitions=journal.petitions,  # type: ignore[attr-defined]  # the three come together
+            notices=journal.notices,  # type: ignore[attr-defined]  # likewise
+            owns=self._owns,
+            lease_s=self.settings.lease_s,
+        )
 
     async def submit(
         self,
@@ -271,4 +333,12 @@ async def _close(journal: Journal) -> None:
         await journal.close()
 
 
-__all__ = ["Engine", "local_models", "open_journal", "open_models", "restore_journal", "upgrade_sql", "upgrade_store"]
+__all__ = [
+    "Engine",
+    "local_models",
+    "open_journal",
+    "open_models",
+    "restore_journal",
+    "upgrade_sql",
+    "upgrade_store",
+]

@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     pools: Annotated[tuple[str, ...], NoDecode] = DEFAULT_POOLS  #: modules whose Pool objects a run may use
     open_runs_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000  #: runs that may be open at once
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0  #: grace for running steps when the engine closes
+    lease_s: Annotated[float, Field(ge=0.5, le=600)] = 10.0  #: silence after which others take a process's runs over
     journal_bytes_max: Annotated[int, Field(ge=1 << 20)] = 8 << 30  #: size of the journal file
     keep_days: Annotated[float, Field(gt=0)] = 30.0  #: `gc` deletes ended runs that are older
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old
@@ -160,3 +161,22 @@ def store_path(store: str) -> Path | None:
 def on_server(store: str) -> bool:
     """Whether the store is a database server, which any number of processes share."""
     return store.startswith(("postgresql://", "postgres://"))
+
+
+def on_redis(transport: str) -> bool:
+    """Whether a transport is a server that carries tasks between processes; False for `memory:`.
+
+    Raises:
+        PromiseError: another kind of transport.
+    """
+    if transport == "memory:":
+        return False
+    if transport.partition("://")[0] in {"redis", "rediss", "unix"}:
+        return True
+    raise PromiseError(f"transport {shown_url(transport)!r} is not known", "use memory: or redis://host:6379/0")
+
+
+def shown_url(url: str) -> str:
+    """An address without user and password."""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

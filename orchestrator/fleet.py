@@ -1,0 +1,78 @@
+"""The composition root of a fleet's workers, and of whoever looks at a fleet. Owners of runs are engines: see `app`."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from orchestrator.app import open_models
+from orchestrator.errors import PromiseError
+from orchestrator.ports.fleet import Contracts, Fleet
+from orchestrator.settings import Settings, on_redis
+from workers import Registry, Workers, worker_id
+from workers.gate import Gate, misfits
+
+
+class FleetWorker:
+    """Pools of this process at work for a fleet; `open_worker` makes one."""
+
+    def __init__(self, registry: Registry, workers: Workers, gate: Gate, fleet: Fleet, name: str, where: str) -> None:
+        self.registry, self.workers, self.gate, self.fleet = registry, workers, gate, fleet
+        self.name = name  #: as the fleet knows it
+        self.where = where  #: of the transport, without passwords
+
+    def unfit(self, needed: Mapping[str, Contracts]) -> dict[str, list[str]]:
+        """Why pools cannot serve what owners need, by pool; those that can are left out."""
+        found = {pool.name: misfits(pool, needed) for pool in self.registry}
+        return {name: reasons for name, reasons in found.items() if reasons}
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, concurrency: Mapping[str, int | None]) -> AsyncIterator[FleetWorker]:
+    """The named pools on the settings' transport, each with its own number of tasks at the same time.
+
+    They fetch nothing before `workers.open`. When the block ends, what is not answered is handed back.
+
+    Raises:
+        PromiseError: there is no such pool, or the transport is none of a fleet.
+        TransportUnreachable: there is no server.
+    """
+    registry, chosen = Registry.from_modules(settings.pools), Registry()
+    for name, most in concurrency.items():
+        pool = registry.get(name)
+        pool.concurrency = pool.concurrency if most is None else most
+        chosen.add(pool)
+    if not on_redis(settings.transport):
+        raise PromiseError("a worker needs a transport between processes", "name one: --transport redis://host:6379/0")
+    from orchestrator.adapters.redis.board import RedisFleet
+    from orchestrator.adapters.redis.worker import RedisWorkers  # one process needs no client for a server
+
+    async with AsyncExitStack() as stack:
+        models = await stack.enter_async_context(open_models(settings)) if settings.models.tiers else None
+        port = await RedisWorkers.open(settings.transport, worker=worker_id())
+        stack.push_async_callback(port.close)
+        fleet = RedisFleet(settings.transport)
+        stack.push_async_callback(fleet.close)
+        gate = Gate(port, port.give_back)
+        workers = Workers(chosen, gate, worker=port.name, models=models)
+        yield FleetWorker(chosen, workers, gate, fleet, port.name, fleet.where)
+
+
+@asynccontextmanager
+async def open_fleet(settings: Settings) -> AsyncIterator[Fleet]:
+    """The board of the fleet on the settings' transport, to look at. Raises PromiseError: it is none of a fleet."""
+    if not on_redis(settings.transport):
+        raise PromiseError("there is no fleet in one process", "name its transport: --transport redis://host:6379/0")
+    from orchestrator.adapters.redis.board import RedisFleet  # one process needs no client for a server
+
+    fleet = RedisFleet(settings.transport)
+    try:
+        yield fleet
+    finally:
+        await fleet.close()
+
+
+def open_registry(settings: Settings) -> Registry:
+    """The pools that the settings name. Raises PromiseError: a module cannot be used."""
+    return Registry.from_modules(settings.pools)
+
+
+__all__ = ["FleetWorker", "open_fleet", "open_registry", "open_worker"]
