@@ -30,7 +30,7 @@ def tree(tmp_path: Path) -> Path:
     for folder in ("core", "plan", "ports", "adapters", "cli"):
         write(tmp_path / "orchestrator" / folder / "__init__.py", "")
     write(tmp_path / "orchestrator" / "adapters" / "planted.py", "")
-    for module in ("errors", "ids", "app"):
+    for module in ("errors", "ids", "app", "fleet"):
         write(tmp_path / "orchestrator" / f"{module}.py", "")
     for package in ("orchestrator", "workers"):
         write(tmp_path / package / "__init__.py", "")
