@@ -315,6 +315,8 @@ class TransportContract:
     async def test_a_worker_gets_the_owners_word_on_money(self, link: Link) -> None:
         granted, refused = OwnerReply(granted=True), OwnerReply(granted=False, limit="usd", left=0.25)
         link.replies = [granted, refused]
+        link.owner.send(task(1))
+        await self.fetch_all(link, 1)
         request = SpendRequest(key=key(1), charge="c1", usd=0.5, tokens=7)
 
         replies = [await link.workers.ask(request), await link.workers.ask(replace(request, charge="c2"))]

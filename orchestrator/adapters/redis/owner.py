@@ -1,0 +1,338 @@
+"""The owner's side over Redis: tasks go out in batches, messages come back on one stream of this process."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Self, cast
+
+import structlog
+
+from orchestrator.adapters.redis import codec, scripts
+from orchestrator.adapters.redis.inbox import Inbox
+from orchestrator.adapters.redis.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_MAX,
+    BODY_BYTES_MAX,
+    GROUP,
+    INLINE_BYTES_MAX,
+    NAMESPACE,
+    RECONCILE_MAX,
+    STREAM_KEEP_S,
+)
+from orchestrator.adapters.redis.pace import Pace
+from orchestrator.adapters.redis.server import check_server
+from orchestrator.adapters.redis.wire import Argument, Wire
+from orchestrator.errors import PromiseError, TransportError, TransportRefused, TransportUnreachable
+from orchestrator.ids import PoolName
+from orchestrator.ports import tasks as t
+
+LANE_NUMBER = {lane: str(index + 1) for index, lane in enumerate(t.LANES)}
+log = structlog.get_logger(__name__)
+
+
+class _Sent:
+    """A task that was sent and is not answered: what is needed to send it again."""
+
+    __slots__ = ("body", "effect", "key", "lane", "pool", "queued", "sent_at_s", "tried", "unwanted")
+
+    def __init__(self, task: t.StepTask, body: bytes) -> None:
+        self.pool, self.lane = task.pool, LANE_NUMBER[task.lane]
+        self.key = codec.key_text(task.key)
+        self.effect = task.idempotency_key is not None
+        self.sent_at_s = task.sent_at_s
+        self.body = body
+        self.queued = True  #: in the outbox, not in the server yet
+        self.tried = False  #: the server may have it
+        self.unwanted = False  #: revoked before the server was told of it
+
+
+class _Revoked:
+    __slots__ = ("key", "pool")
+
+    def __init__(self, pool: PoolName, key: str) -> None:
+        self.pool, self.key = pool, key
+
+
+class RedisTransport:
+    """The transport of one process that owns runs. Open it with `open`, close it with `close`.
+
+    What it has sent it remembers until the answer, so that nothing is sent twice and everything can be sent again.
+    """
+
+    def __init__(
+        self, url: str, *, owner: str, namespace: str = NAMESPACE, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.owner, self._ns, self._clock = owner, namespace, clock
+        self._out = Wire(url, name=f"orchestrator-owner-{owner}")
+        self._aside = Wire(url, name=f"orchestrator-aside-{owner}")
+        self._inbox = Inbox(url, namespace, owner, self._deliver_one)
+        self._deliver: Callable[[t.TaskMessage], None] | None = None
+        self._answer: Callable[[t.OwnerRequest], Awaitable[t.OwnerReply]] | None = None
+        self._sent: dict[t.TaskKey, _Sent] = {}
+        self._outbox: deque[_Sent | _Revoked] = deque()
+        self._replies: deque[tuple[str, str, bytes]] = deque()  #: worker, number of its question, answer
+        self._answering: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(
+        cls, url: str, *, owner: str, namespace: str = NAMESPACE, clock: Callable[[], float] = time.time
+    ) -> Self:
+        """Connect, check the server, begin to listen.
+
+        Raises:
+            TransportUnreachable: there is no server at `url`.
+            PromiseError: it cannot keep what a transport promises; the error names the remedy.
+        """
+        transport = cls(url, owner=owner, namespace=namespace, clock=clock)
+        try:
+            await check_server(transport._aside)
+            await transport._beat()
+        except BaseException:
+            await transport._aside.close()
+            raise
+        transport._tasks = [
+            asyncio.create_task(transport._flush_always(), name="transport outbox"),
+            asyncio.create_task(transport._inbox.run(), name="transport inbox"),
+        ]
+        return transport
+
+    async def close(self) -> None:
+        """Send what is queued, if the server can be reached, and let go of the connections."""
+        deadline = time.monotonic() + 2.0
+        while (self._outbox or self._replies) and time.monotonic() < deadline and self._tasks:  # noqa: ASYNC110  # the end
+            await asyncio.sleep(0.005)
+        tasks, self._tasks = [*self._tasks, *self._answering.values()], []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await self._inbox.leave(self._aside)
+        except TransportError as error:
+            log.warning("the transport was not told that this owner leaves", error=str(error))
+        for wire in (self._out, self._aside):
+            await wire.close()
+        await self._inbox.close()
+
+    # ---- the port
+
+    def bind(self, deliver: Callable[[t.TaskMessage], None]) -> None:
+        self._deliver = deliver
+
+    def bind_answer(self, answer: Callable[[t.OwnerRequest], Awaitable[t.OwnerReply]]) -> None:
+        self._answer = answer
+
+    def bind_journaled(self, posted: Callable[[], int], journaled: Callable[[], int]) -> None:
+        """How many messages were taken over so far, and how many of these are in the journal.
+
+        With it, a message stays in the server until it is journaled, and the next owner finds it after a crash.
+        """
+        self._inbox.posted, self._inbox.journaled = posted, journaled
+
+    def send(self, task: t.StepTask) -> None:
+        if task.key in self._sent:
+            return
+        body = codec.task_bytes(task)
+        if len(body) > BODY_BYTES_MAX:
+            self._refuse(task.key, f"the task has {len(body)} bytes; {BODY_BYTES_MAX} is the most a transport carries")
+            return
+        sent = self._sent[task.key] = _Sent(task, body)
+        self._outbox.append(sent)
+        self._wake.set()
+
+    def revoke(self, key: t.TaskKey) -> None:
+        sent = self._sent.pop(key, None)
+        if sent is None:
+            return
+        if sent.queued and not sent.tried:
+            sent.unwanted = True
+            return
+        self._outbox.append(_Revoked(sent.pool, sent.key))
+        self._wake.set()
+
+    async def backlog(self) -> list[t.Backlog]:
+        await self._flushed()
+        rows = cast(list[list[object]], await self._aside.run(scripts.BACKLOG, self._ns, GROUP))
+        return [backlog_of(row, self._clock()) for row in rows]
+
+    async def reconcile(self) -> int:
+        """Send again what the server has lost; return how much that was. Also says that this owner lives.
+
+        A task that may have changed the world is not sent again but reported as lost: its plan says what follows.
+
+        Raises:
+            TransportError: the server cannot be asked now.
+        """
+        await self._beat()
+        open_keys = [key for key, sent in self._sent.items() if not sent.queued]
+        again = 0
+        for start in range(0, len(open_keys), RECONCILE_MAX):
+            missing = await self.unknown(open_keys[start : start + RECONCILE_MAX])
+            for key in missing:
+                sent = self._sent.get(key)
+                if sent is None or sent.queued:
+                    continue
+                again += 1
+                if sent.effect:
+                    del self._sent[key]
+                    self._lost(key, "", "the server lost it")
+                else:
+                    sent.queued = True
+                    self._outbox.append(sent)
+                    self._wake.set()
+        if again:
+            log.warning("the server had lost tasks; they were sent again", tasks=again)
+        return again
+
+    async def unknown(self, keys: list[t.TaskKey], pool: PoolName | None = None) -> list[t.TaskKey]:
+        """Those of `keys` that no worker holds, that nobody could fetch, and whose answer is not on its way here.
+
+        The others belong to this owner from now on: their messages come here. `pool` where this process did not send.
+
+        Raises:
+            TransportError: the server cannot be asked now.
+        """
+        named: list[Argument] = []
+        for key in keys:
+            sent = self._sent.get(key)
+            named += (sent.pool if sent else pool or "", codec.key_text(key))
+        answer = await self._aside.run(scripts.UNKNOWN, self._ns, GROUP, self.owner, *named)
+        at, positions = cast(tuple[bytes, list[int]], answer)
+        # An answer ends a task in the server. It must have had the time to arrive before the task is called lost.
+        await self._inbox.reached(at.decode())
+        return [keys[index] for index in positions if index < len(keys)]
+
+    # ---- what goes out
+
+    async def _flush_always(self) -> None:
+        pace = Pace("tasks to send")
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._outbox or self._replies:
+                try:
+                    if self._replies:
+                        await self._flush_replies()
+                    if self._outbox:
+                        await self._flush_batch()
+                    pace.well()
+                except TransportError as error:
+                    if isinstance(error, TransportRefused) and not error.passing:
+                        log.error("the server refuses what it is sent", error=str(error))
+                    await pace.wait(error)
+
+    async def _flush_batch(self) -> None:
+        """Send the first operations of one kind. They leave the outbox once the server has them.
+
+        After an answer that did not come they are sent again: a known task is not queued twice.
+        """
+        first = self._outbox[0]
+        batch: list[_Sent | _Revoked] = []
+        size = 0
+        for operation in self._outbox:
+            if type(operation) is not type(first) or len(batch) >= BATCH_MAX or size > BATCH_BYTES_MAX:
+                break
+            batch.append(operation)
+            size += len(operation.body) if isinstance(operation, _Sent) else 0
+        if isinstance(first, _Sent):
+            words: list[Argument] = [self._ns, self.owner, INLINE_BYTES_MAX]
+            for sent in cast(list[_Sent], batch):
+                if sent.unwanted:
+                    continue
+                sent.tried = True
+                words += (sent.pool, sent.lane, sent.key, "1" if sent.effect else "", repr(sent.sent_at_s), sent.body)
+            await self._out.run(scripts.SEND, *words)
+            for sent in cast(list[_Sent], batch):
+                sent.queued = False
+        else:
+            words = [self._ns, GROUP, int(STREAM_KEEP_S * 1000)]
+            for revoked in cast(list[_Revoked], batch):
+                words += (revoked.pool, revoked.key)
+            await self._out.run(scripts.REVOKE, *words)
+        for _ in batch:
+            self._outbox.popleft()
+
+    async def _flush_replies(self) -> None:
+        worker, number, body = self._replies[0]
+        box = f"{self._ns}:in:{worker}"
+        await self._out.call("XADD", box, "*", "t", "reply", "i", number, "b", body)
+        await self._out.call("PEXPIRE", box, int(STREAM_KEEP_S * 1000))
+        self._replies.popleft()
+
+    async def _flushed(self) -> None:
+        """Wait until what was queued is in the server, for as long as a call may take."""
+        deadline = time.monotonic() + 5.0
+        while self._outbox:
+            if time.monotonic() > deadline:
+                raise TransportUnreachable(self._out.where, "tasks are still waiting to be sent")
+            await asyncio.sleep(0.001)
+
+    async def _beat(self) -> None:
+        now_ms = int(time.time() * 1000)
+        await self._aside.call("ZADD", f"{self._ns}:owners", now_ms, self.owner)
+
+    # ---- what comes in
+
+    def _deliver_one(self, tag: str, fields: dict[bytes, bytes], body: bytes) -> None:
+        if tag in ("lost", "dead"):
+            key = codec.key_of(fields[b"k"])
+            worker, why = fields.get(b"w", b"").decode(), fields.get(b"y", b"").decode()
+            if self._sent.pop(key, None) is None:
+                return
+            if tag == "lost":
+                self._lost(key, worker, why)
+            else:
+                self._say(t.TaskFailed(key=key, worker=worker, error="terminal", message=f"dead letter: {why}"))
+            return
+        message = codec.message_of(tag, body)
+        if tag in codec.ASKS:
+            self._asked(fields, cast(t.OwnerRequest, message))
+            return
+        if isinstance(message, t.TaskDone | t.TaskFailed):
+            self._sent.pop(message.key, None)
+        self._say(cast(t.TaskMessage, message))
+
+    def _say(self, message: t.TaskMessage) -> None:
+        if self._deliver is None:
+            raise PromiseError("a worker answered, but nobody owns its run", "call `bind` before `send`")
+        self._deliver(message)
+
+    def _lost(self, key: t.TaskKey, worker: str, why: str) -> None:
+        self._say(t.TaskFailed(key=key, worker=worker, error="lost", message=why))
+
+    def _refuse(self, key: t.TaskKey, why: str) -> None:
+        """Answer a task that cannot be sent; not at once, for `send` must not deliver."""
+        failed = t.TaskFailed(key=key, worker="", error="terminal", message=why)
+        asyncio.get_running_loop().call_soon(self._say, failed)
+
+    def _asked(self, fields: dict[bytes, bytes], request: t.OwnerRequest) -> None:
+        number, worker = fields[b"i"].decode(), fields[b"w"].decode()
+        mark = (worker, number)
+        if mark in self._answering:
+            return  # asked again while the answer is being journaled
+        task = asyncio.create_task(self._reply(mark, request), name="transport answer")
+        self._answering[mark] = task
+        task.add_done_callback(lambda _done: self._answering.pop(mark, None))
+
+    async def _reply(self, mark: tuple[str, str], request: t.OwnerRequest) -> None:
+        if self._answer is None:
+            raise PromiseError("a worker asked, but nobody owns its run", "call `bind_answer` before `send`")
+        reply = await self._answer(request)
+        self._replies.append((*mark, codec.message_bytes(reply)))
+        self._wake.set()
+
+
+def backlog_of(row: list[object], now_s: float) -> t.Backlog:
+    """One line of what backlog.lua says."""
+    name, delayed, lanes = cast(tuple[bytes, int, list[tuple[int, int, bytes]]], row)
+    oldest = [float(sent) for _waiting, _running, sent in lanes if sent]
+    return t.Backlog(
+        pool=PoolName(name.decode()),
+        waiting=sum(waiting for waiting, _running, _sent in lanes),
+        delayed=delayed,
+        running=sum(running for _waiting, running, _sent in lanes),
+        oldest_wait_s=max(now_s - min(oldest), 0.0) if oldest else 0.0,
+        by_lane={lane: waiting for lane, (waiting, _running, _sent) in zip(t.LANES, lanes, strict=True)},
+    )
