@@ -136,6 +136,7 @@ class Asked:
             attempt=command.attempt,
             depth=depth_of(driver),
             room=room_of(run),
+            supervision=supervision_of(driver),
             drafts=drafts_of(command.drafts),
         )
         refusal = "the planner has none"
@@ -226,6 +227,17 @@ class Asked:
 def depth_of(driver: RunDriver) -> int:
     """How many runs are above a run: every sub-plan's id is its parent's with a part more."""
     return driver.run_id.count(".")
+
+
+def supervision_of(driver: RunDriver) -> Supervision | None:
+    """By which rules a run's plan was made: those of the goal it stands for; None where no goal is above it."""
+    above = driver.above
+    if above is None or driver.accepted.parent_step is None:
+        return None
+    step = above.machine.state.plan.plan.steps.get(driver.accepted.parent_step)
+    if step is not None and step.goal is not None:
+        return step.supervisor or Supervision()
+    return supervision_of(above)
 
 
 def room_of(run: RunState) -> Room:

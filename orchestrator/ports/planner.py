@@ -101,6 +101,7 @@ class ReplanRequest:
     attempt: int = 1
     depth: int = 0  #: plans above this one; 0 for a top-level run
     room: Room = Room(usd=0.0, tokens=0, steps=0)
+    supervision: Supervision | None = None  #: of the goal whose plan this is; None for a plan that people wrote
     drafts: tuple[Draft, ...] = ()  #: written before a crash
 
 
