@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -25,9 +25,13 @@ _SETTLED: Final = ("passed", "skipped", "cancelled")
 
 
 class LiveView:
-    """A picture of the run on stderr. Drawn by whoever calls `refresh`, so that nothing changes while it is drawn."""
+    """A picture of the run on stderr. Drawn by whoever calls `refresh`, so that nothing changes while it is drawn.
 
-    def __init__(self) -> None:
+    `draw` gives the picture; absent: the run's steps.
+    """
+
+    def __init__(self, draw: Callable[[RunTally], RenderableType] | None = None) -> None:
+        self._draw = draw
         color = colored(sys.stderr)
         self._console = Console(
             stderr=True, no_color=not color, force_terminal=True, highlight=False, markup=False, legacy_windows=False
@@ -43,7 +47,8 @@ class LiveView:
     def refresh(self) -> None:
         """Draw."""
         if self._run is not None and self._live.is_started:
-            self._live.update(picture(self._run, time.time()), refresh=True)
+            shown = picture(self._run, time.time()) if self._draw is None else self._draw(self._run)
+            self._live.update(shown, refresh=True)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

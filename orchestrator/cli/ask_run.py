@@ -1,0 +1,190 @@
+"""One question on its way: a run whose only step is the goal, its plan below it, or a plan that was saved."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import anyio
+
+from orchestrator.cli.access import holding
+from orchestrator.cli.ask_plan import SavedPlan, save_plan
+from orchestrator.cli.ask_view import AskView, ask_view, plan_of
+from orchestrator.cli.console import paint, say, show_json, show_result
+from orchestrator.cli.drive import Driven, drive
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.outcome import tell
+from orchestrator.core import facts as f
+from orchestrator.core.summary import RunTally
+from orchestrator.engine.consent import outline
+from orchestrator.engine.handle import Run
+from orchestrator.ids import JsonValue, RunId
+from orchestrator.plan.consent import with_consent, without_consent
+from orchestrator.plan.files import dump_plan
+from orchestrator.plan.models import Plan
+from orchestrator.plan.parts import Budget
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from orchestrator.app import Engine
+    from orchestrator.settings import Settings
+
+NAME: Final = "ask"  #: of the plan around the goal
+STEP: Final = "answer"
+CATCH_UP_S: Final = 2.0  #: for the last lines of runs below one that has ended
+WEAK: Final = (
+    "a small model on this machine answers ({name}). It is weak: its plans are often refused and its content is poor; "
+    "what it says is checked like anything else"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What was asked, and how."""
+
+    goal: str
+    schema: dict[str, JsonValue] | None
+    constraints: tuple[str, ...]
+    budget_usd: float | None
+    approve_above_usd: float | None  #: None: nobody is asked
+    plan_only: bool
+    save: Path | None
+    saved: SavedPlan | None
+    file: Path | None  #: where the saved plan lies
+    as_json: bool
+    jsonl: bool
+    flags: str
+    local: bool
+
+
+async def ask_goal(settings: "Settings", asking: Asking) -> int:
+    """Drive the question to its end, or to where it waits; the exit code."""
+    async with holding(settings) as engine:
+        if asking.local:
+            say(WEAK.format(name=engine.settings.models.tiers["standard"][0].model))
+        plan = _saved_plan(asking) if asking.saved is not None else goal_plan(asking)
+        budget = Budget(usd=asking.budget_usd) if asking.budget_usd is not None else None
+        run = await engine.submit(plan, {}, budget=budget)
+        view = ask_view(jsonl=asking.jsonl)
+        below = Below(engine, view, asking)
+        async with anyio.create_task_group() as group:
+            stop = run.watch(view.heard)
+            group.start_soon(below.follow_top, run, group)
+            driven = await drive(engine, run, view, drain_s=settings.drain_s, ask=not asking.plan_only)
+            stop()
+            if driven.tally.ended is not None:
+                await below.caught_up()
+            group.cancel_scope.cancel()
+        if asking.plan_only and below.plan is not None and driven.questions:
+            return int(await _plan_only(engine, run.id, asking, below.plan))
+        return int(_told(driven, below, asking))
+
+
+def goal_plan(asking: Asking) -> Plan:
+    """The plan around a goal: one step, planned at run time, whose output is the answer."""
+    step: dict[str, JsonValue] = {"goal": asking.goal}
+    if asking.schema is not None:
+        step["output"] = asking.schema
+    above = 0.0 if asking.plan_only else asking.approve_above_usd
+    if above is not None:
+        step["supervisor"] = {"approve_above": above}
+    return Plan.model_validate(
+        {
+            "version": 1,
+            "name": NAME,
+            "constraints": list(asking.constraints),
+            "steps": {STEP: step},
+            "result": f"${{{{ steps.{STEP}.output }}}}",
+        }
+    )
+
+
+def _saved_plan(asking: Asking) -> Plan:
+    saved = asking.saved
+    assert saved is not None, "asked for with a file alone"
+    say(f"{paint('·', 'dim', sys.stderr)} the plan in {asking.file} is used; nothing is planned anew")
+    limit_usd, dear_usd = asking.approve_above_usd, saved.estimate_usd
+    if limit_usd is None or (limit_usd > 0 and dear_usd is not None and dear_usd <= limit_usd):
+        return saved.plan
+    told = "unknown" if dear_usd is None else f"{dear_usd:.2f} USD"
+    return with_consent(saved.plan, f"Run this plan? Its estimate is {told}.", outline(saved.plan))
+
+
+class Below:
+    """Follows the runs below the question, for the view, and keeps the plan that was made."""
+
+    def __init__(self, engine: "Engine", view: AskView, asking: Asking) -> None:
+        self._engine, self._view, self._asking = engine, view, asking
+        self._open = 0
+        self._quiet = anyio.Event()
+        self.plan: Plan | None = None  #: the last one made for the question
+        self.tallies: dict[RunId, RunTally] = {}
+
+    async def follow_top(self, run: Run, group: "TaskGroup") -> None:
+        """The question's own run: its plan, and where the runs below begin."""
+        async for record in run.events():
+            fact = record.fact
+            if isinstance(fact, f.GoalPlanned):
+                self._planned(fact)
+            elif isinstance(fact, f.ChildStarted):
+                self._begin(fact.child, group)
+        self._done()
+
+    async def caught_up(self) -> None:
+        """Everything that runs below had to say was shown."""
+        with anyio.move_on_after(CATCH_UP_S):
+            await self._quiet.wait()
+
+    def _begin(self, run_id: RunId, group: "TaskGroup") -> None:
+        self._open += 1
+        self.tallies[run_id] = RunTally()
+        group.start_soon(self._follow, run_id, group)
+
+    async def _follow(self, run_id: RunId, group: "TaskGroup") -> None:
+        tally = self.tallies[run_id]
+        async for record in Run(self._engine.runs, run_id).events():
+            tally.add(record)
+            self._view.add_below(record, tally)
+            if isinstance(record.fact, f.ChildStarted):
+                self._begin(record.fact.child, group)
+        self._open -= 1
+        self._done()
+
+    def _done(self) -> None:
+        if not self._open:
+            self._quiet.set()
+
+    def _planned(self, fact: f.GoalPlanned) -> None:
+        plan = plan_of(fact)
+        if plan is None:
+            return
+        self.plan = without_consent(plan)
+        if self._asking.save is not None:
+            save_plan(self._asking.save, self.plan, self._asking.goal, fact.usd_estimate)
+            say(f"{paint('·', 'dim', sys.stderr)} the plan is kept in {self._asking.save}")
+
+
+async def _plan_only(engine: "Engine", run_id: RunId, asking: Asking, plan: Plan) -> Exit:
+    """Print the plan and end the run that made it; what planning cost is in the journal."""
+    await engine.runs.cancel(run_id, reason="only the plan was asked for")
+    if asking.as_json:
+        show_json(cast(JsonValue, plan.canonical()))
+    else:
+        show_result(dump_plan(plan).rstrip("\n"))
+    say(f"{paint('✓ planned', 'good', sys.stderr)}  {len(plan.steps)} steps; nothing was run  {run_id}")
+    return Exit.OK
+
+
+def _told(driven: Driven, below: Below, asking: Asking) -> Exit:
+    if asking.as_json:
+        document = driven.tally.document()
+        if driven.questions:
+            document["status"] = "waiting"
+        document["plan"] = None if below.plan is None else cast(JsonValue, below.plan.canonical())
+        document["below"] = {run_id: tally.document() for run_id, tally in below.tallies.items()}
+        show_json(document)
+    code = tell(driven, as_json=False, jsonl=asking.jsonl or asking.as_json, flags=asking.flags)
+    if asking.local and driven.tally.ended is None:
+        say("  with ORCHESTRATOR_LOCAL=true in the environment, so that the model is there again")
+    return code
