@@ -17,10 +17,12 @@ from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.fleet import announce, keep_reconciled
 from orchestrator.engine.handle import Run
 from orchestrator.engine.ownership import Owns, Shared
+from orchestrator.engine.promises import Part
 from orchestrator.engine.submission import Freezable
 from orchestrator.errors import EngineClosed, PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.models.lazy import LazyModels
+from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from orchestrator.adapters.postgres.journal import PostgresJournal
     from orchestrator.adapters.redis.owner import RedisTransport
     from orchestrator.models.gateway import Gateway
+    from orchestrator.supervisor.agent import SupervisorAgent
+    from orchestrator.supervisor.rules import Supervisor
 
 
 async def open_journal(settings: Settings) -> Journal:
@@ -164,9 +168,11 @@ class Engine:
     unless `recover` is False. `open_runs_max` runs may be open at once; work in flight gets `drain_s` seconds when the
     engine closes. In a store that several processes share (`postgresql://…`), `owns` says what this one drives: `mine`,
     what is submitted here and, with `recover`, what nobody drives when it opens; `leased`, orphans too, all the time;
-    `nothing`, so that whatever is submitted here is left to others. `planner` answers `replan` rungs, `checker` answers `judge` checks. `models` are what agents ask;
-    without them those of the settings, opened by the first plan that needs one. `journal`, `clock` and
-    `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
+    `nothing`, so that whatever is submitted here is left to others. `planner` answers `replan` rungs, `checker` answers
+    `judge` checks; without them a supervisor does both with the engine's models, and plans goals by the rules of
+    `supervisor`. `models` are what agents ask; without them those of the settings, opened by the first plan that
+    needs one. `journal`, `clock` and `stand_in` are for tests of your own plans, which
+    `orchestrator.testing.Scenario` writes in a few lines.
 
     Raises:
         PromiseError: the settings ask for what there is not, or two pools share a name.
@@ -182,6 +188,7 @@ class Engine:
         recover: bool = True,
         planner: Planner | None = None,
         checker: Checker | None = None,
+        supervisor: "Supervisor | None" = None,
         models: Models | None = None,
         journal: Journal | None = None,
         clock: Clock | None = None,
@@ -193,11 +200,11 @@ class Engine:
         given = settings or Settings()
         changes = {"store": store, "open_runs_max": open_runs_max, "drain_s": drain_s}
         self.settings = given.model_copy(update={k: v for k, v in changes.items() if v is not None})
-        self._remote = on_redis(self.settings.transport)
+        self._remote = on_redis(self.settings.transport) and owns != "nothing"  # who drives nothing sends nothing
         self.registry = Registry(pools) if pools is not None else Registry.from_modules(self.settings.pools)
         self._recover = recover and owns == "mine"
         self._owns: Owns = owns
-        self._planner, self._checker = planner, checker
+        self._planner, self._checker, self._supervisor = planner, checker, supervisor
         self._journal, self._clock, self._stand_in = journal, clock, stand_in
         self._lazy = LazyModels(lambda: open_models(self.settings))
         self.models: Models = models or self._lazy  #: what agents ask
@@ -222,14 +229,18 @@ class Engine:
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
             stack.push_async_callback(self._lazy.aclose)
+            catalogue = self.registry if played is None else played.catalogue(self.registry)
+            agent = self._agent(catalogue)
             engine = RunEngine(
                 journal=journal,
                 transport=transport,
                 clock=clock,
-                catalogue=self.registry if played is None else played.catalogue(self.registry),
+                catalogue=catalogue,
                 owner=owner,
-                planner=self._planner,
-                checker=self._checker,
+                planner=self._planner or agent.patches,
+                checker=self._checker or agent.judge,
+                supervisor=agent.goals,
+                thinks=self._thinks,
                 ready=self._ready if played is None and not self._remote else None,
                 open_runs_max=self.settings.open_runs_max,
                 shared=self._shared(journal),
@@ -281,6 +292,19 @@ class Engine:
         stack.push_async_callback(self.fleet.close)
         await announce(self.fleet, owner, needs_of(self.registry))
         return transport
+
+    def _agent(self, catalogue: PoolCatalogue) -> "SupervisorAgent":
+        """What judges, plans and replans with this engine's models, unless the host has given something else."""
+        from orchestrator.supervisor.agent import SupervisorAgent  # its models of drafts are made when it is loaded
+        from orchestrator.supervisor.rules import Supervisor
+
+        return SupervisorAgent.of(self._supervisor or Supervisor(), self.models, catalogue)
+
+    def _thinks(self, part: Part) -> None:
+        """Refuse what has to ask a model where none can be had."""
+        given = {"judge": self._checker, "planner": self._planner}.get(part)
+        if given is None and self.models is self._lazy:
+            self._lazy.need()
 
     def _ready(self, pool: str, function: str | None) -> None:
         """Refuse what asks a model where none can be had."""

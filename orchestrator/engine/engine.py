@@ -12,6 +12,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.codec import check_fact
 from orchestrator.core.inputs import Input
 from orchestrator.core.machine import RunMachine
+from orchestrator.engine.admission import Admission
 from orchestrator.engine.alarms import Alarms
 from orchestrator.engine.children import SubPlans
 from orchestrator.engine.draining import drain
@@ -22,7 +23,7 @@ from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told
 from orchestrator.engine.ownership import Owning, Shared
 from orchestrator.engine.perform import Performer
 from orchestrator.engine.plan_book import PlanBook, remember
-from orchestrator.engine.promises import Ready
+from orchestrator.engine.promises import Ready, Thinks
 from orchestrator.engine.questions import Asked
 from orchestrator.engine.recovery import ended_fact
 from orchestrator.engine.run_ids import new_run_id
@@ -31,20 +32,16 @@ from orchestrator.engine.submission import (
     Request,
     budget_over,
     check_words,
-    first_facts,
     plain_inputs,
-    request_digest,
 )
 from orchestrator.engine.takeover import TakeOver
 from orchestrator.errors import (
-    AdmissionRefused,
     EngineClosed,
-    IdempotencyConflict,
     JournalConflict,
     RunNotFound,
     WrongState,
 )
-from orchestrator.ids import JsonValue, RunId, TenantId
+from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.compiled import CompiledPlan
 from orchestrator.plan.inputs import validate_inputs
@@ -52,7 +49,7 @@ from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.journal import Append, Journal, RunQuery
+from orchestrator.ports.journal import Journal, RunQuery
 from orchestrator.ports.planner import GoalPlanner, Planner
 from orchestrator.ports.tasks import TaskMessage
 from orchestrator.ports.transport import Transport
@@ -60,7 +57,6 @@ from orchestrator.ports.transport import Transport
 OPEN_RUNS_MAX: Final = 1_000  #: runs, without sub-plans, that may be open at once
 CLOSED: Final = "the engine was closed; the run is open in the journal"
 SUBMITTING_MAX: Final = 64  #: submissions in preparation at once: thousands would hold the event loop for seconds
-RETRY_AFTER_S: Final = 1.0  #: advice to a caller who was refused
 PARKED_MAX: Final = 10_000  #: parked runs whose reason is remembered
 log = structlog.get_logger(__name__)
 
@@ -80,6 +76,7 @@ class RunEngine:
         checker: Checker | None = None,
         supervisor: GoalPlanner | None = None,
         ready: Ready | None = None,
+        thinks: Thinks | None = None,
         open_runs_max: int = OPEN_RUNS_MAX,
         shared: Shared | None = None,
     ) -> None:
@@ -87,12 +84,17 @@ class RunEngine:
         self.open_runs_max = open_runs_max
         self.transport = transport
         self.plans = PlanBook(
-            catalogue, judge=checker is not None, planner=planner is not None, supervisor=supervisor, ready=ready
+            catalogue,
+            judge=checker is not None,
+            planner=planner is not None,
+            supervisor=supervisor,
+            ready=ready,
+            thinks=thinks,
         )
         self._drivers: dict[RunId, RunDriver] = {}
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
         self._top = 0  #: open runs without a parent
-        self._keys: dict[tuple[str, str], anyio.Event] = {}  #: idempotency keys being submitted
+        self._admission = Admission(self)
         self._alarms = Alarms(clock, self.post)
         questions = Asked(
             clock=clock,
@@ -206,47 +208,7 @@ class RunEngine:
             raise EngineClosed("the engine is not open: use `async with`, and submit before it drains")
         if self._loop.full is not None:
             raise self._loop.full
-        key = request.idempotency_key
-        if key is None:
-            return await self._begin(request)
-        mark = (request.tenant, key)
-        while mark in self._keys:
-            await self._keys[mark].wait()
-        self._keys[mark] = anyio.Event()
-        query = RunQuery(tenant=TenantId(request.tenant), idempotency_key=key, limit=1)
-        try:
-            for row in await self.journal.runs(query):
-                if row.request_digest != request_digest(request.plan, request.inputs, request.budget):
-                    raise IdempotencyConflict(key, row.run_id)
-                return Run(self, row.run_id)
-            return await self._begin(request)
-        except JournalConflict:
-            for row in await self.journal.runs(query):  # another process was a moment faster
-                if row.request_digest == request_digest(request.plan, request.inputs, request.budget):
-                    return Run(self, row.run_id)
-            raise
-        finally:
-            self._keys.pop(mark).set()
-
-    async def _begin(self, request: Request) -> Run:
-        if self._top >= self.open_runs_max:
-            raise AdmissionRefused(self._top, self.open_runs_max, RETRY_AFTER_S)
-        facts = first_facts(request, self.clock.now_s())
-        if self.owning is not None and self.owning.owns == "nothing":
-            return await self._hand_over(request.run_id, facts)
-        journaled = anyio.Event()
-        driver = self.start(facts, self.plans.compiled(request.plan), lambda _well: journaled.set())
-        await journaled.wait()
-        if driver.next_seq == 1:
-            self._parked.pop(driver.run_id, None)
-            raise self._not_done(driver)
-        return Run(self, driver.run_id)
-
-    async def _hand_over(self, run_id: RunId, facts: tuple[f.Fact, ...]) -> Run:
-        """Journal a new run, and leave it to whoever drives runs."""
-        if await self.journal.append([Append(run_id=run_id, first_seq=1, epoch=1, facts=facts, sync=True)]):
-            raise JournalConflict(run_id, "it could not be accepted: its idempotency key is taken")
-        return Run(self, run_id)
+        return await self._admission.admit(request)
 
     def start(
         self, facts: tuple[f.Fact, ...], compiled: CompiledPlan, done: Callable[[bool], None] | None = None
@@ -407,6 +369,11 @@ class RunEngine:
         await told.wait()
         if not journaled:
             raise self._not_done(driver)
+
+    def not_begun(self, driver: RunDriver) -> EngineClosed | JournalConflict:
+        """Why the first facts of a run were not journaled; nothing is remembered of it."""
+        self._parked.pop(driver.run_id, None)
+        return self._not_done(driver)
 
     def _not_done(self, driver: RunDriver) -> EngineClosed | JournalConflict:
         return EngineClosed(CLOSED) if self._group is None else JournalConflict(driver.run_id, driver.parked)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from orchestrator.core import facts as f
 from orchestrator.core.results import Cancelled, Degraded, Failed, Gap, RunResult, Stopped, Succeeded, Usage
 from orchestrator.engine.driver import Heard
+from orchestrator.engine.loop import TAKEN
 from orchestrator.errors import JournalConflict, WrongState
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.ports.journal import Recorded
 
 if TYPE_CHECKING:
+    from orchestrator.engine.driver import RunDriver
     from orchestrator.engine.engine import RunEngine
 
 EVENTS_PAGE = 500  #: records handed on at a time; a slow reader holds no more than this
@@ -64,14 +66,21 @@ class Run:
             await driver.finished()
             if driver.ended is not None:
                 return result_of(self.id, driver.ended)
-            raise JournalConflict(self.id, driver.parked)
+            if not self._elsewhere(driver):
+                raise JournalConflict(self.id, driver.parked)
         ended = await self._engine.ended(self.id)
+        if ended is None and self._engine.owning is not None and not self._engine.parked_here(self.id):
+            ended = await self._engine.owning.until_ended(self.id)
         if ended is None:
             parked = self._engine.parked(self.id)
             if parked is not None:
                 raise JournalConflict(self.id, parked)
             raise WrongState(f"run {self.id}", "open, but not driven here", "resume it first")
         return result_of(self.id, ended)
+
+    def _elsewhere(self, driver: RunDriver) -> bool:
+        """Whether a run that is not driven here any more is driven by others."""
+        return self._engine.owning is not None and driver.parked == TAKEN
 
     async def result_or_waiting(self) -> RunResult | None:
         """As `result`, but None as soon as everything open waits for a person."""
@@ -121,6 +130,7 @@ class Events:
     def __init__(self, engine: RunEngine, run_id: RunId, after: int) -> None:
         self._engine, self._run_id, self._after = engine, run_id, after
         self._page: deque[Recorded] = deque()
+        self._last = False  #: the run has ended elsewhere: what is read now is all
 
     def __aiter__(self) -> Events:
         return self
@@ -134,10 +144,21 @@ class Events:
                 self._page.extend(records)
                 self._after = records[-1].seq
             elif driver is None or over:
-                raise StopAsyncIteration
+                if not await self._goes_on():
+                    raise StopAsyncIteration
             elif driver.next_seq <= self._after + 1:
                 await driver.change()
         return self._page.popleft()
+
+    async def _goes_on(self) -> bool:
+        """Whether somebody else drives the run, or may; then wait a moment."""
+        owning = self._engine.owning
+        if owning is None or self._engine.parked_here(self._run_id) or self._last:
+            return False
+        self._last = await self._engine.ended(self._run_id) is not None
+        if not self._last:
+            await owning.change()
+        return True
 
     async def aclose(self) -> None:
         """Let go of what was read ahead; for readers that close whatever they iterate over."""

@@ -28,6 +28,7 @@ FULL_RETRY_S: Final = 1.0  #: between two tries while the disk is full
 PROGRESS_MAX: Final = 32  #: progress messages of one task that are journaled from one batch; a flood says no more
 #: facts that must survive a power cut at once
 SYNC: Final = (f.RunAccepted, f.EffectIntended, f.ToolIntended, f.ApprovalAnswered)
+FAILED: Final = "the journal failed"
 TAKEN: Final = "another owner has taken this run over"
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,9 @@ class Loop:
         clock: Clock,
         perform: Callable[[RunDriver], None],
         park: Callable[[RunDriver, str], None],
+        owner: str = "",
     ) -> None:
+        self._owner = owner  #: of the runs that begin here, where several processes share the journal
         self._journal, self._clock, self._perform, self._park = journal, clock, perform, park
         self._inbox: deque[tuple[RunDriver, Item]] = deque()
         self._wake: anyio.Event | None = None
@@ -132,7 +135,7 @@ class Loop:
         try:
             dirty = self._take()
             if dirty:
-                self._carry_out(dirty, self._append_now(self._instant, _entries(dirty)))
+                self._carry_out(dirty, self._append_now(self._instant, _entries(dirty, self._owner)))
         finally:
             self._busy = False
 
@@ -245,7 +248,7 @@ class Loop:
 
     async def _commit(self, dirty: dict[RunDriver, list[f.Fact]]) -> None:
         """Append the facts of all runs in one go, then carry out their commands."""
-        self._carry_out(dirty, await self._append_each(_entries(dirty)))
+        self._carry_out(dirty, await self._append_each(_entries(dirty, self._owner)))
 
     def _carry_out(self, dirty: dict[RunDriver, list[f.Fact]], refused: dict[RunId, str]) -> None:
         """What was asked of the world, now that the facts that led to it are journaled."""
@@ -273,7 +276,7 @@ class Loop:
             refused = await self._append(entries)
         except JournalError as error:
             if len(entries) == 1:
-                return {entries[0].run_id: f"the journal failed: {error}"}
+                return {entries[0].run_id: f"{FAILED}: {error}"}
             found: dict[RunId, str] = {}
             for entry in entries:
                 found |= await self._append_each([entry])
@@ -288,7 +291,7 @@ class Loop:
             refused = journal.append_now(entries)
         except JournalError as error:
             if len(entries) == 1:
-                return {entries[0].run_id: f"the journal failed: {error}"}
+                return {entries[0].run_id: f"{FAILED}: {error}"}
             found: dict[RunId, str] = {}
             for entry in entries:
                 found |= self._append_now(journal, [entry])
@@ -308,7 +311,7 @@ def _instant(journal: Journal) -> InstantJournal | None:
     return None
 
 
-def _entries(dirty: dict[RunDriver, list[f.Fact]]) -> list[Append]:
+def _entries(dirty: dict[RunDriver, list[f.Fact]], owner: str) -> list[Append]:
     return [
         Append(
             run_id=driver.run_id,
@@ -316,6 +319,7 @@ def _entries(dirty: dict[RunDriver, list[f.Fact]]) -> list[Append]:
             epoch=driver.epoch,
             facts=tuple(made),
             sync=any(isinstance(fact, SYNC) for fact in made),
+            owner=owner,
         )
         for driver, made in dirty.items()
         if made

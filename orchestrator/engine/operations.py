@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
@@ -23,6 +23,7 @@ from orchestrator.plan.inputs import validate_inputs
 from orchestrator.plan.parts import Budget
 from orchestrator.plan.patch import Patch, apply_patch
 from orchestrator.ports.journal import Append, Recorded
+from orchestrator.ports.ownership import Verb
 
 BUDGET_STEP = "budget"  #: how people name the question about a run's budget
 _STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)(?:\[(\d+)\])?")
@@ -46,8 +47,16 @@ class OpenApproval:
 class Operations:
     """Commands on the runs of one engine."""
 
-    def __init__(self, engine: RunEngine) -> None:
+    def __init__(self, engine: RunEngine, *, forward: bool = True) -> None:
         self._engine = engine
+        self._forward = forward  #: to the owner, what another process drives
+
+    async def _elsewhere(self, run_id: RunId, verb: Verb, args: dict[str, JsonValue]) -> JsonValue:
+        """The answer of the other process that drives an open run; None: it is driven here, or by nobody."""
+        owning = self._engine.owning if self._forward else None
+        if owning is None or await owning.elsewhere(run_id) is None or await self._engine.ended(run_id) is not None:
+            return None
+        return await owning.petitioner.ask(run_id, verb, args)
 
     def _open(self, run_id: RunId) -> RunDriver:
         driver = self._engine.driver(run_id)
@@ -70,6 +79,9 @@ class Operations:
         Raises:
             WrongState: nothing is asked there, or the choice is not offered; the error lists what is.
         """
+        told: dict[str, JsonValue] = {"step": step, "choice": choice, "reason": reason, "by": by}
+        if await self._elsewhere(run_id, "approve", told) is not None:
+            return
         driver = self._open(run_id)
         asked = {question.step: question for question in _approvals(driver)}
         question = asked.get(step)
@@ -91,7 +103,8 @@ class Operations:
 
     async def cancel(self, run_id: RunId, *, reason: str = "", by: str = "") -> None:
         """Cancel a run; safe to repeat. Raises RunNotFound."""
-        await self._engine.cancel(run_id, reason=reason, by=by)
+        if await self._elsewhere(run_id, "cancel", {"reason": reason, "by": by}) is None:
+            await self._engine.cancel(run_id, reason=reason, by=by)
 
     async def quarantine(self, run_id: RunId, step: str, *, reason: str, by: str = "") -> tuple[StepId, ...]:
         """Mark a passed result as wrong, with everything built on it; return those steps.
@@ -102,6 +115,9 @@ class Operations:
             RunNotFound: no such run.
             WrongState: the step has not passed.
         """
+        told = await self._elsewhere(run_id, "quarantine", {"step": step, "reason": reason, "by": by})
+        if told is not None:
+            return tuple(StepId(name) for name in cast(dict[str, list[str]], told)["affected"])
         driver = self._engine.driver(run_id)
         state, records = (driver.machine.state, []) if driver is not None else await self._ended_state(run_id)
         found = state.step(StepId(step))
@@ -127,6 +143,9 @@ class Operations:
             PlanError: another base, a locked step, or a plan that would not be valid; nothing has changed.
             PromiseError: the new plan asks for what this engine does not have.
         """
+        told = await self._elsewhere(run_id, "patch", {"patch": cast(JsonValue, patch.canonical()), "by": by})
+        if told is not None:
+            return Digest(cast(dict[str, str], told)["digest"])
         driver = self._open(run_id)
         plan = driver.machine.state.plan.plan
         changed = apply_patch(plan, patch, locked=locked(driver.machine.state))

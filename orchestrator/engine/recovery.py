@@ -68,9 +68,15 @@ def replay(machine: RunMachine, records: Sequence[Recorded]) -> None:
 
 
 async def recover(
-    journal: Journal, run_id: RunId, owner: str, unfit: Callable[[RunMachine], str] = lambda _machine: ""
+    journal: Journal,
+    run_id: RunId,
+    owner: str,
+    unfit: Callable[[RunMachine], str] = lambda _machine: "",
+    claimed: int | None = None,
 ) -> RunDriver | str:
     """Take an open run over: a new epoch, so that no owner before can write, then its facts.
+
+    `claimed` is the epoch where the run has been claimed already.
 
     What `unfit` says of the machine, if anything, is returned instead, and the run is left to its owner.
 
@@ -88,7 +94,7 @@ async def recover(
     reason = unfit(machine)
     if reason:
         return reason
-    epoch = await journal.claim(run_id, owner)
+    epoch = claimed if claimed is not None else await journal.claim(run_id, owner)
     late = await read_all(journal, run_id, after=records[-1].seq)  # from an owner before, until the claim
     replay(machine, late)
     last = (late or records)[-1]

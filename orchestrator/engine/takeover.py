@@ -9,6 +9,7 @@ from orchestrator.core.machine import RunMachine
 from orchestrator.core.state import SETTLED
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.loop import Resume
+from orchestrator.engine.plan_book import remember
 from orchestrator.engine.recovery import recover
 from orchestrator.errors import JournalError
 from orchestrator.ids import RunId
@@ -19,6 +20,7 @@ from orchestrator.ports.journal import RunQuery, RunRow
 if TYPE_CHECKING:
     from orchestrator.engine.engine import RunEngine
 
+UNFIT_MAX: Final = 10_000  #: runs that need what is not here, remembered
 RECOVER_MAX: Final = 1_000_000  #: open runs read back at start
 
 
@@ -28,6 +30,7 @@ class TakeOver:
     def __init__(self, engine: "RunEngine") -> None:
         self._engine = engine
         self._under_way: dict[RunId, anyio.Event] = {}
+        self.unfit: dict[RunId, str] = {}  #: runs that need what is not here, and what that is
 
     async def recover(self, run_id: RunId | None) -> list[RunDriver]:
         """Take over every open run, oldest first, or one with its sub-plans; return those that were not driven yet."""
@@ -41,8 +44,8 @@ class TakeOver:
                     found.append(driver)
         return found
 
-    async def take(self, row: RunRow) -> RunDriver | None:
-        """Drive an open run; None when it was parked instead."""
+    async def take(self, row: RunRow, *, claimed: bool = False) -> RunDriver | None:
+        """Drive an open run, which was `claimed` already or is claimed now; None when it was parked instead."""
         engine, run_id = self._engine, row.run_id
         while run_id in self._under_way:
             await self._under_way[run_id].wait()
@@ -55,19 +58,22 @@ class TakeOver:
             if why is not None:
                 engine.note_parked(run_id, f"its parent {row.parent} is parked: {why}")
                 return None
-            return await self._read_back(row)
+            return await self._read_back(row, row.epoch if claimed else None)
         finally:
             del self._under_way[run_id]
             done.set()
 
-    async def _read_back(self, row: RunRow) -> RunDriver | None:
+    async def _read_back(self, row: RunRow, epoch: int | None) -> RunDriver | None:
         engine = self._engine
         try:
-            driver = await recover(engine.journal, row.run_id, engine.owner, lambda m: missing(m, engine.catalogue))
+            driver = await recover(
+                engine.journal, row.run_id, engine.owner, lambda m: missing(m, engine.catalogue), epoch
+            )
         except JournalError as error:
             self._park(row, str(error))
             return None
         if isinstance(driver, str):
+            remember(self.unfit, row.run_id, driver, UNFIT_MAX)
             self._park(row, driver)
             return None
         engine.keep(driver)

@@ -12,15 +12,29 @@ from typing import Final, cast
 
 from anyio.abc import ByteReceiveStream, SocketAttribute, SocketStream
 
-from orchestrator import errors
 from orchestrator.core.codec import LAYOUTS
-from orchestrator.errors import OrchestratorError, OwnerRefused, PromiseError
+from orchestrator.core.error_data import error_document, error_of
+from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.ports.journal import Recorded
 
 REQUEST_BYTES_MAX: Final = 1 << 20  #: one request, line break included
 REPLY_BYTES_MAX: Final = 64 << 20  #: one reply
 SOCKET_PATH_BYTES_MAX: Final = 107  #: sun_path of Linux without its NUL; macOS has 103, and falls back the same way
+__all__ = [
+    "REPLY_BYTES_MAX",
+    "REQUEST_BYTES_MAX",
+    "LineTooLong",
+    "Lines",
+    "error_document",
+    "error_of",
+    "line_of",
+    "peer_pid",
+    "peer_uid",
+    "raw_socket",
+    "record_of",
+    "socket_path",
+]
 _SHORT_PATH_BYTES: Final = 100
 _READ_BYTES: Final = 65536
 
@@ -106,27 +120,6 @@ class Lines:
                 raise LineTooLong(f"over {self._most:,} bytes")
             self._searched = len(self._held)
             self._held += await self._stream.receive(_READ_BYTES)
-
-
-def error_document(error: Exception) -> dict[str, JsonValue]:
-    """An error as data: its kind, what it is made of where that is plain, and its text."""
-    plain = all(isinstance(argument, str | int | float | None) for argument in error.args)
-    arguments = cast(list[JsonValue], list(error.args)) if plain else None
-    return {"kind": type(error).__name__, "args": arguments, "text": str(error)}
-
-
-def error_of(document: JsonValue) -> OrchestratorError:
-    """The error that a document stands for: of its own kind where that can be made again, else `OwnerRefused`."""
-    if not isinstance(document, dict):
-        return OwnerRefused("?", "the owner refused, and did not say why")
-    kind, arguments, text = document.get("kind"), document.get("args"), document.get("text")
-    made = getattr(errors, str(kind), None)
-    if isinstance(made, type) and issubclass(made, OrchestratorError) and isinstance(arguments, list):
-        try:
-            return made(*arguments)
-        except TypeError:
-            pass
-    return OwnerRefused(str(kind), str(text))
 
 
 def record_of(event: JsonValue) -> Recorded:

@@ -12,6 +12,9 @@ from orchestrator.adapters.postgres import keeping, reading
 from orchestrator.adapters.postgres.appending import BEGINNING, STATEMENT, Head, Prepared, accepts, arguments, prepare
 from orchestrator.adapters.postgres.artifacts import PostgresArtifacts
 from orchestrator.adapters.postgres.connecting import MET, TRIES_MAX, Connection, Pauses, Server, is_lost, said
+from orchestrator.adapters.postgres.leases import PostgresLeases
+from orchestrator.adapters.postgres.notices import PostgresNotices
+from orchestrator.adapters.postgres.petitions import PostgresPetitions
 from orchestrator.adapters.postgres.schema import probe
 from orchestrator.adapters.records import Encoded, encode_all
 from orchestrator.core.chain import Link
@@ -26,7 +29,8 @@ GROUP_FACTS_MAX: Final = 4_096  #: facts committed in one statement, unless a si
 #: Epochs are milliseconds of the server's clock where that is higher: also after an older copy of the database was
 #: restored no epoch of the time that is gone is ever given again.
 _CLAIM: Final = """
-UPDATE runs r SET owner = $2, loads = r.loads + 1,
+WITH known AS (INSERT INTO owners (owner, lease_until) VALUES ($2, '-infinity') ON CONFLICT DO NOTHING)
+UPDATE runs r SET owner = $2, loads = 1, parked = NULL,
   epoch = greatest(r.epoch + 1, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 WHERE r.run_id = $1 AND (r.owner = $2 OR r.status <> 'open'
   OR NOT EXISTS (SELECT 1 FROM owners o WHERE o.owner = r.owner AND o.lease_until > clock_timestamp()))
@@ -52,6 +56,9 @@ class PostgresJournal:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.artifacts = PostgresArtifacts(server)  #: in the same database; usable until `close`
+        self.ownership = PostgresLeases(server)
+        self.petitions = PostgresPetitions(server)
+        self.notices = PostgresNotices(server)
         self._heads: dict[RunId, Head] = {}
         self._waiting: list[_Call] = []
         self._wake = asyncio.Event()
@@ -123,6 +130,7 @@ class PostgresJournal:
         while self._waiting and (left_s := until_s - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait([self._waiting[-1].answer], timeout=left_s)
             await asyncio.sleep(0)
+        await self.notices.close()
         self._writing.cancel()
         await asyncio.wait([self._writing])
         for call in self._waiting:
