@@ -1,7 +1,7 @@
 """One question on its way: a run whose only step is the goal, its plan below it, or a plan that was saved."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 NAME: Final = "ask"  #: of the plan around the goal
-STEP: Final = "answer"
 CATCH_UP_S: Final = 2.0  #: for the last lines of runs below one that has ended
 WEAK: Final = (
     "a small model on this machine answers ({name}). It is weak: its plans are often refused and its content is poor; "
@@ -83,21 +82,13 @@ async def ask_goal(settings: "Settings", asking: Asking) -> int:
 
 def goal_plan(asking: Asking) -> Plan:
     """The plan around a goal: one step, planned at run time, whose output is the answer."""
-    step: dict[str, JsonValue] = {"goal": asking.goal}
-    if asking.schema is not None:
-        step["output"] = asking.schema
+    from orchestrator.supervisor.rules import Supervisor
+
+    goal = Supervisor().goal(asking.goal, output=asking.schema, name=NAME, constraints=asking.constraints)
     above = 0.0 if asking.plan_only else asking.approve_above_usd
     if above is not None:
-        step["supervisor"] = {"approve_above": above}
-    return Plan.model_validate(
-        {
-            "version": 1,
-            "name": NAME,
-            "constraints": list(asking.constraints),
-            "steps": {STEP: step},
-            "result": f"${{{{ steps.{STEP}.output }}}}",
-        }
-    )
+        goal = replace(goal, supervision=goal.supervision.model_copy(update={"approve_above": above}))
+    return goal.freeze()
 
 
 def _saved_plan(asking: Asking) -> Plan:

@@ -16,6 +16,7 @@ class Entry:
 
 RUNS, PLANS, STORE = "Runs", "Plans and pools", "The store"
 COMMANDS: Final = (
+    Entry("ask", "ask:ask", "Plan a goal, run the plan with every output checked, print the answer.", RUNS),
     Entry("run", "run_command:run", "Run a plan to its result.", RUNS),
     Entry("ps", "look:ps", "List runs.", RUNS),
     Entry("show", "look:show", "Show one run: its steps, its result, what it waits for.", RUNS),
