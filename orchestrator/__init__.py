@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.plan.parts import Budget
     from orchestrator.plan.refs import expr, length
     from orchestrator.settings import Settings
+    from orchestrator.supervisor.rules import Judging, Supervisor
 
 _WHERE = {
     "Engine": ("orchestrator.app", "Engine"),
@@ -28,6 +29,8 @@ _WHERE = {
     "FrozenPlan": ("orchestrator.plan.models", "Plan"),
     "Budget": ("orchestrator.plan.parts", "Budget"),
     "Settings": ("orchestrator.settings", "Settings"),
+    "Supervisor": ("orchestrator.supervisor.rules", "Supervisor"),
+    "Judging": ("orchestrator.supervisor.rules", "Judging"),
     "checks": ("orchestrator.plan.checks", None),
     "ladder": ("orchestrator.plan.ladder", None),
     **{name: ("orchestrator.plan.options", name) for name in ("all_", "any_", "at_least")},
@@ -45,12 +48,14 @@ __all__ = [
     "Failed",
     "FrozenPlan",
     "Gap",
+    "Judging",
     "Plan",
     "Run",
     "RunResult",
     "Settings",
     "Stopped",
     "Succeeded",
+    "Supervisor",
     "Usage",
     "all_",
     "any_",

@@ -307,8 +307,8 @@ class Engine:
             self._lazy.need()
 
     def _ready(self, pool: str, function: str | None) -> None:
-        """Refuse what asks a model where none can be had."""
-        if self.models is self._lazy and self.registry.needs_model(pool, function):
+        """Refuse what cannot work here, and what asks a model where none can be had."""
+        if self.registry.check_ready(pool, function) and self.models is self._lazy:
             self._lazy.need()
 
     def _shared(self, journal: Journal) -> Shared | None:

@@ -241,9 +241,9 @@ class _Teller:
         return f"the goal is worked on {how}: {fact.reason} (row {fact.row}){source}"
 
     def goal_planned(self, fact: f.GoalPlanned) -> str:
-        tries = f"{fact.tries} draft{'s' if fact.tries != 1 else ''}"
         guess = f"; about {fact.usd_estimate:g} USD by the host's rates" if fact.usd_estimate else ""
-        return f"the goal is planned after {tries}: {fact.steps} steps, {short(fact.digest)}{guess}"
+        made = f"{_count(fact.steps, 'step')}, {short(fact.digest)}"
+        return f"the goal is planned after {_count(fact.tries, 'draft')}: {made}{guess}"
 
     def reserved(self, fact: f.BudgetReserved) -> str:
         return f"set aside under {fact.charge}{_cost(fact.usd, fact.tokens)}"
@@ -283,6 +283,10 @@ def _cost(usd: float, tokens: int) -> str:
     parts = [f"{usd:g} USD"] if usd else []
     parts += [f"{tokens} tokens"] if tokens else []
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _some(errors: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final, TypeVar
 
-from orchestrator.engine.promises import Ready, check_promises
+from orchestrator.engine.promises import Ready, Thinks, check_promises
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.check import refuse_errors
 from orchestrator.plan.collecting import undisturbed
@@ -26,9 +26,10 @@ class PlanBook:
         planner: bool,
         supervisor: GoalPlanner | None = None,
         ready: Ready | None = None,
+        thinks: Thinks | None = None,
     ) -> None:
         self._catalogue, self._judge, self._planner = catalogue, judge, planner
-        self._supervisor, self._ready = supervisor, ready
+        self._supervisor, self._ready, self._thinks = supervisor, ready, thinks
         self._checked: dict[str, bool] = {}
         self._compiled: dict[str, CompiledPlan] = {}
 
@@ -48,6 +49,7 @@ class PlanBook:
                     planner=self._planner,
                     supervisor=self._supervisor,
                     ready=self._ready,
+                    thinks=self._thinks,
                 )
                 remember(self._checked, plan.digest, True, PLANS_MAX)
             return self.compiled(plan)

@@ -1,6 +1,7 @@
 """What a plan asks of its engine, checked before anything starts: a promise that cannot be kept is refused."""
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from orchestrator.errors import PromiseError
 from orchestrator.plan.issues import Issues
@@ -8,11 +9,19 @@ from orchestrator.plan.models import Plan, Step, canonical_json
 from orchestrator.plan.references import Use, result_uses, uses_of
 from orchestrator.ports.planner import GoalPlanner
 
+Part = Literal["judge", "planner", "supervisor"]
+Thinks = Callable[[Part], None]  #: raises PromiseError when a part of the engine that asks models has none to ask
 Ready = Callable[[str, str | None], None]  #: raises PromiseError when a pool's function, or its agent, cannot work here
 
 
 def check_promises(
-    plan: Plan, *, judge: bool, planner: bool, supervisor: GoalPlanner | None = None, ready: Ready | None = None
+    plan: Plan,
+    *,
+    judge: bool,
+    planner: bool,
+    supervisor: GoalPlanner | None = None,
+    ready: Ready | None = None,
+    thinks: Thinks | None = None,
 ) -> None:
     """Refuse a plan that this engine could only run in a weaker way.
 
@@ -26,9 +35,27 @@ def check_promises(
     for step_id, step in plan.steps.items():
         _check(step_id, step, judge=judge, planner=planner, supervisor=supervisor)
         if step.plan is not None:
-            check_promises(step.plan, judge=judge, planner=planner, supervisor=supervisor, ready=ready)
+            check_promises(step.plan, judge=judge, planner=planner, supervisor=supervisor, ready=ready, thinks=thinks)
+        if thinks is not None:
+            _check_thinking(step_id, step, thinks)
         if ready is not None:
             _check_ready(step_id, step, ready)
+
+
+def _check_thinking(step_id: str, step: Step, thinks: Thinks) -> None:
+    """Whether judge, planner and supervisor have a model to ask."""
+    asked: list[tuple[Part, str]] = []
+    if step.goal is not None:
+        asked.append(("supervisor", "is a goal"))
+    if any(check.judge is not None for check in step.checks):
+        asked.append(("judge", "has a judge check"))
+    if any(rung.replan is not None for rung in step.on_fail):
+        asked.append(("planner", "has a replan rung"))
+    for part, told in asked:
+        try:
+            thinks(part)
+        except PromiseError as error:
+            raise PromiseError(f"step {step_id} {told}, and {error.what}", error.remedy) from error
 
 
 def _check_ready(step_id: str, step: Step, ready: Ready) -> None:
@@ -42,7 +69,7 @@ def _check_ready(step_id: str, step: Step, ready: Ready) -> None:
         try:
             ready(pool, function)
         except PromiseError as error:
-            raise PromiseError(f"step {step_id} asks a model in pool {pool}, and {error.what}", error.remedy) from error
+            raise PromiseError(f"step {step_id} cannot run in pool {pool}: {error.what}", error.remedy) from error
 
 
 def _check_session(who: str, uses: Iterable[Use]) -> None:
