@@ -13,6 +13,7 @@ from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.engine.collector import patient_collector
+from orchestrator.engine.consent import Consenting
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.fleet import announce, keep_reconciled
 from orchestrator.engine.handle import Run
@@ -239,7 +240,7 @@ class Engine:
                 owner=owner,
                 planner=self._planner or agent.patches,
                 checker=self._checker or agent.judge,
-                supervisor=agent.goals,
+                supervisor=Consenting(agent.goals),
                 thinks=self._thinks,
                 ready=self._ready if played is None and not self._remote else None,
                 open_runs_max=self.settings.open_runs_max,
