@@ -1,1 +1,1 @@
-"""Which agent architecture for which task: the comparison harness, as `orchestrator bench architectures` and as a library."""
+"""Which agent architecture for which task: a comparison harness, as a command and as a library."""

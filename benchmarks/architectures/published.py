@@ -74,7 +74,7 @@ def mean_success() -> dict[str, float]:
 
 
 def threshold_hits() -> tuple[int, int, int]:
-    """The 45 % rule on the cells: right calls of its sign, cells, and right calls of always saying the commoner sign."""
+    """The 45 % rule on the cells: right calls of its sign, cells, and those of always the commoner sign."""
     hits = gains = total = 0
     for rates in published().cells.values():
         for at, single in enumerate(rates[SINGLE]):

@@ -1,6 +1,7 @@
 """Intervals and paired tests for counts, exact and without a library of statistics."""
 
 import math
+from fractions import Fraction
 from statistics import NormalDist
 
 Interval = tuple[float, float]
@@ -55,7 +56,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
         raise ValueError(f"counts are 0 or more, not {only_first} and {only_second}")
     n, few = only_first + only_second, min(only_first, only_second)
     # Whole numbers until the last division, so that no size of n can underflow.
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n)
+    return min(1.0, float(Fraction(2 * sum(math.comb(n, k) for k in range(few + 1)), 2**n)))
 
 
 def holm(p_values: list[float]) -> list[float]:

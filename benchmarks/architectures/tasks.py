@@ -1,0 +1,112 @@
+"""The task host's client: public cases in, grades out; answers never enter this process but for a simulation."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from benchmarks.architectures.model import Case, Claims
+from orchestrator.errors import OrchestratorError
+from orchestrator.ids import JsonValue
+
+ENVIRONMENT: Final = "ORCHESTRATOR_BENCH_PYTHON"  #: the interpreter whose environment holds the task packages
+TASKS_VENV: Final = Path(".venv-tasks") / "bin" / "python"
+
+
+class TaskHostError(OrchestratorError):
+    """Tasks cannot be made or graded; says why, and what to install."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        remedy = f"tools/bench-tasks.sh makes .venv-tasks with the task packages, or set {ENVIRONMENT}"
+        return f"{self.reason}\n  remedy: {remedy}"
+
+
+def interpreter() -> str:
+    """Which Python runs the host: the one of ENVIRONMENT, else .venv-tasks of the checkout, else this one."""
+    if chosen := os.environ.get(ENVIRONMENT):
+        return chosen
+    found = Path(__file__).resolve().parents[2] / TASKS_VENV
+    return str(found) if found.exists() else sys.executable
+
+
+class TaskHost:
+    """The child process. Use as a context manager; one question at a time."""
+
+    def __init__(self, python: str | None = None) -> None:
+        self._python = python or interpreter()
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        environment = {name: value for name, value in os.environ.items() if "KEY" not in name and "TOKEN" not in name}
+        self._process = subprocess.Popen(
+            [self._python, "-m", "benchmarks.architectures.host"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.close()
+            self._process.terminate()
+            self._process.wait(timeout=10)
+            self._process.stdout.close()
+            self._process = None
+
+    def cases(self, family: str, seed: int, count: int) -> list[Case]:
+        """Public cases, the same for the same seed."""
+        found = self._ask({"op": "cases", "family": family, "seed": seed, "count": count})
+        assert isinstance(found, list), "the host lists cases"
+        return [Case.from_json(one) for one in found if isinstance(one, dict)]
+
+    def golds(self, cases: Sequence[str]) -> dict[str, Claims]:
+        """The answers, for a simulation's world alone."""
+        return self._ask({"op": "golds", "cases": list(cases)})  # type: ignore[return-value]  # as the host writes it
+
+    def grade(
+        self, case: str, finals: Sequence[JsonValue], claims: Sequence[Mapping[str, JsonValue]]
+    ) -> tuple[bool, list[dict[str, bool]]]:
+        """Whether all of `finals` are right, and which answers of each set of claims are."""
+        asked: JsonValue = {
+            "op": "grade",
+            "case": case,
+            "finals": list(finals),
+            "claims": [dict(one) for one in claims],
+        }
+        found = self._ask(asked)
+        assert isinstance(found, dict), "the host writes a mapping"
+        return found["success"], found["steps"]  # type: ignore[return-value]  # as the host writes it
+
+    def _ask(self, asked: JsonValue) -> JsonValue:
+        assert self._process is not None, "use `with TaskHost()`"
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(asked, ensure_ascii=True) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise TaskHostError(f"the task host ({self._python}) is gone")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise TaskHostError(answer["error"])
+        return answer["ok"]  # type: ignore[no-any-return]  # JSON
