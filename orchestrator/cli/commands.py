@@ -14,7 +14,7 @@ class Entry:
     section: str
 
 
-RUNS, PLANS, STORE = "Runs", "Plans and pools", "The store"
+RUNS, PLANS, FLEET, STORE = "Runs", "Plans and pools", "A fleet", "The store"
 COMMANDS: Final = (
     Entry("ask", "ask:ask", "Plan a goal, run the plan with every output checked, print the answer.", RUNS),
     Entry("run", "run_command:run", "Run a plan to its result.", RUNS),
@@ -31,7 +31,10 @@ COMMANDS: Final = (
     Entry("cancel", "people_commands:cancel", "Cancel a run.", RUNS),
     Entry("quarantine", "people_commands:quarantine", "Take a result back that turned out wrong.", RUNS),
     Entry("plan", "plan_commands:app", "Check, draw, compare and price plans.", PLANS),
-    Entry("pools", "look:pools", "List the pools that runs may use.", PLANS),
+    Entry("pools", "fleet_pools:pools", "List the pools that runs may use, and who serves them.", PLANS),
+    Entry("up", "fleet_up:up", "Start a fleet on this machine, with the workers that its work needs.", FLEET),
+    Entry("supervise", "fleet_supervise:supervise", "Own runs of a shared store.", FLEET),
+    Entry("worker", "fleet_worker:worker", "Do the tasks of pools.", FLEET),
     Entry("audit", "audit:app", "Prove that the journal is whole, or hand it to somebody who wants proof.", STORE),
     Entry("backup", "store:backup", "Copy the journal while it is in use.", STORE),
     Entry("restore", "store:restore", "Put a copy in the journal's place.", STORE),

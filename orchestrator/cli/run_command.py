@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.access import AsJson, Pools, Store, flags, holding, run_async, settings_of
+from orchestrator.cli.fleet_common import Transport
 
 
 def run(
@@ -19,6 +20,7 @@ def run(
     ] = None,
     pools: Pools = None,
     store: Store = None,
+    transport: Transport = None,
     budget_usd: Annotated[
         float | None, typer.Option("--budget-usd", min=0, help="USD at most, instead of the plan's budget.")
     ] = None,
@@ -42,6 +44,8 @@ def run(
     if as_json and jsonl:
         raise typer.BadParameter("choose one of --json and --jsonl", param_hint="--json")
     settings = settings_of(store, pools)
+    if transport is not None:
+        settings = settings.model_copy(update={"transport": transport})
 
     from orchestrator.cli.inputs import read_inputs
     from orchestrator.plan.files import read_plan_file
@@ -56,6 +60,21 @@ def run(
         from orchestrator.plan.check import check_plan
         from orchestrator.plan.parts import Budget
 
+        if settings.transport != "memory:":
+            from orchestrator.cli.fleet_run import run_in_fleet
+
+            return await run_in_fleet(
+                settings,
+                source,
+                values,
+                budget=Budget(usd=budget_usd) if budget_usd is not None else None,
+                lane=lane,
+                idempotency_key=idempotency_key,
+                as_json=as_json,
+                jsonl=jsonl,
+                ask=not detach_on_wait,
+                flags=flags(store, pools),
+            )
         async with holding(settings) as engine:
             # Checked here first, so that issues say where they stand in the file.
             check_plan(source.plan, engine.registry, source.sources).raise_if_errors()
