@@ -12,7 +12,7 @@ from workers.contracts import contract_of
 from workers.limits import INSTRUCTIONS_CHARS_MAX, TOOLS_MAX, TURNS_MAX
 from workers.output_type import output_type
 from workers.plain import plain_copy
-from workers.pool import WorkerSpec
+from workers.pool import Ready, WorkerSpec
 from workers.signature import Signature, read_signature
 from workers.tools.access import Access
 from workers.tools.function import tool as as_tool
@@ -101,7 +101,7 @@ async def _task(ctx: WorkContext, instruction: str, args: dict[str, JsonValue]) 
 _TASK = read_signature(_task, {})
 
 
-def specs_of(agent: Agent) -> tuple[WorkerSpec, WorkerSpec]:
+def specs_of(agent: Agent, ready: Ready | None) -> tuple[WorkerSpec, WorkerSpec]:
     """The worker for `task` steps, and the one for `call`. In a call everything under `with` is data."""
 
     async def task(ctx: WorkContext, instruction: str, args: dict[str, JsonValue]) -> JsonValue:
@@ -116,10 +116,10 @@ def specs_of(agent: Agent) -> tuple[WorkerSpec, WorkerSpec]:
     result: dict[str, JsonValue] = agent.output.schema if agent.output.schema is not None else {"type": "string"}
     anything: dict[str, JsonValue] = {"type": "object", "additionalProperties": True}
     called = Signature((), "ctx", given, plain_copy, anything, result)
-    return _spec(agent, task, _TASK), _spec(agent, call, called)
+    return _spec(agent, task, _TASK, ready), _spec(agent, call, called, ready)
 
 
-def _spec(agent: Agent, function: Callable[..., object], signature: Signature) -> WorkerSpec:
+def _spec(agent: Agent, function: Callable[..., object], signature: Signature, ready: Ready | None) -> WorkerSpec:
     contract = contract_of(agent.name, signature.input_schema, signature.output_schema, effect_key=False)
     function.__qualname__ = f"{agent.pool}.{agent.name}"
     return WorkerSpec(
@@ -130,4 +130,5 @@ def _spec(agent: Agent, function: Callable[..., object], signature: Signature) -
         contract=contract,
         signature=signature,
         needs_model=True,
+        ready=ready,
     )

@@ -162,6 +162,11 @@ class WorkContext:
         return self._task.instruction
 
     @property
+    def args(self) -> dict[str, JsonValue]:
+        """The values of the step, by name, as they were sent: data, never instruction. Do not change them."""
+        return self._task.args
+
+    @property
     def output_schema(self) -> dict[str, JsonValue] | None:
         """JSON Schema the step's output must fit; None when the plan says nothing. Do not change it."""
         return self._task.output_schema

@@ -19,6 +19,7 @@ from workers.tools.access import Access
 if TYPE_CHECKING:
     from workers.agent import Agent
 
+Ready = Callable[[], None]
 Isolation = Literal["async", "thread", "process"]
 Function = TypeVar("Function", bound=Callable[..., object])
 _ISOLATIONS: Final = ("async", "thread", "process")
@@ -36,6 +37,7 @@ class WorkerSpec:
     contract: FunctionContract
     signature: Signature
     needs_model: bool = False  #: it asks a model, so an engine without one refuses plans that use it
+    ready: Ready | None = None  #: raises PromiseError where it cannot work; asked before a plan starts
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -116,6 +118,7 @@ class Pool:
         isolation: Isolation | None = None,
         honours_key: bool = False,
         needs_model: bool = False,
+        ready: Ready | None = None,
     ) -> Callable[[Function], Function]: ...
 
     def worker(
@@ -126,12 +129,14 @@ class Pool:
         isolation: Isolation | None = None,
         honours_key: bool = False,
         needs_model: bool = False,
+        ready: Ready | None = None,
     ) -> object:
         """Register a function for `call` steps; `@pool.worker` or `@pool.worker(name=..., ...)`.
 
         The function itself is returned, so that calling it stays a plain call; `__worker__` on it tells the rest.
         `honours_key` declares that the same idempotency key given twice has one effect; `needs_model` that it asks
-        `ctx.models`, so that an engine without a model refuses the plan at its start.
+        `ctx.models`, so that an engine without a model refuses the plan at its start; `ready` raises PromiseError where
+        the function cannot keep what it promises, and is asked at the same moment.
 
         Raises:
             PromiseError: the name is taken, the signature has no JSON form, or the isolation does not fit.
@@ -141,7 +146,7 @@ class Pool:
         def register(function: Function) -> Function:
             called = name or _name_of(function)
             self._free(called)
-            self._functions[called] = self._spec(function, called, isolation, honours_key, names, needs_model)
+            self._functions[called] = self._spec(function, called, isolation, honours_key, names, needs_model, ready)
             return function
 
         return register if function is None else register(function)
@@ -194,13 +199,15 @@ class Pool:
         turns_max: int = TURNS,
         tokens_max: int = ANSWER_TOKENS,
         temperature: float | None = None,
+        ready: Ready | None = None,
     ) -> "Agent":
         """Register an agent: a model that follows `instructions`, may call `tools`, and gives back `output`.
 
         Steps with `call: name` run it; the first agent of a pool that has no handler also runs its `task` steps. Tools
         are typed functions (`@tool`), and MCP servers (`McpServer`). `output` is a pydantic model, another type with a
         JSON form, a JSON Schema, or None for text; the schema of a step goes before it. `tier` holds where a step names
-        none. `turns_max` is how often the model may answer in one attempt, `tokens_max` how long one answer may be.
+        none. `turns_max` is how often the model may answer in one attempt, `tokens_max` how long one answer may be;
+        `ready` as for `worker`.
 
         Raises:
             PromiseError: a name is taken, a number is out of range, or a tool is not allowed in this pool.
@@ -220,7 +227,7 @@ class Pool:
             temperature=temperature,
             access=self.access,
         )
-        task, call = specs_of(agent)
+        task, call = specs_of(agent, ready)
         self._functions[name] = call
         self._handler = self._handler or task
         return agent
@@ -239,6 +246,7 @@ class Pool:
         honours_key: bool,
         names: Mapping[str, object],
         needs_model: bool,
+        ready: Ready | None = None,
     ) -> WorkerSpec:
         chosen = isolation or self.isolation
         _check_isolation(self.name, chosen)
@@ -253,6 +261,7 @@ class Pool:
             contract=contract,
             signature=signature,
             needs_model=needs_model,
+            ready=ready,
         )
         function.__worker__ = spec  # type: ignore[attr-defined]  # functions take attributes
         return spec

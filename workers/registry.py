@@ -80,10 +80,16 @@ class Registry:
         known = self._pools.get(pool)
         return known is not None and known.agent_handler is not None
 
-    def needs_model(self, pool: str, function: str | None) -> bool:
-        """Whether a function of the pool, or what runs its `task` steps, asks a model."""
+    def check_ready(self, pool: str, function: str | None) -> bool:
+        """Whether a function of the pool, or what runs its `task` steps, asks a model.
+
+        Raises:
+            PromiseError: it cannot work in this process.
+        """
         known = self._pools.get(pool)
         spec = None if known is None else known.agent_handler if function is None else known.functions.get(function)
+        if spec is not None and spec.ready is not None:
+            spec.ready()
         return spec is not None and spec.needs_model
 
 

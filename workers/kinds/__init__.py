@@ -9,6 +9,9 @@ from typing import Final
 
 #: Attribute -> module and name. Attributes have a suffix because a module, once imported, is an attribute too.
 POOLS: Final = {
+    "analyst_pool": ("analyst", "analyst"),
+    "critic_pool": ("critic", "critic"),
+    "data_pool": ("data", "data"),
     "dependencies_pool": ("dependencies", "dependencies"),
     "documents_pool": ("documents", "documents"),
     "entry_points_pool": ("entry_points", "entry_points"),
@@ -18,9 +21,11 @@ POOLS: Final = {
     "licences_pool": ("licences", "licences"),
     "packages_pool": ("packages", "packages"),
     "reports_pool": ("report", "reports"),
+    "research_pool": ("research", "research"),
     "scanners_pool": ("findings", "scanners"),
     "sizes_pool": ("sizes", "sizes"),
     "verifiers_pool": ("verifiers", "verifiers"),
+    "writer_pool": ("writer", "writer"),
 }
 __all__ = sorted(POOLS)  # noqa: PLE0605  # one list, kept in one place
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from orchestrator.ids import JsonValue
 from workers.context import WorkContext
 from workers.tools.access import Access
 from workers.tools.secrets import Secret, Seen
@@ -38,6 +39,11 @@ class ToolContext:
     def tenant(self) -> str:
         """Whose data this is."""
         return self._work.tenant
+
+    @property
+    def args(self) -> dict[str, JsonValue]:
+        """The values of the step, by name: data that the model need not repeat. Do not change them."""
+        return self._work.args
 
     @property
     def cancelled(self) -> bool:
