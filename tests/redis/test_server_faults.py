@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from tests.redis.local import LocalFleet, local_fleet
+from tests.servers.proxy import fault_proxy
 from tests.servers.redis import KINDS, Kind, RedisServer, redis_server
 from tests.sizes import SIZES
 
@@ -42,9 +43,7 @@ async def under_load(url: str, namespace: str) -> AsyncIterator[LocalFleet]:
         assert fleet.failed == []
 
 
-async def test_nothing_is_lost_when_the_server_is_killed_and_restarted(
-    own_server: RedisServer, namespace: str
-) -> None:
+async def test_nothing_is_lost_when_the_server_is_killed_and_restarted(own_server: RedisServer, namespace: str) -> None:
     async with under_load(own_server.url, namespace) as fleet:
         for _ in range(RESTARTS):
             await anyio.to_thread.run_sync(own_server.restart)
@@ -59,9 +58,7 @@ async def test_nothing_is_lost_when_the_server_forgets_everything(own_server: Re
 
 
 @pytest.mark.parametrize("what", ["stream", "group", "open", "consumers"])
-async def test_nothing_is_lost_when_a_part_of_it_is_deleted(
-    own_server: RedisServer, namespace: str, what: str
-) -> None:
+async def test_nothing_is_lost_when_a_part_of_it_is_deleted(own_server: RedisServer, namespace: str, what: str) -> None:
     queue = f"{namespace}:q:jobs:2"
     async with under_load(own_server.url, namespace) as fleet:
         for _ in range(FLUSHES):
@@ -93,3 +90,63 @@ def _lose_tail(server: RedisServer) -> None:
         data = parts[-1].read_bytes()
         parts[-1].write_bytes(data[: len(data) * 9 // 10])
     server.start()
+
+
+async def test_nothing_is_lost_when_a_replica_that_lagged_takes_over(namespace: str) -> None:
+    primary = RedisServer("valkey").start()
+    try:
+        with fault_proxy(primary.port) as proxy:
+            async with under_load(proxy.url, namespace) as fleet:
+                for _ in range(FAILOVERS):
+                    replica = RedisServer("valkey", replica_of=primary.port).start()
+                    await _synced(replica)
+                    replica.freeze()  # from here on it misses what the primary acknowledges
+                    await fleet.answered(len(fleet.answers) + BETWEEN)
+                    primary.close()
+                    replica.thaw()
+                    replica.promote()
+                    primary = replica
+                    proxy.lead_to(primary.port)
+                    await fleet.answered(len(fleet.answers) + BETWEEN)
+    finally:
+        primary.close()
+
+
+async def _synced(replica: RedisServer) -> None:
+    with anyio.fail_after(20.0):
+        while b"master_link_status:up" not in replica.info("replication"):
+            await anyio.sleep(0.02)
+
+
+@pytest.mark.parametrize("fault", ["cut", "reply lost", "half open", "refused"])
+async def test_nothing_is_lost_when_the_network_breaks(own_server: RedisServer, namespace: str, fault: str) -> None:
+    with fault_proxy(own_server.port) as proxy:
+        async with under_load(proxy.url, namespace) as fleet:
+            for turn in range(FLUSHES):
+                match fault:
+                    case "cut":
+                        proxy.cut()
+                    case "reply lost":
+                        proxy.cut_after(1 + 977 * turn, "to_client")
+                    case "half open":
+                        proxy.black_hole()
+                        await anyio.sleep(0.3)
+                        proxy.heal()
+                    case _:
+                        proxy.refuse()
+                        proxy.cut()
+                        await anyio.sleep(0.3)
+                        proxy.heal()
+                await fleet.answered(len(fleet.answers) + BETWEEN)
+
+
+async def test_a_server_that_is_full_or_read_only_is_waited_for(own_server: RedisServer, namespace: str) -> None:
+    async with under_load(own_server.url, namespace) as fleet:
+        own_server.command("CONFIG", "SET", "maxmemory", "1mb")
+        await anyio.sleep(0.5)
+        own_server.command("CONFIG", "SET", "maxmemory", "0")
+        await fleet.answered(len(fleet.answers) + BETWEEN)
+        own_server.command("REPLICAOF", "127.0.0.1", "1")
+        await anyio.sleep(0.5)
+        own_server.command("REPLICAOF", "NO", "ONE")
+        await fleet.answered(len(fleet.answers) + BETWEEN)

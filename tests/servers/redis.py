@@ -70,6 +70,7 @@ class RedisServer:
             *("--appendonly", "yes" if appendonly else "no"),
             *("--appendfsync", fsync),
             *("--maxmemory-policy", "noeviction"),
+            *("--repl-diskless-sync-delay", "0"),
             *(("--replicaof", f"127.0.0.1 {replica_of}") if replica_of is not None else ()),
             *options,
         ]
@@ -115,6 +116,13 @@ class RedisServer:
             parts = [f"*{len(words)}\r\n", *(f"${len(word.encode())}\r\n{word}\r\n" for word in words)]
             link.sendall("".join(parts).encode())
             return link.makefile("rb").readline().rstrip(b"\r\n")
+
+    def info(self, section: str) -> bytes:
+        """What INFO says."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as link:
+            link.sendall(f"*2\r\n$4\r\nINFO\r\n${len(section)}\r\n{section}\r\n".encode())
+            answer = link.makefile("rb")
+            return answer.read(int(answer.readline()[1:]))
 
     def kill(self) -> None:
         """SIGKILL, as when a machine dies; nothing is written any more."""
