@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from orchestrator.errors import RetryableError, TerminalError
 from orchestrator.ids import JsonValue
+from orchestrator.ports.model import Message, Prompt
 from workers import Pool, WorkContext, current_context
 
 children = Pool("children", concurrency=2, isolation="process")
@@ -99,3 +100,19 @@ def linger(path: str) -> None:
 @small_children.worker
 def hoard(count: int) -> int:
     return len(bytearray(count))
+
+
+def question(text: str) -> Prompt:
+    """A prompt of one message."""
+    return Prompt(tier="cheap", messages=(Message(role="user", content=text),))
+
+
+@children.worker(needs_model=True)
+def ask_model(ctx: WorkContext) -> str:
+    return ctx.models.complete_blocking(question("child")).text
+
+
+@children.worker
+def announce(ctx: WorkContext) -> str:
+    ctx.intend_blocking("printer", "page-1")
+    return "printed"
