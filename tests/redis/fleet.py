@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,10 +91,8 @@ class Fleet:
     async def reconcile_always(self) -> None:
         """What an engine does beside its runs."""
         while True:
-            try:
+            with suppress(TransportError):
                 await self.owner.reconcile()
-            except TransportError:
-                pass
             await anyio.sleep(0.3)
 
 

@@ -1,10 +1,9 @@
-"""A fleet inside one process: an owner and workers on their own connections, for tests of what the server does to them."""
+"""A fleet inside one process: an owner and workers, for tests of what the server does to them."""
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -62,10 +61,8 @@ class LocalFleet:
     async def reconcile_always(self) -> None:
         """What an engine does beside its runs."""
         while True:
-            try:
+            with suppress(TransportError):
                 await self.owner.reconcile()
-            except TransportError:
-                pass
             await asyncio.sleep(RECONCILE_S)
 
 
@@ -104,8 +101,3 @@ def _pool(slots: int) -> Pool:
         return number
 
     return pool
-
-
-def now_s() -> float:
-    """Seconds since the epoch."""
-    return time.time()

@@ -114,7 +114,7 @@ async def test_nothing_is_lost_when_a_replica_that_lagged_takes_over(namespace: 
 
 async def _synced(replica: RedisServer) -> None:
     with anyio.fail_after(20.0):
-        while b"master_link_status:up" not in replica.info("replication"):
+        while b"master_link_status:up" not in replica.info("replication"):  # noqa: ASYNC110  # another process's state
             await anyio.sleep(0.02)
 
 

@@ -9,6 +9,7 @@ from typing import Self, cast
 import structlog
 
 from orchestrator.adapters.redis import codec, scripts
+from orchestrator.adapters.redis.heritage import SILENT_S, left_unread
 from orchestrator.adapters.redis.inbox import Inbox
 from orchestrator.adapters.redis.limits import (
     BATCH_BYTES_MAX,
@@ -75,6 +76,8 @@ class RedisTransport:
         self._answering: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._resumed: set[t.TaskKey] = set()  #: taken over, and not asked about yet
+        self._resuming: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -105,11 +108,13 @@ class RedisTransport:
         while (self._outbox or self._replies) and time.monotonic() < deadline and self._tasks:  # noqa: ASYNC110  # the end
             await asyncio.sleep(0.005)
         tasks, self._tasks = [*self._tasks, *self._answering.values()], []
+        tasks += [self._resuming] if self._resuming is not None else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             await self._inbox.leave(self._aside)
+            await self._beat(-SILENT_S)  # whoever takes the runs over looks for answers here at once
         except TransportError as error:
             log.warning("the transport was not told that this owner leaves", error=str(error))
         for wire in (self._out, self._aside):
@@ -142,6 +147,24 @@ class RedisTransport:
         self._outbox.append(sent)
         self._wake.set()
 
+    def resume(self, task: t.StepTask) -> None:
+        """Go on with a task of a run that was taken over: its owner before may have sent it, or not.
+
+        Where a worker holds it, or could fetch it, it becomes this owner's; an answer that the dead owner has not read
+        is taken over too. What is nowhere is sent again, or reported as lost where it may have changed the world.
+        """
+        if task.key in self._sent:
+            return
+        body = codec.task_bytes(task)
+        if len(body) > BODY_BYTES_MAX:
+            self.send(task)  # which refuses it
+            return
+        resumed = self._sent[task.key] = _Sent(task, body)
+        resumed.queued = False
+        self._resumed.add(task.key)
+        if self._resuming is None or self._resuming.done():
+            self._resuming = asyncio.create_task(self._resume_all(), name="transport resuming")
+
     def revoke(self, key: t.TaskKey) -> None:
         sent = self._sent.pop(key, None)
         if sent is None:
@@ -166,7 +189,11 @@ class RedisTransport:
             TransportError: the server cannot be asked now.
         """
         await self._beat()
-        open_keys = [key for key, sent in self._sent.items() if not sent.queued]
+        return await self._send_missing(
+            [key for key, sent in self._sent.items() if not sent.queued and key not in self._resumed]
+        )
+
+    async def _send_missing(self, open_keys: list[t.TaskKey]) -> int:
         again = 0
         for start in range(0, len(open_keys), RECONCILE_MAX):
             missing = await self.unknown(open_keys[start : start + RECONCILE_MAX])
@@ -185,6 +212,26 @@ class RedisTransport:
         if again:
             log.warning("the server had lost tasks; they were sent again", tasks=again)
         return again
+
+    async def _resume_all(self) -> None:
+        """Find out about every task that was taken over. Nothing is sent before that is known."""
+        pace = Pace("tasks that were taken over")
+        while self._resumed:
+            keys, self._resumed = self._resumed, set()
+            try:
+                await self._inherit()
+                await self._send_missing([key for key in keys if key in self._sent])
+                pace.well()
+            except TransportError as error:
+                self._resumed |= keys
+                await pace.wait(error)
+
+    async def _inherit(self) -> None:
+        for tag, fields, body in await left_unread(self._aside, self._ns):
+            try:
+                self._deliver_one(tag, fields, body)
+            except (codec.Undecodable, KeyError, UnicodeDecodeError) as error:
+                log.error("a message that cannot be read was put aside", error=str(error))
 
     async def unknown(self, keys: list[t.TaskKey], pool: PoolName | None = None) -> list[t.TaskKey]:
         """Those of `keys` that no worker holds, that nobody could fetch, and whose answer is not on its way here.
@@ -269,8 +316,8 @@ class RedisTransport:
                 raise TransportUnreachable(self._out.where, "tasks are still waiting to be sent")
             await asyncio.sleep(0.001)
 
-    async def _beat(self) -> None:
-        now_ms = int(time.time() * 1000)
+    async def _beat(self, later_s: float = 0.0) -> None:
+        now_ms = int((time.time() + later_s) * 1000)
         await self._aside.call("ZADD", f"{self._ns}:owners", now_ms, self.owner)
 
     # ---- what comes in
