@@ -261,13 +261,13 @@ class PlanBuilder(Draft):
         item = options.get("as_", "item")
         if options.get("over") is not None or options.get("each") is not None:
             self._place_item(step_id, target, data, item)
-        parameters = target.parameters()
-        if parameters is not None:
-            self._fits(step_id, data, parameters, target.required())
-        if options.get("output") is None and target.output_schema is not None:
-            options = options | StepOptions(output=target.output_schema)
+        if target.parameters is not None:
+            self._fits(step_id, data, target.parameters, target.required)
         name = target.pool if pool is None else pool_name(pool, f"steps.{step_id}.pool")
-        return self._add(step_id, {"pool": name, "call": target.function, "with": data}, options)
+        keys: dict[str, object] = {"pool": name, "call": target.function, "with": data}
+        if target.output_schema is not None:
+            keys["output"] = target.output_schema  # what the step says itself replaces it
+        return self._add(step_id, keys, options)
 
     @staticmethod
     def _place_item(step_id: str, target: Target, data: dict[str, JsonValue], item: str) -> None:
@@ -275,7 +275,7 @@ class PlanBuilder(Draft):
         path = f"steps.{step_id}.with"
         if any(ref.root in {item, "item"} for ref in references(data, path)):
             return
-        open_ = [name for name in target.required() if name not in data]
+        open_ = [name for name in target.required if name not in data]
         if len(open_) != 1:
             word = "p.item" if item == "item" else f"p.item_as({item!r})"
             which = ", ".join(open_) or "none is left open"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Final
+from weakref import ReferenceType, ref
 
 from orchestrator.errors import PlanError
 from orchestrator.plan import limits
@@ -20,7 +21,7 @@ from orchestrator.plan.issues import Issues, PlaceLookup
 from orchestrator.plan.models import Plan, Step
 from orchestrator.plan.parts import Budget, Part
 from orchestrator.plan.plan_types import PlanTypes
-from orchestrator.plan.references import graph_of, result_uses, uses_of
+from orchestrator.plan.references import Use, graph_of, result_uses, uses_of
 from orchestrator.plan.report import InForce, Report
 
 __all__ = ["check_plan", "limits_in_force", "refuse_errors"]
@@ -65,6 +66,37 @@ def _remember(known: dict[str, None], digest: str) -> None:
     known[digest] = None
 
 
+def _uses(plan: Plan, issues: Issues) -> dict[str, list[Use]]:
+    return {step_id: uses_of(step, issues.below(("steps", step_id))) for step_id, step in plan.steps.items()}
+
+
+class _LastRead:
+    """The expressions of the plan that was checked last: a builder's plan is held against pools right after."""
+
+    def __init__(self) -> None:
+        self._held: tuple[ReferenceType[Plan], dict[str, list[Use]]] | None = None
+
+    def keep(self, plan: Plan, uses: dict[str, list[Use]]) -> None:
+        """Hold the expressions of one plan, for as long as that plan lives."""
+        self._held = ref(plan, self._gone), uses
+
+    def take(self, plan: Plan) -> dict[str, list[Use]] | None:
+        """The expressions of this very plan, once."""
+        held = self._held
+        if held is None or held[0]() is not plan:
+            return None
+        self._held = None
+        return held[1]
+
+    def _gone(self, dead: ReferenceType[Plan]) -> None:
+        held = self._held
+        if held is not None and held[0] is dead:
+            self._held = None
+
+
+_read = _LastRead()
+
+
 def _asks_contracts(plan: Plan) -> bool:
     """Whether the types of some references follow from the contracts of pools."""
     return any(
@@ -75,7 +107,7 @@ def _asks_contracts(plan: Plan) -> bool:
 
 def _check_pools(plan: Plan, pools: PoolCatalogue, issues: Issues, depth: int) -> None:
     """The part of `_check` that asks the pools."""
-    uses = {step_id: uses_of(step, issues.below(("steps", step_id))) for step_id, step in plan.steps.items()}
+    uses = _read.take(plan) or _uses(plan, issues)
     checking = Checking(
         plan=plan,
         issues=issues,
@@ -108,7 +140,9 @@ def _report(plan: Plan, pools: PoolCatalogue | None, issues: Issues) -> Report:
 
 
 def _check(plan: Plan, pools: PoolCatalogue | None, issues: Issues, depth: int) -> Checking:
-    uses = {step_id: uses_of(step, issues.below(("steps", step_id))) for step_id, step in plan.steps.items()}
+    uses = _uses(plan, issues)
+    if depth == 1 and pools is None:
+        _read.keep(plan, uses)
     checking = Checking(
         plan=plan,
         issues=issues,

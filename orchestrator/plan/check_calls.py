@@ -1,6 +1,7 @@
 """Checks what a plan asks of pools and sub-plans: that they exist, and that they are given what they take."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from orchestrator.errors import PlanError
 from orchestrator.ids import JsonValue
@@ -185,9 +186,21 @@ def _spliced(value: JsonValue) -> bool:
     return False
 
 
+#: Keywords of a schema that asks for a kind and nothing more; the others are annotations.
+_KIND_ONLY: Final = frozenset({"type", "title", "description", "default"})
+_PLAIN: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
+
+
+def _is_a(value: JsonValue, kind: object) -> bool:
+    """Whether this is plainly a value of the kind; False where a closer look is needed."""
+    return isinstance(kind, str) and type(value) is _PLAIN.get(kind)
+
+
 def _literal_wrong(value: JsonValue, wanted: JsonValue, root: JsonSchema) -> str:
     if not isinstance(wanted, dict):
         return "" if wanted is not False else "nothing is allowed there"
+    if wanted.keys() <= _KIND_ONLY and _is_a(value, wanted.get("type")):
+        return ""
     schema: JsonSchema = {**wanted, **({"$defs": root["$defs"]} if "$defs" in root and "$defs" not in wanted else {})}
     try:
         wrong = compile_schema(schema)(value)

@@ -28,6 +28,8 @@ def check_references(checking: Checking) -> None:
         before = Scope(checking.types, None)  # the list is worked out before there are items
         guarded = _asked(use.expression for use in uses if use.path == ("if",))
         for use in uses:
+            if _harmless(checking, step_id, use):
+                continue
             over = use.path[:2] == ("foreach", "over")
             scope = in_check if use.in_check else before if over else plain
             _kinds(use, scope, _names(step_id, use, scope, issues), issues)
@@ -36,6 +38,17 @@ def check_references(checking: Checking) -> None:
         scope = Scope(checking.types, None)
         _kinds(use, scope, _names("", use, scope, checking.issues), checking.issues)
         _guards(checking, None, use, frozenset(), checking.issues)
+
+
+def _harmless(checking: Checking, step_id: str, use: Use) -> bool:
+    """Whether this plainly hands on the whole output of another step, which is always there: most of a large plan."""
+    ref = use.expression.plain
+    if ref is None or ref.root != "steps" or len(ref.path) != 2 or ref.path[1] != "output" or use.path[0] != "with":
+        return False
+    source = checking.plan.steps.get(str(ref.path[0]))
+    if source is None or ref.path[0] == step_id:
+        return False
+    return source.foreach is not None or (source.if_ is None and not source.on_fail)
 
 
 def _names(step_id: str, use: Use, scope: Scope, issues: Issues) -> Type:

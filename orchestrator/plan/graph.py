@@ -5,9 +5,8 @@ The only file that imports networkx, and only when a question is asked, because 
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from orchestrator.plan.expressions import Ref
 from orchestrator.plan.issues import path_text
@@ -20,8 +19,7 @@ __all__ = ["CYCLES_MAX", "Edge", "PlanGraph"]
 CYCLES_MAX: Final = 20  #: cycles reported, one for each knot of steps
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """`target` waits for `source`, because of what stands at `origin` of the target."""
 
     source: str

@@ -1,7 +1,7 @@
 """Turns the options of a step, as users give them in Python, into the keys of the plan format."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, TypedDict, cast
 
 from orchestrator.errors import ExpressionError
 from orchestrator.ids import JsonValue
@@ -155,6 +155,10 @@ def _over(over: object, path: str, owner: object) -> JsonValue:
     return found
 
 
+_EVERYWHERE: Final = ("inputs", "steps", "run", "session")
+_PLAIN_CALL: Final = frozenset({"pool", "call", "with", "output", "description", "join", "early", "finally"})
+
+
 def check_roots(keys: Mapping[str, object], path: str) -> None:
     """Refuse a reference whose first name means nothing in this step.
 
@@ -163,7 +167,12 @@ def check_roots(keys: Mapping[str, object], path: str) -> None:
     """
     foreach = keys.get("foreach")
     items = [str(foreach["as"]), "index"] if isinstance(foreach, dict) else []
-    known = ["inputs", "steps", "run", "session", *items]
+    known = [*_EVERYWHERE, *items]
+    if keys.keys() <= _PLAIN_CALL:  # most steps of a large plan
+        for ref in references(cast(JsonValue, keys.get("with")), f"{path}.with"):
+            if ref.root not in _EVERYWHERE:
+                raise _unknown_root(ref.root, items, known, f"{path}.with")
+        return
     human, effect, over = (
         keys.get("human"),
         keys.get("effect"),

@@ -1,7 +1,7 @@
 """Every expression of a step with the place it stands at, and the edges that follow from them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.errors import ExpressionError
 from orchestrator.ids import JsonValue
@@ -13,8 +13,7 @@ from orchestrator.plan.models import Plan, Step
 __all__ = ["Use", "edges_of", "graph_of", "plan_graph", "refs_to_steps", "result_uses", "uses_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """One expression at one place of a step, or of `result`."""
 
     path: Path  #: below the step; below the plan for `result`

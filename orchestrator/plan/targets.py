@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.ids import JsonValue
 from orchestrator.plan.models import JsonSchema
 from orchestrator.plan.shapes import refusal, without_titles
 
@@ -18,21 +17,9 @@ class Target:
 
     pool: str  #: empty when not known
     function: str
-    input_schema: Mapping[str, JsonValue] | None = None  #: None when the function is only named
-    output_schema: JsonSchema | None = field(default=None)
-
-    def parameters(self) -> list[str] | None:
-        """Names of the arguments; None when there may be others."""
-        schema = self.input_schema
-        properties = schema.get("properties", {}) if schema is not None else None
-        if schema is None or not isinstance(properties, dict) or schema.get("additionalProperties"):
-            return None
-        return list(properties)
-
-    def required(self) -> list[str]:
-        """Names of the arguments without a default."""
-        required = (self.input_schema or {}).get("required", [])
-        return [str(name) for name in required] if isinstance(required, list) else []
+    output_schema: JsonSchema | None = None  #: plain JSON, not to be changed
+    parameters: list[str] | None = None  #: names of the arguments; None when there may be others
+    required: list[str] = field(default_factory=list)  #: names of the arguments without a default
 
 
 _POOL_REMEDY: Final = "a pool's name, or the Pool itself"
@@ -72,26 +59,33 @@ def target_of(fn: object, path: str, *, needs_pool: bool = True) -> Target:
             path=path,
             expected='a function under @pool.worker, or "pool.function"',
         )
+    kept = _targets.get(id(worker))
+    if kept is None or kept[0] is not worker:
+        if len(_targets) >= _KEPT:
+            _targets.clear()
+        kept = _targets[id(worker)] = (worker, _target(worker, path))
+    return kept[1]
+
+
+_KEPT: Final = 1_024  #: workers that are not looked at again for each step
+_targets: dict[int, tuple[object, Target]] = {}  #: by identity: the worker itself, and what is known of it
+
+
+def _target(worker: object, path: str) -> Target:
     contract = getattr(worker, "contract", None)
+    given = _schema(getattr(contract, "input_schema", None))
+    properties = given.get("properties", {}) if given is not None else None
+    closed = given is not None and isinstance(properties, dict) and not given.get("additionalProperties")
+    required = (given or {}).get("required", [])
     return Target(
-        pool=pool_name(worker.pool, path),
-        function=str(worker.name),
-        input_schema=_schema(getattr(contract, "input_schema", None)),
+        pool=pool_name(getattr(worker, "pool", None), path),
+        function=str(getattr(worker, "name", "")),
         output_schema=_schema(getattr(contract, "output_schema", None)) or None,  # {} says nothing
+        parameters=list(properties) if closed and isinstance(properties, dict) else None,
+        required=[str(name) for name in required] if isinstance(required, list) else [],
     )
 
 
-_KEPT: Final = 1_024  #: schemas of workers that are not copied again for each step
-_copies: dict[int, tuple[Mapping[str, JsonValue], JsonSchema]] = {}  #: by identity: the schema itself, and its copy
-
-
 def _schema(schema: object) -> JsonSchema | None:
-    """A copy without titles, the same one for the same object: contracts do not change."""
-    if not isinstance(schema, Mapping):
-        return None
-    kept = _copies.get(id(schema))
-    if kept is None or kept[0] is not schema:
-        if len(_copies) >= _KEPT:
-            _copies.clear()
-        kept = _copies[id(schema)] = (schema, without_titles(schema))
-    return kept[1]
+    """A copy without titles."""
+    return without_titles(schema) if isinstance(schema, Mapping) else None
