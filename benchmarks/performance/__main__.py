@@ -17,7 +17,7 @@ from benchmarks.performance import machine
 from benchmarks.performance.registry import CONTESTANTS, known
 from benchmarks.performance.report import Report
 from benchmarks.performance.runner import ROOT, Options, progress
-from benchmarks.performance.sections import durable, eager, growth, memory, sessions, startup, steps
+from benchmarks.performance.sections import durable, eager, gateway, growth, memory, sessions, startup, steps
 from benchmarks.performance.shapes import SHAPES
 
 SECTIONS: dict[str, Callable[[Options], Report]] = {
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[[Options], Report]] = {
     "sessions": sessions.run,
     "eager": eager.run,
     "startup": startup.run,
+    "gateway": gateway.run,
 }
 OUTPUT = ROOT / "benchmarks" / "results" / "performance.json"
 REPS, CELL_BUDGET_S = 5, 60.0

@@ -57,6 +57,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     ),
     _entry("langgraph-send-normal", "langgraph_sqlite", "durable", variant="send-normal"),
     _entry("langgraph-task", "langgraph_sqlite", "durable", variant="task-full"),
+    _entry(OURS, "gateway_calls", "gateway", distribution="openai"),
     _entry("dbos", "dbos_sqlite", "durable", variant="full", distribution="dbos"),
 )
 

@@ -113,9 +113,6 @@ class Attempts:
                 return await self._send(one, request, account)
             finally:
                 route.line.permits.release()
-        except ModelError as error:
-            await self._heed(route, error)
-            raise
         finally:
             with anyio.move_on_after(SETTLE_S, shield=True):
                 await self._limiter.settle(slot, account.used, sent=account.sent)
@@ -159,6 +156,7 @@ class Attempts:
             else:
                 line.breaker.succeeded()
             self._record(one, account, error.kind, unknown=error.may_be_billed)
+            await self._heed(one.route, error)
             raise
         except BaseException:
             # Cancelled from outside, or a watcher broke. Whatever was generated until now may be on the bill.

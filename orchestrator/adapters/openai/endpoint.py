@@ -14,8 +14,10 @@ from orchestrator.ports.endpoint import ChatReply, ChatRequest
 from orchestrator.ports.model_errors import ModelBadReply
 from orchestrator.settings import EndpointSettings
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
-CONNECT_S: Final = 10.0  #: to open a connection; everything after it is bounded by the caller's deadline
+_OPENAI_URL: Final = "https://api.openai.com/v1"
+#: To open a connection: an endpoint that cannot be reached leaves time for another. Everything after it is bounded by
+#: the caller's deadline. Generous, because a thousand connections opened at once on a busy machine take their time.
+CONNECT_S: Final = 30.0
 _NO_KEY: Final = "none"  #: what is sent where the endpoint wants no key: the client insists on one
 
 
@@ -39,7 +41,7 @@ class OpenAIEndpoint:
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
             http_client=http,
         )
-        new_field = settings.tokens_field == "auto" and base_url.rstrip("/") == OPENAI_URL
+        new_field = settings.tokens_field == "auto" and base_url.rstrip("/") == _OPENAI_URL
         self._tokens_field = (
             settings.tokens_field
             if settings.tokens_field != "auto"
