@@ -153,7 +153,8 @@ def f12_graham(work: float, path: float, n: int) -> float:
 def f13_turns(architecture: str, *, n: int, turns: int, rounds: int = 1, peers: int = 0) -> int:
     """F13: model calls when every agent uses `turns` per round and nothing stops early.
 
-    Centralised: one plan, a coordination call per agent and round, a stop question from round 2 on, one synthesis.
+    Independent: the concatenation is one. Debate: one turn per agent in every round after the first. Centralised:
+    one plan, a coordination call per agent and round, a stop question from round 2 on, one synthesis.
     """
     match architecture:
         case "single":
@@ -161,7 +162,7 @@ def f13_turns(architecture: str, *, n: int, turns: int, rounds: int = 1, peers: 
         case "independent":
             return n * turns + 1
         case "debate":
-            return n * rounds * turns + 1
+            return n * turns + n * (rounds - 1)
         case "centralised":
             return 1 + rounds * (n + n * turns) + (rounds - 1) + 1
         case "hybrid":

@@ -10,7 +10,7 @@ from orchestrator.ids import JsonValue
 Class = Literal["decomposable", "sequential", "coupled", "tool-heavy"]
 CLASSES: tuple[Class, ...] = ("decomposable", "sequential", "coupled", "tool-heavy")
 Role = Literal["solve", "plan", "coordinate", "stop", "debate", "synthesise", "verify"]
-TurnKind = Literal["work", "plan", "coordinate", "peer", "stop", "debate", "synthesise", "verify", "tool_retry"]
+TurnKind = Literal["work", "plan", "coordinate", "peer", "stop", "debate", "synthesise", "verify", "tool_retry", "join"]
 OVERHEAD_KINDS: tuple[TurnKind, ...] = (
     "plan",
     "coordinate",

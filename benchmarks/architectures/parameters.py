@@ -30,7 +30,12 @@ class Parameters:
         default_factory=lambda: {"contradiction": 0.364, "drift": 0.24, "omission": 0.668}
     )  #: the same of a lead that reads findings between rounds
     lead_false_alarm: float = 0.02
-    containment: float = 0.0  #: chance that an agent repairs a wrong input instead of building on it
+    containment: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(TIERS, 0.0)
+    )  #: chance that an agent repairs a wrong input instead of building on it, by tier
+    verifiers: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  #: chances to refuse wrong and right answers of verifiers with names of their own
     context_loss: float = 0.05  #: chance per fact that an agent who sees only its step lacks it
     handoff: dict[str, float] = field(
         default_factory=lambda: {"debate": 0.032, "centralised": 0.018, "hybrid": 0.124, "ours": 0.018}
@@ -46,6 +51,7 @@ class Parameters:
     tokens_out: int = 150
     seconds_base: float = 0.6
     seconds_token: float = 0.02  #: per token written
+    seconds_vary: bool = False  #: times are exponential with that mean, instead of all alike
     usd_million: dict[str, tuple[float, float]] = field(
         default_factory=lambda: {"cheap": (0.15, 0.6), "standard": (1.0, 4.0), "strong": (3.0, 12.0)}
     )  #: simulated prices: USD per million tokens in and out
@@ -57,7 +63,14 @@ class Parameters:
         if abs(sum(self.kinds.values()) - 1) > 1e-9:
             raise ValueError(f"kinds sum to {sum(self.kinds.values())}; they sum to 1")
         rates = [*self.p.values(), *self.kinds.values(), *self.detect.values(), *self.lead_detect.values()]
-        rates += [*self.handoff.values(), self.attractor, self.false_alarm, self.placebo, self.blind, self.containment]
+        rates += [
+            *self.handoff.values(),
+            self.attractor,
+            self.false_alarm,
+            self.placebo,
+            self.blind,
+            *self.containment.values(),
+        ]
         rates += [self.context_loss, self.conformity, self.rethink, self.plan_fault, self.tool_failure]
         if not all(0.0 <= rate <= 1.0 for rate in rates):
             raise ValueError("a chance lies between 0 and 1")

@@ -76,8 +76,8 @@ def _built(name: str, nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> Built
                 node.call,
                 id=node.id,
                 with_=_arguments(node),
-                checks=_checks(node.gate),
-                on_fail=_ladder(node.gate),
+                checks=checks_of(node.gate),
+                on_fail=ladder_of(node.gate),
                 timeout=TIMEOUT,
                 model=_tier(node),
                 output={"type": "object"},
@@ -107,7 +107,8 @@ def _arguments(node: Node) -> dict[str, object]:
     return {"request": request, "inputs": inputs, "peers": [f"${{{{ steps.{name}.output }}}}" for name in node.peers]}
 
 
-def _checks(gate: Gate | None) -> list[Check]:
+def checks_of(gate: Gate | None) -> list[Check]:
+    """The checks of a gate: one function of the verifiers per name."""
     if gate is None:
         return []
     return [
@@ -116,7 +117,8 @@ def _checks(gate: Gate | None) -> list[Check]:
     ]
 
 
-def _ladder(gate: Gate | None) -> list[Rung]:
+def ladder_of(gate: Gate | None) -> list[Rung]:
+    """The ladder of a gate."""
     if gate is None:
         return []
     rungs = [ladder.retry(gate.retries)] if gate.retries else []

@@ -15,6 +15,7 @@ from orchestrator.ids import JsonValue
 from workers import Pool, WorkContext
 
 CONCURRENCY: Final = 1_000  #: simulated agents need no slot of their own
+VOTES_MAX: Final = 500  #: questions of one step that asks until an answer leads
 _TRY: Final = re.compile(r"^try (\d+):")
 
 
@@ -109,6 +110,38 @@ def agent_pools(
             "turns": turns_of(reply),
         }
 
+    async def asked_again(
+        ctx: WorkContext, request: dict[str, JsonValue], inputs: list[JsonValue], **other: JsonValue
+    ) -> tuple[Claims, Reply]:
+        said = request_of(ctx, {**request, **other}, merged(inputs), (), ctx.reasons)
+        reply = await agent.act(said, ctx)
+        pay(ctx, reply)
+        return dict(reply.claims), reply
+
+    @agents.worker
+    async def panel(
+        ctx: WorkContext, request: dict[str, JsonValue], inputs: list[JsonValue], peers: list[JsonValue], size: int
+    ) -> dict[str, JsonValue]:
+        """Ask `size` agents for the same steps; the commonest answers count, of equally common ones the first."""
+        given = [await asked_again(ctx, request, inputs, agent=f"a{number}") for number in range(size)]
+        chosen = commonest([claims for claims, _ in given])
+        return _panelled(ctx, chosen, [reply for _, reply in given])
+
+    @agents.worker
+    async def ahead(
+        ctx: WorkContext, request: dict[str, JsonValue], inputs: list[JsonValue], peers: list[JsonValue], lead: int
+    ) -> dict[str, JsonValue]:
+        """Ask until one answer leads all others by `lead` votes, at most VOTES_MAX times."""
+        counts: Counter[str] = Counter()
+        given: list[tuple[Claims, Reply]] = []
+        while len(given) < VOTES_MAX:
+            given.append(await asked_again(ctx, request, inputs, phase=f"vote {len(given)}"))
+            counts[_text(list(given[-1][0].values()))] += 1
+            best = counts.most_common(2)
+            if best[0][1] - (best[1][1] if len(best) > 1 else 0) >= lead:
+                break
+        return _panelled(ctx, commonest([claims for claims, _ in given]), [reply for _, reply in given])
+
     @verifiers.worker
     async def verify(
         ctx: WorkContext,
@@ -149,7 +182,8 @@ def desk_pool(cases: Mapping[str, Case]) -> Pool:
     @desk.worker
     async def concatenate(ctx: WorkContext, outputs: list[list[JsonValue]]) -> dict[str, JsonValue]:
         """All answers, one after the other: nothing is compared."""
-        return {"finals": [one["final"] for one in _flat(outputs)]}
+        turn: JsonValue = {"kind": "join", "agent": "desk"}
+        return {"finals": [one["final"] for one in _flat(outputs)], "turns": [turn]}
 
     @desk.worker
     async def vote(ctx: WorkContext, outputs: list[list[JsonValue]]) -> dict[str, JsonValue]:
@@ -186,6 +220,24 @@ def desk_pool(cases: Mapping[str, Case]) -> Pool:
         return {"claims": one["claims"], "final": one["final"]}
 
     return desk
+
+
+def commonest(given: list[Claims]) -> Claims:
+    """The commonest whole set of claims; of equally common ones the first."""
+    texts = [_text(dict(claims)) for claims in given]
+    counts = Counter(texts)
+    return given[max(range(len(given)), key=lambda at: (counts[texts[at]], -at))]
+
+
+def _panelled(ctx: WorkContext, claims: Claims, replies: list[Reply]) -> dict[str, JsonValue]:
+    return {
+        "agent": "panel",
+        "claims": dict(claims),
+        "final": None,
+        "note": f"try {attempt_of(ctx.reasons)}",
+        "attempt": attempt_of(ctx.reasons),
+        "turns": [turn for reply in replies for turn in turns_of(reply)],
+    }
 
 
 def _flat(outputs: list[list[JsonValue]]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ alone (seed, task, step, agent, attempt), so that the order in which an engine r
 from collections.abc import Mapping
 from typing import Protocol
 
-from benchmarks.architectures.chance import beta, number, uniform
+from benchmarks.architectures.chance import beta, exponential, number, uniform
 from benchmarks.architectures.model import Case, Claims, Reply, Request, Turn, TurnKind, Unit
 from benchmarks.architectures.parameters import Parameters
 from orchestrator.ids import JsonValue
@@ -127,7 +127,7 @@ class SimulatedAgent:
         if self._chance("error", case, unit.id, request) < error:
             return self._world.value(case, unit.id, self._wrong(case, unit, request))
         spoilt = [need for need in unit.needs if not self._world.is_right(case, need, inputs[need])]
-        if spoilt and self._chance("contain", case, unit.id, request) >= self._is.containment:
+        if spoilt and self._chance("contain", case, unit.id, request) >= self._is.containment[request.tier]:
             # Right work on wrong inputs: whoever does it gets the same wrong result.
             mark = number("inherited", case.id, unit.id, *[inputs[need] for need in spoilt])
             return self._world.value(case, unit.id, 1 + mark % self._ways(case))
@@ -199,7 +199,8 @@ class SimulatedAgent:
             return Reply(claims=taken, turns=(first,), note=self._note(request))
         if len(counts) > 1 and self._loose("rethink", case, request) < self._is.rethink:
             again = self._solve(case, request)
-            return Reply(claims=again.claims, turns=(first, *again.turns), note=self._note(request))
+            claims = {**mine, **again.claims}
+            return Reply(claims=claims, turns=(first, *again.turns), note=self._note(request))
         return Reply(claims=mine, turns=(first,), note=self._note(request))
 
     # ---- verifying
@@ -219,6 +220,9 @@ class SimulatedAgent:
         draw = self._chance(f"verdict {request.verifier}", case, unit, request)
         if request.verifier == PLACEBO:
             return draw < self._is.placebo
+        own = self._is.verifiers.get(request.verifier)
+        if own is not None:
+            return draw < own[self._world.is_right(case, unit, value)]
         if self._world.is_right(case, unit, value):
             return draw < alarm
         if uniform("blind", self._seed, case.id, unit) < self._is.blind:
@@ -266,8 +270,15 @@ class SimulatedAgent:
             tokens_in=tokens_in,
             tokens_out=is_.tokens_out,
             usd=(tokens_in * price_in + is_.tokens_out * price_out) / 1e6,
-            seconds=is_.seconds_base + is_.seconds_token * is_.tokens_out,
+            seconds=self._seconds(kind, request, before),
         )
+
+    def _seconds(self, kind: TurnKind, request: Request, before: int) -> float:
+        mean = self._is.seconds_base + self._is.seconds_token * self._is.tokens_out
+        if not self._is.seconds_vary:
+            return mean
+        names = (request.case, request.agent, request.trial, request.phase, request.attempt, *request.units, before)
+        return exponential(mean, "seconds", self._seed, kind, *names)
 
 
 def _key(case: Case, claims: Claims) -> str:
