@@ -145,6 +145,13 @@ class PostgresServer:
             except subprocess.TimeoutExpired:
                 self.kill()
 
+    def copy(self, target: Path) -> None:
+        """Copy the files of a stopped server, owners included."""
+        shutil.copytree(self.data, target)
+        if self._user is not None:
+            for path in [target, *target.rglob("*")]:
+                os.chown(path, pwd.getpwnam(self._user).pw_uid, -1)
+
     def delete(self) -> None:
         """Stop, and leave nothing behind."""
         self.stop()
