@@ -5,6 +5,7 @@ the caps below keep it to what that is good for. No document leaves its folder: 
 """
 
 import math
+import os
 import re
 import threading
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Final
 
 from orchestrator.errors import TerminalError
 from workers.kinds.document_text import SUFFIXES, Unreadable, text_of
-from workers.kinds.pages import files_of, home_of
+from workers.kinds.pages import DEPTH_MAX, SKIPPED, home_of
 
 DOCUMENTS_MAX: Final = 5_000
 LIBRARY_BYTES_MAX: Final = 256 * 1024 * 1024  #: of all files together
@@ -97,20 +98,18 @@ class Library:
 
     def _fresh(self) -> None:
         home = home_of(str(self.folder))
-        files = sorted({path for suffix in SUFFIXES for path in files_of(home, suffix)})
-        stats = [(path, path.stat()) for path in files]
-        stamp = tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+        stamp = tuple(sorted(_files(str(home), 0)))
         if stamp == self._stamp:
             return
-        size = sum(stat.st_size for _, stat in stats)
-        if len(files) > DOCUMENTS_MAX or size > LIBRARY_BYTES_MAX:
+        size = sum(entry[1] for entry in stamp)
+        if len(stamp) > DOCUMENTS_MAX or size > LIBRARY_BYTES_MAX:
             raise TerminalError(
-                f"{self.folder} holds {len(files)} documents of {size} bytes; at most {DOCUMENTS_MAX} documents and "
+                f"{self.folder} holds {len(stamp)} documents of {size} bytes; at most {DOCUMENTS_MAX} documents and "
                 f"{LIBRARY_BYTES_MAX} bytes can be searched here: name a smaller folder"
             )
         self._passages, self._lengths, self._postings, self._documents, self.unread = [], [], {}, {}, {}
-        for path in files:
-            self._add(path, path.relative_to(home).as_posix())
+        for name, _, _ in stamp:
+            self._add(Path(name), Path(name).relative_to(home).as_posix())
         self._stamp = stamp
 
     def _add(self, path: Path, name: str) -> None:
@@ -128,6 +127,20 @@ class Library:
             self._lengths.append(sum(words.values()))
             for word, times in words.items():
                 self._postings.setdefault(word, {})[place] = times
+
+
+def _files(folder: str, depth: int) -> Iterator[tuple[str, int, int]]:
+    """Every document below a folder: path, bytes, time of its last change. Links and hidden names are left out."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.is_symlink():
+                continue
+            if entry.is_dir():
+                if depth < DEPTH_MAX and entry.name not in SKIPPED:
+                    yield from _files(entry.path, depth + 1)
+            elif entry.name.lower().endswith(SUFFIXES):
+                stat = entry.stat()
+                yield entry.path, stat.st_size, stat.st_mtime_ns
 
 
 def _words(text: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from workers.kinds.distributions import decode, read_bytes
 PAGE_BYTES_MAX: Final = 2 * 1024 * 1024
 FILES_MAX: Final = 5_000  #: files looked at in one repository
 DEPTH_MAX: Final = 12
-_SKIPPED = frozenset({"node_modules", "build", "dist", "__pycache__", "site-packages", "htmlcov"})
+SKIPPED = frozenset({"node_modules", "build", "dist", "__pycache__", "site-packages", "htmlcov"})
 _FENCE = re.compile(r"^\s{0,3}(```+|~~~+)")
 _LINK = re.compile(r"!?\[(?:[^\]\\]|\\.)*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 _HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
@@ -50,7 +50,7 @@ def files_of(home: Path, suffix: str) -> list[Path]:
 
 
 def _is_source(folder: Path) -> bool:
-    hidden = folder.name.startswith(".") or folder.name in _SKIPPED
+    hidden = folder.name.startswith(".") or folder.name in SKIPPED
     return not hidden and not folder.is_symlink() and not (folder / "pyvenv.cfg").exists()
 
 
