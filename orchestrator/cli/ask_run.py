@@ -1,5 +1,6 @@
 """One question on its way: a run whose only step is the goal, its plan below it, or a plan that was saved."""
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,13 @@ from orchestrator.core import facts as f
 from orchestrator.core.summary import RunTally
 from orchestrator.engine.consent import outline
 from orchestrator.engine.handle import Run
+from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.consent import with_consent, without_consent
 from orchestrator.plan.files import dump_plan
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
+from orchestrator.settings import DEFAULT_POOLS
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -59,10 +62,11 @@ class Asking:
 
 async def ask_goal(settings: "Settings", asking: Asking) -> int:
     """Drive the question to its end, or to where it waits; the exit code."""
+    need_models(settings, asking.local)
     async with holding(settings) as engine:
         if asking.local:
             say(WEAK.format(name=engine.settings.models.tiers["standard"][0].model))
-        plan = _saved_plan(asking) if asking.saved is not None else goal_plan(asking)
+        plan = _saved_plan(asking) if asking.saved is not None else goal_plan(asking, pools_for(settings, engine))
         budget = Budget(usd=asking.budget_usd) if asking.budget_usd is not None else None
         run = await engine.submit(plan, {}, budget=budget)
         view = ask_view(jsonl=asking.jsonl)
@@ -80,11 +84,43 @@ async def ask_goal(settings: "Settings", asking: Asking) -> int:
         return int(_told(driven, below, asking))
 
 
-def goal_plan(asking: Asking) -> Plan:
+def need_models(settings: "Settings", local: bool) -> None:
+    """Nothing, where there is something to ask; found out before anything starts.
+
+    Raises:
+        PromiseError: no endpoint is known; the error says how to name one.
+    """
+    named = settings.models.tiers or settings.models.endpoints
+    if not (named or local or os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")):
+        raise PromiseError(
+            "there is no model to ask",
+            "set OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint of your own, or name models in the settings; "
+            "--local uses a small model on this machine",
+        )
+
+
+def pools_for(settings: "Settings", engine: "Engine") -> tuple[str, ...] | None:
+    """The pools that a plan for a goal may use: all that the caller named; of the shipped ones those with an agent.
+
+    The others serve the sample plans; a planner that reads of them pays for it with every question.
+    """
+    if settings.pools != DEFAULT_POOLS:
+        return None
+    return tuple(sorted(name for name in engine.registry.pools() if _serves(engine, name)))
+
+
+def _serves(engine: "Engine", pool: str) -> bool:
+    try:
+        return engine.registry.check_ready(pool, None)
+    except PromiseError:
+        return False  # it is off on this machine
+
+
+def goal_plan(asking: Asking, pools: tuple[str, ...] | None) -> Plan:
     """The plan around a goal: one step, planned at run time, whose output is the answer."""
     from orchestrator.supervisor.rules import Supervisor
 
-    goal = Supervisor().goal(asking.goal, output=asking.schema, name=NAME, constraints=asking.constraints)
+    goal = Supervisor(pools=pools).goal(asking.goal, output=asking.schema, name=NAME, constraints=asking.constraints)
     above = 0.0 if asking.plan_only else asking.approve_above_usd
     if above is not None:
         goal = replace(goal, supervision=goal.supervision.model_copy(update={"approve_above": above}))
@@ -175,7 +211,25 @@ def _told(driven: Driven, below: Below, asking: Asking) -> Exit:
         document["plan"] = None if below.plan is None else cast(JsonValue, below.plan.canonical())
         document["below"] = {run_id: tally.document() for run_id, tally in below.tallies.items()}
         show_json(document)
-    code = tell(driven, as_json=False, jsonl=asking.jsonl or asking.as_json, flags=asking.flags)
+    elif not asking.jsonl and driven.tally.ended is not None:
+        show_answer(driven.tally.document()["output"])
+    code = tell(driven, as_json=False, jsonl=True, flags=asking.flags)
     if asking.local and driven.tally.ended is None:
         say("  with ORCHESTRATOR_LOCAL=true in the environment, so that the model is there again")
     return code
+
+
+def show_answer(output: JsonValue) -> None:
+    """An answer on stdout, with what it rests on below it; JSON of any other form as it is."""
+    if not isinstance(output, dict) or set(output) != {"answer", "citations"}:
+        if output is not None:
+            show_result(output)
+        return
+    answer, cited = output["answer"], output["citations"]
+    if not isinstance(answer, str) or not isinstance(cited, dict):
+        show_result(output)
+        return
+    show_result(answer)
+    print()
+    for step, words in cited.items():
+        show_result(f"[{step}] {words}")

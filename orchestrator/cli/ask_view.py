@@ -72,7 +72,7 @@ class AskLines(LineView):
         """Print the lines, without a word of its own for the run."""
         told = planning_lines(record.fact)
         if not told and not isinstance(record.fact, f.RunAccepted):
-            text = line_of(record, run)
+            text = _judged(record.fact) or line_of(record, run)
             told = [text] if text else []
         _print(record.fact.at_s, told)
 
@@ -83,6 +83,15 @@ class AskLines(LineView):
 def _print(at_s: float, lines: "Iterable[str]") -> None:
     for line in lines:
         say(f"{paint(clock_time(at_s), 'dim', sys.stderr)}  {line}")
+
+
+def _judged(fact: f.Fact) -> str:
+    """What a check said that cost something: of a judge, a person, or a function of a pool."""
+    if not isinstance(fact, f.CheckVerdict) or fact.verdict != "pass" or fact.name not in {"judge", "call", "human"}:
+        return ""
+    at = f"[{fact.branch}]" if fact.branch >= 0 else ""
+    score = "" if fact.score is None else f": {fact.score:g}"
+    return f"{mark('checking', sys.stderr)}  {fact.step}{at}  {fact.name} passed it{score}"
 
 
 def planning_lines(fact: f.Fact) -> list[str]:
