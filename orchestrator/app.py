@@ -254,6 +254,7 @@ class Engine:
                 self._workers.open(group)
             else:
                 assert self.fleet is not None, "it was made with the transport"
+                transport.bind_journaled(lambda: engine.counts[0], lambda: engine.counts[1])
                 needs = needs_of(self.registry)
                 group.start_soon(keep_reconciled, transport, self.fleet, owner, needs, name="reconciler")
             if played is not None:
@@ -270,7 +271,7 @@ class Engine:
         engine, workers = self._engine, self._workers
         if engine is not None:
             with anyio.CancelScope(shield=True):
-                if error is None:
+                if error is None and not self._remote:  # tasks of a fleet go on, and so do its runs, with another owner
                     await engine.drain(self.settings.drain_s)
                 if workers is not None:
                     await workers.drain(0.0)

@@ -39,6 +39,7 @@ class RunDriver:
         "parked",
         "queued",
         "recovered",
+        "resuming",
         "run_id",
         "started",
         "tenant",
@@ -74,6 +75,7 @@ class RunDriver:
         self.done: anyio.Event | None = None
         self.ended: RunEnded | None = None
         self.parked = ""  #: why the run is not driven any more, although it has not ended
+        self.resuming = False  #: what is sent next may have been sent by an owner before
         self.recovered = False  #: read back from the journal: its sub-plans may exist already
         self.watchers: list[Callable[[Heard], None]] = []
 

@@ -293,6 +293,11 @@ class RunEngine:
         assert self._group is not None, "the engine is open"
         self._group.start_soon(work, *args)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Items posted so far, and how many of these are handled with all that followed in the journal."""
+        return self._loop.posted, self._loop.journaled
+
     def turn(self) -> None:
         """Handle what is queued at once, if the journal need not be waited for."""
         self._loop.turn()

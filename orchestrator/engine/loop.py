@@ -42,9 +42,10 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A run was read back from the journal."""
+    """A run was read back from the journal. `kept`: its transport can tell which of its tasks are still under way."""
 
     epoch: int
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Loop:
         self._settled: anyio.Event | None = None
         self._talk: dict[t.TaskKey, int] = {}  #: progress messages of this batch
         self.full: JournalFull | None = None  #: there is no room at the moment
+        self.posted = 0  #: items so far
+        self.journaled = 0  #: of these, those that are handled, with all that followed from them in the journal
         self._instant = _instant(journal)
         self._busy = False  #: inside a turn
         self._inline = INLINE_MAX  #: items that may still be handled before the event loop gets a turn
@@ -84,6 +87,7 @@ class Loop:
     def post(self, driver: RunDriver, item: Item) -> None:
         """Queue something for a run. Never blocks; the order of posting is kept."""
         self._inbox.append((driver, item))
+        self.posted += 1
         driver.queued += 1
         if self._wake is not None:
             self._wake.set()
@@ -118,8 +122,10 @@ class Loop:
                 self.turn()
             else:
                 dirty = self._take()
+                taken = self.posted - len(self._inbox)
                 if dirty:
                     await self._commit(dirty)
+                self.journaled = taken
             await anyio.lowlevel.checkpoint()
 
     def turn(self) -> None:
@@ -181,7 +187,8 @@ class Loop:
             for fact in item.facts:
                 driver.commands += machine.handle(fact)
         elif isinstance(item, Resume):
-            driver.commands += machine.outstanding(now_s, lost=True, epoch=item.epoch)
+            driver.resuming = item.kept
+            driver.commands += machine.outstanding(now_s, lost=not item.kept, epoch=item.epoch)
         else:
             self._message(driver, item, now_s)
 

@@ -1,5 +1,6 @@
 """One function per command: what the machine asked for, done in the world. Each ends in one input for the machine."""
 
+from collections.abc import Callable
 from math import inf
 from typing import Protocol, assert_never
 
@@ -10,7 +11,7 @@ from orchestrator.engine.timers import Timers
 from orchestrator.ids import PoolName, TenantId
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.tasks import Lane, StepTask, TaskKey
-from orchestrator.ports.transport import Transport
+from orchestrator.ports.transport import Resuming, Transport
 
 
 class Children(Protocol):
@@ -59,10 +60,13 @@ class Performer:
     ) -> None:
         self._transport, self._timers, self._clock = transport, timers, clock
         self._children, self._questions = children, questions
+        self._send: Callable[[StepTask], None] | None = None  #: while a run is resumed: how its tasks go on
 
     def perform(self, driver: RunDriver) -> None:
         """Carry out all commands of a run, in order."""
         commands, driver.commands = driver.commands, []
+        self._send = resuming(self._transport) if driver.resuming else None
+        driver.resuming = False
         for command in commands:
             match command:
                 case c.Dispatch():
@@ -111,7 +115,8 @@ class Performer:
         if command.idle_s is not None:
             self._timers.arm(driver, idle_timer(key, now_s + command.idle_s))
         plan = driver.machine.state.plan.plan
-        self._transport.send(
+        send = self._send or self._transport.send
+        send(
             StepTask(
                 key=key,
                 tenant=TenantId(accepted.tenant),
@@ -148,6 +153,11 @@ class Performer:
             asked.cancel()
         else:
             self._transport.revoke(key)
+
+
+def resuming(transport: Transport) -> Callable[[StepTask], None] | None:
+    """How a task goes on that an owner before may have sent; None where all tasks ended with that owner."""
+    return transport.resume if isinstance(transport, Resuming) else None
 
 
 def _lane(lane: str) -> Lane:

@@ -9,6 +9,7 @@ from orchestrator.core.machine import RunMachine
 from orchestrator.core.state import SETTLED
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.loop import Resume
+from orchestrator.engine.perform import resuming
 from orchestrator.engine.plan_book import remember
 from orchestrator.engine.recovery import recover
 from orchestrator.errors import JournalError
@@ -77,7 +78,7 @@ class TakeOver:
             self._park(row, driver)
             return None
         engine.keep(driver)
-        engine.post(driver, Resume(driver.epoch))
+        engine.post(driver, Resume(driver.epoch, kept=resuming(engine.transport) is not None))
         return driver
 
     def _park(self, row: RunRow, reason: str) -> None:

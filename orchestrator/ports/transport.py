@@ -1,7 +1,7 @@
 """The transport port: carries tasks to pools and messages back. It may lose everything; the journal heals it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from orchestrator.ids import PoolName
 from orchestrator.ports.tasks import Backlog, OwnerReply, OwnerRequest, StepTask, TaskKey, TaskMessage
@@ -28,6 +28,15 @@ class Transport(Protocol):
 
     async def backlog(self) -> list[Backlog]:
         """Work per pool."""
+        ...
+
+
+@runtime_checkable
+class Resuming(Protocol):
+    """What a transport offers beside `send` when tasks outlive the process that sent them."""
+
+    def resume(self, task: StepTask) -> None:
+        """Go on with a task of a run that was taken over: take it over where it is, send it where it is nowhere."""
         ...
 
 
