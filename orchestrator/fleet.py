@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from orchestrator.app import open_models
 from orchestrator.errors import PromiseError
+from orchestrator.ports.dead_letters import DeadLetters
 from orchestrator.ports.fleet import Contracts, Fleet
 from orchestrator.settings import Settings, on_redis
 from workers import Registry, Workers, worker_id
@@ -47,7 +48,7 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
 
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(open_models(settings)) if settings.models.tiers else None
-        port = await RedisWorkers.open(settings.transport, worker=worker_id())
+        port = await RedisWorkers.open(settings.transport, worker=worker_id(), lease_s=settings.lease_s)
         stack.push_async_callback(port.close)
         fleet = RedisFleet(settings.transport)
         stack.push_async_callback(fleet.close)
@@ -70,9 +71,25 @@ async def open_fleet(settings: Settings) -> AsyncIterator[Fleet]:
         await fleet.close()
 
 
+@asynccontextmanager
+async def open_dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+    """The dead letters on the settings' transport. Raises PromiseError: it is none of a fleet."""
+    if not on_redis(settings.transport):
+        raise PromiseError(
+            "one process has no dead letters", "name a fleet's transport: --transport redis://host:6379/0"
+        )
+    from orchestrator.adapters.redis.dead import RedisDeadLetters  # one process needs no client for a server
+
+    letters = RedisDeadLetters(settings.transport)
+    try:
+        yield letters
+    finally:
+        await letters.close()
+
+
 def open_registry(settings: Settings) -> Registry:
     """The pools that the settings name. Raises PromiseError: a module cannot be used."""
     return Registry.from_modules(settings.pools)
 
 
-__all__ = ["FleetWorker", "open_fleet", "open_registry", "open_worker"]
+__all__ = ["FleetWorker", "open_dead_letters", "open_fleet", "open_registry", "open_worker"]

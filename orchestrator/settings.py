@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     pools: Annotated[tuple[str, ...], NoDecode] = DEFAULT_POOLS  #: modules whose Pool objects a run may use
     open_runs_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000  #: runs that may be open at once
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0  #: grace for running steps when the engine closes
-    lease_s: Annotated[float, Field(ge=0.5, le=600)] = 10.0  #: silence after which others take a process's runs over
+    lease_s: Annotated[float, Field(ge=0.5, le=600)] = 10.0  #: silence after which others take a process's runs or tasks
     journal_bytes_max: Annotated[int, Field(ge=1 << 20)] = 8 << 30  #: size of the journal file
     keep_days: Annotated[float, Field(gt=0)] = 30.0  #: `gc` deletes ended runs that are older
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old
