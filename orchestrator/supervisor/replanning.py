@@ -97,8 +97,10 @@ class ModelPatches:
         made: list[JsonValue] = []
         for op in ops:
             if op.step is not None:
-                body: JsonValue = lowering.step(op.step, inputs, many, ids)
-                made.append({op.op: {"id": op.id, "step": body}})
+                body = lowering.step(op.step, inputs, many, ids)
+                old = request.plan.data["steps"]
+                assert isinstance(old, dict), "a plan has steps"
+                made.append({op.op: {"id": op.id, "step": _with_gate(body, old.get(op.id))}})
             elif op.op == "drop":
                 made.append({"drop": {"id": op.id}})
             elif op.op == "retry":
@@ -136,6 +138,18 @@ class ModelPatches:
         if _stands_still(plan, changed, request.step):
             wrong.append(f"nothing changes for {request.step}: replace or drop it, or give it other inputs")
         return cut(wrong) if wrong else patch
+
+
+def _with_gate(body: dict[str, JsonValue], old: JsonValue) -> dict[str, JsonValue]:
+    """A step in the place of an old one keeps that one's checks and form of output: no patch opens a gate."""
+    if not isinstance(old, dict):
+        return body
+    before, after = old.get("checks", []), body.get("checks", [])
+    assert isinstance(before, list), "checks are a list"
+    assert isinstance(after, list), "checks are a list"
+    kept = {"checks": [*before, *(check for check in after if check not in before)]} if before or after else {}
+    form = {"output": old["output"]} if "output" in old else {}
+    return {**body, **form, **kept}
 
 
 def _forms(ops: list[DraftOp]) -> list[str]:
