@@ -1,5 +1,6 @@
 """Frozen settings: flag over environment over `.env` over `[tool.orchestrator]` in pyproject.toml over default."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -67,6 +68,16 @@ class ModelSettings(_Part):
         return {"model": model, "endpoint": endpoint} if mark else {"model": value}
 
 
+def _from_text(value: object) -> object:
+    """The value of a variable such as ORCHESTRATOR_MODELS__ENDPOINTS__OWN: JSON where it looks like it, else itself."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it begins like JSON and is none: {error}") from None
+
+
 class GatewaySettings(_Part):
     """Models by role: each tier is a model, or a list whose later ones stand in for the first."""
 
@@ -78,12 +89,18 @@ class GatewaySettings(_Part):
     failures_to_open: Annotated[int, Field(ge=1)] = 5  #: failures in a row that open an endpoint's circuit breaker
     open_s: Annotated[float, Field(gt=0)] = 30.0  #: how long it stays open before one call may probe
 
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _endpoints_from_text(cls, value: object) -> object:
+        return {name: _from_text(one) for name, one in value.items()} if isinstance(value, Mapping) else value
+
     @field_validator("tiers", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        return {tier: models if isinstance(models, list | tuple) else (models,) for tier, models in value.items()}
+        found = {tier: _from_text(models) for tier, models in value.items()}
+        return {tier: models if isinstance(models, list | tuple) else (models,) for tier, models in found.items()}
 
     @model_validator(mode="after")
     def _endpoints_are_known(self) -> Self:
@@ -113,7 +130,9 @@ class Settings(BaseSettings):
     pools: Annotated[tuple[str, ...], NoDecode] = DEFAULT_POOLS  #: modules whose Pool objects a run may use
     open_runs_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000  #: runs that may be open at once
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0  #: grace for running steps when the engine closes
-    lease_s: Annotated[float, Field(ge=0.5, le=600)] = 10.0  #: silence after which others take a process's runs or tasks
+    lease_s: Annotated[float, Field(ge=0.5, le=600)] = (
+        10.0  #: silence after which others take a process's runs or tasks
+    )
     journal_bytes_max: Annotated[int, Field(ge=1 << 20)] = 8 << 30  #: size of the journal file
     keep_days: Annotated[float, Field(gt=0)] = 30.0  #: `gc` deletes ended runs that are older
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old

@@ -26,7 +26,7 @@ from orchestrator.ports.model_errors import (
 from tests.models.faulty_endpoint import Exchange, Fault, http_date, packed
 
 GOOD = json.dumps({"title": "Heat", "score": 7})
-REPLY_BYTES_MAX = 65_536
+REPLY_BYTES_MAX = 262_144
 
 Asked = Literal["text", "schema", "tools"]
 

@@ -135,6 +135,10 @@ async def in_turn(ways: dict[str, Call], runs: int) -> dict[str, float]:
     for name, rows in taken.items():
         for column, what in enumerate(("wall_s", "cpu_s", "first_s")):
             found[f"{name}_{what}"] = statistics.median(row[column] for row in rows)
+    # Neighbours are compared, so that a load which comes and goes is in both of a pair.
+    pairs = list(zip(taken["bare"], taken["gateway"], strict=True))
+    for column, what in enumerate(("wall_s", "cpu_s", "first_s")):
+        found[f"more_{what}"] = statistics.median(through[column] - bare[column] for bare, through in pairs)
     return found
 
 
