@@ -19,8 +19,11 @@ from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker, Judgement, JudgeRequest
 from orchestrator.ports.journal import Journal, Recorded, RunQuery
+from orchestrator.ports.model import Completion, Meter, Models, Prompt
 from orchestrator.settings import Settings
+from orchestrator.supervisor.judging import ModelJudge
 from orchestrator.testing.script import Account, Call, ScenarioFailed, Script
+from orchestrator.testing.scripted import ScriptedModel, UnexpectedCall
 from orchestrator.testing.stage import Stage
 
 NOON_S = 1_767_268_800.0  #: 1 January 2026, 12:00 UTC: when every scenario begins
@@ -57,8 +60,16 @@ class Played:
 class Play:
     """Plays a scenario once."""
 
-    def __init__(self, plan: Plan, script: Script, engine: Callable[..., Engine], checker: Checker | None) -> None:
-        self._plan, self._script, self._engine, self._checker = plan, script, engine, checker
+    def __init__(
+        self,
+        plan: Plan,
+        script: Script,
+        engine: Callable[..., Engine],
+        models: Models | None,
+        checker: Checker | None,
+    ) -> None:
+        self._plan, self._script, self._engine, self._models = plan, script, engine, models
+        self._checker = checker if checker is not None or models is None else ModelJudge(models)
         self._account = Account(began_s=NOON_S)
         self._began_s = 0.0
 
@@ -110,7 +121,13 @@ class Play:
         checker = _Judges(self._script, self._checker, stage)
         try:
             async with self._engine(
-                journal=journal, clock=self, checker=checker, stand_in=stage, drain_s=0.0, recover=False
+                journal=journal,
+                clock=self,
+                models=_Watched(self._models, stage),
+                checker=checker,
+                stand_in=stage,
+                drain_s=0.0,
+                recover=False,
             ) as engine:
                 if run_id is None:
                     run = await engine.submit(self._plan, inputs, budget=budget)
@@ -164,10 +181,33 @@ class Play:
             for key, answer in self._account.given
             if answer.wrong and (f"{key.run_id}/{key.step_id}", key.branch, key.attempt) not in refused
         ]
+        if isinstance(self._models, ScriptedModel):
+            self._models.assert_done()
         problems = [f"{line} passed: no check refused it" for line in passed]
         problems += [f"{line} was never asked for" for line in self._script.unused()]
         if problems:
             raise ScenarioFailed("; ".join([*problems, f"the run ended: {played.result}"]))
+
+
+class _Watched:
+    """Models as an engine of a scenario has them: a call that nobody wrote down ends the scenario."""
+
+    def __init__(self, models: Models | None, stage: Stage) -> None:
+        self._models, self._stage = models, stage
+
+    async def complete(self, prompt: Prompt, meter: Meter, on_delta: Callable[[str], None] | None = None) -> Completion:
+        """See `Models`."""
+        if self._models is None:
+            told = prompt.messages[-1].content[:100] if prompt.messages else ""
+            self._stage.surprised(f"a question to a model ({told!r}); give the scenario `models=ScriptedModel([…])`")
+            await anyio.sleep_forever()
+        assert self._models is not None
+        try:
+            return await self._models.complete(prompt, meter, on_delta)
+        except UnexpectedCall as error:
+            self._stage.broken = error
+            self._stage.over.set()
+            raise
 
 
 class _Died(Exception):

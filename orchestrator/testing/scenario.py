@@ -18,6 +18,7 @@ from orchestrator.plan.files import load_plan
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
+from orchestrator.ports.model import Models
 from orchestrator.ports.planner import Planner
 from orchestrator.testing.jumping import JumpingLoop
 from orchestrator.testing.play import Play, Played
@@ -35,8 +36,9 @@ class Scenario:
 
     `plan` is a plan, a builder, or the path of a plan file. Lines for one step answer its calls in the order they are
     written. A step is named as in its plan; a step of a sub-plan too, or as `plan-name/step` where two plans have one
-    of that name. Pools given as `pools` are real: their steps run for real unless lines speak of them. Everything else
-    in `engine` goes to the `Engine` as it is.
+    of that name. Pools given as `pools` are real: their steps run for real unless lines speak of them. What agents,
+    judges, goals and replans ask of models is answered by `models`, as a rule a `ScriptedModel`; without it such a
+    question fails the scenario. Everything else in `engine` goes to the `Engine` as it is.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Scenario:
         plan: Plan | Freezable | str | Path,
         *,
         pools: Iterable[Any] = (),
+        models: Models | None = None,
         planner: Planner | None = None,
         checker: Checker | None = None,
         **engine: Any,
@@ -52,7 +55,7 @@ class Scenario:
             plan = load_plan(Path(plan))
         self.plan = plan if isinstance(plan, Plan) else plan.freeze()
         self._engine = partial(Engine, pools=tuple(pools), planner=planner, **engine)
-        self._checker = checker
+        self._models, self._checker = models, checker
         self._script = Script()
         self._steps = {name: each for each in all_plans(self.plan) for name in self._names(each)}
 
@@ -169,8 +172,9 @@ class Scenario:
         Raises:
             ScenarioFailed: a call that no line answers, a line that no call asked for, a wrong answer that no check
                 refused, or a run that did not end within `limit` (of the scenario's clock).
+            AssertionError: `models` is a `ScriptedModel` that was asked more, or less, than its script says.
         """
-        play = Play(self.plan, self._script.copy(), self._engine, self._checker)
+        play = Play(self.plan, self._script.copy(), self._engine, self._models, self._checker)
         return await play.run(inputs, budget, _seconds(limit))
 
     def play(

@@ -193,15 +193,16 @@ def test_what_does_not_go_together_is_refused(shell: Shell, arguments: tuple[str
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_question_goes_on_and_pays_nothing_twice(shell: Shell, own: StandIn, number: int) -> None:
     there = environment(own.url)
-    shell.env.update(there)
+    shell.env.update(there, ORCHESTRATOR_DRAIN_S="0")
     own.held = {"Answer the question in at most four sentences"}
     child = shell.start("ask", GOAL)
     assert own.waiting.wait(PATIENCE_S)
     before = len(own.asked)
     child.send_signal(number)
+    _, err = child.communicate(timeout=PATIENCE_S)
     if number == signal.SIGINT:
-        child.send_signal(number)  # the first lets what runs come home
-    child.communicate(timeout=PATIENCE_S)
+        assert child.returncode == 130
+        assert "orchestrator resume" in err
     own.let_go()
     [open_run] = shell("ps", "--json").json
     told = shell("resume", open_run["run"])
