@@ -21,6 +21,7 @@ from tests.engine.conftest import OpenEngine
 from tests.engine.helpers import facts_of, records_of
 from tests.workers import sample_pool
 from workers import Pool, ToolContext, WorkContext, tool
+from workers.kinds import data as data_module
 
 pytestmark = pytest.mark.anyio
 
@@ -176,6 +177,18 @@ async def test_a_plan_whose_agent_has_no_model_is_refused_at_its_start(
         with pytest.raises(PromiseError, match=r"step draft cannot run in pool p: .*OPENAI_API_KEY") as caught:
             await engine.submit(parse_plan(ONE), {"topic": "x"})
     assert caught.value.remedy
+
+
+async def test_a_plan_that_runs_code_of_a_model_is_refused_where_that_is_off(
+    open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(data_module.VARIABLE, "off")
+    text = ONE.replace("pool: p", "pool: data")
+    escalating = ONE.replace("retry: {", "on_fail: [{escalate: {pool: data}}]\n    retry: {")
+    async with open_engine(data_module.data, pool_with(), models=Saying([])) as engine:
+        for plan in (text, escalating):
+            with pytest.raises(PromiseError, match="step draft cannot run in pool data: running code .* is off"):
+                await engine.submit(parse_plan(plan), {"topic": "x"})
 
 
 async def test_functions_ask_models_in_the_loop_in_threads_and_in_child_processes(open_engine: OpenEngine) -> None:

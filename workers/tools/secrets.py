@@ -17,6 +17,7 @@ from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 from workers.limits import SECRET_CHARS_MIN
 
+_ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
 Provider = Callable[[str], str | None]
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 
@@ -92,7 +93,8 @@ class Seen:
         raw = value.encode()
         coded = {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
         forms = {value, quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1], raw.hex()}
-        for form in forms | coded:
+        lower = {_ESCAPE.sub(lambda found: found[0].lower(), form) for form in forms}
+        for form in forms | coded | lower:
             self._forms[form] = f"[secret {name}]"
 
     def struck(self, text: str) -> str:
