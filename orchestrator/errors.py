@@ -212,6 +212,17 @@ class JournalOwned(JournalError):
         return f"{self.path} is owned by process {self.pid}; use the command line from a second terminal, or stop it"
 
 
+class JournalUnreachable(JournalError):
+    """No answer from the server at `where`, which holds the journal; what was under way may be done or not."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where, self.reason = where, reason
+
+    def __str__(self) -> str:
+        return f"{self.where} cannot be reached: {self.reason}; see that it runs and lets you in"
+
+
 class JournalCorrupt(JournalError):
     """A stored record is damaged: its hash, its form or its place in the chain is wrong."""
 

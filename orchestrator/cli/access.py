@@ -27,7 +27,9 @@ T = TypeVar("T")
 
 Store = Annotated[
     str | None,
-    typer.Option("--store", help="sqlite:///file or memory:  [default: .orchestrator/journal.db]", metavar="URL"),
+    typer.Option(
+        "--store", help="sqlite:///file, postgresql://…, memory:  [default: .orchestrator/journal.db]", metavar="URL"
+    ),
 ]
 Pools = Annotated[
     list[str] | None,
@@ -257,6 +259,10 @@ async def _owner_or(
 
 
 def _must_exist(settings: "Settings") -> None:
+    from orchestrator.settings import on_server
+
+    if on_server(settings.store):
+        return
     file = file_of(settings)
     if file is None:
         raise PromiseError(

@@ -15,7 +15,7 @@ class Exit(IntEnum):
     BUDGET = 3  #: stopped by a budget
     WAITING = 4  #: for an approval
     CANCELLED = 5
-    UNREACHABLE = 6  #: the store is held by a process that does not answer
+    UNREACHABLE = 6  #: the store, or the process that holds it, does not answer
     DEGRADED = 7
     INTERRUPTED = 130
     TERMINATED = 143
@@ -38,7 +38,7 @@ _USAGE: Final = (
     e.WrongState,
     e.IdempotencyConflict,
 )
-_UNREACHABLE: Final = (e.JournalOwned, e.OwnerUnreachable, e.TransportUnreachable)
+_UNREACHABLE: Final = (e.JournalOwned, e.JournalUnreachable, e.OwnerUnreachable, e.TransportUnreachable)
 
 
 def of_error(error: e.OrchestratorError) -> Exit:

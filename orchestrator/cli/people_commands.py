@@ -55,10 +55,14 @@ def approve(
         desk = Desk(engine.runs.journal, engine.registry, engine.runs)
         row = await desk.row(run)
         top = await desk.row(row.run_id.split(".")[0])
-        if not resume:
+        if not resume and await desk.elsewhere(top) is None:
             await engine.runs.drain(0.0)  # only the answer is wanted: nothing is sent to workers
         await desk.approve(ApproveArgs(run=row.run_id, step=step, choice=choice, reason=reason, by=who()))
         say(f"{paint('✓ answered', 'good', sys.stderr)}  {step}: {choice}")
+        away = await desk.elsewhere(top)
+        if away is not None:
+            say(f"{away} drives the run on; follow it with: orchestrator watch {top.run_id}{flags(store, pools)}")
+            return 0
         more = flags(store, pools)
         if not resume:
             top = await desk.row(top.run_id)
@@ -97,7 +101,8 @@ def cancel(
                 driver = found.runs.driver(row.run_id)
                 if driver is not None:
                     await driver.finished()
-                told["status"] = (await desk.row(row.run_id)).status
+                status = (await desk.row(row.run_id)).status
+                told["status"] = told["status"] if status == "open" else status
             if told["status"] in {"cancelling", "cancelled"} and not told["over"]:
                 say(f"{mark(str(told['status']), sys.stderr)}  {told['run']}")
             else:

@@ -16,7 +16,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.translate import input_of, verdict_of
-from orchestrator.errors import JournalError, JournalFull
+from orchestrator.errors import JournalError, JournalFull, JournalUnreachable
 from orchestrator.ids import RunId
 from orchestrator.ports import tasks as t
 from orchestrator.ports.clock import Clock
@@ -282,8 +282,8 @@ class Loop:
         try:
             refused = await self._append(entries)
         except JournalError as error:
-            if len(entries) == 1:
-                return {entries[0].run_id: f"{FAILED}: {error}"}
+            if len(entries) == 1 or isinstance(error, JournalUnreachable):
+                return {entry.run_id: f"{FAILED}: {error}" for entry in entries}
             found: dict[RunId, str] = {}
             for entry in entries:
                 found |= await self._append_each([entry])

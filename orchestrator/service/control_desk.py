@@ -23,6 +23,7 @@ from orchestrator.plan.catalogue import FunctionContract, PoolCatalogue
 from orchestrator.plan.models import Plan
 from orchestrator.plan.patch import Patch
 from orchestrator.ports.journal import Journal, RunQuery, RunRow
+from orchestrator.ports.ownership import Ownership
 from orchestrator.ports.tasks import Backlog
 from orchestrator.service import control_keeping as keeping
 from orchestrator.service.control_args import (
@@ -89,7 +90,7 @@ class Desk:
             "summary": counted.document(),
             "detail": {
                 **_row(row),
-                "driven": self._driven(row),
+                "driven": await self._driven(row),
                 "reason": counted.ended.reason if counted.ended is not None else "",
                 "inputs": counted.accepted.inputs if counted.accepted is not None else None,
                 "forgotten": counted.forgotten,
@@ -244,20 +245,34 @@ class Desk:
         assert self.engine is not None, "who drives has an engine"
         if self.engine.driver(row.run_id) is not None:
             return
+        away = await self.elsewhere(row)
+        if away is not None:
+            raise WrongState(f"run {row.run_id}", f"{away} drives it", f"follow it: orchestrator watch {row.run_id}")
         must_know(machine_of(await read_all(self.journal, row.run_id)).state.plan.plan, row.run_id, self.pools_known)
         await self.engine.recover(row.run_id)
 
     async def _operations(self, row: RunRow) -> Operations:
         if self.engine is None:
             raise WrongState(f"run {row.run_id}", "nobody drives it here", "ask the owner of the store")
-        if row.status == "open":
+        if row.status == "open" and await self.elsewhere(row) is None:
             top = await self.row(row.run_id.split(".")[0]) if row.parent is not None else row
             await self.take(top)
         return Operations(self.engine)
 
-    def _driven(self, row: RunRow) -> bool:
+    async def elsewhere(self, row: RunRow) -> str | None:
+        """The other process that drives an open run, in a store that processes share; None: nobody, or this one."""
+        if row.status != "open" or self._here(row):
+            return None
+        ownership: Ownership | None = getattr(self.journal, "ownership", None)
+        owner = await ownership.owner_of(row.run_id) if ownership is not None else None
+        return owner if self.engine is None or owner != self.engine.owner else None
+
+    def _here(self, row: RunRow) -> bool:
         driver = self.engine.driver(row.run_id) if self.engine is not None else None
         return driver is not None and not driver.over
+
+    async def _driven(self, row: RunRow) -> bool:
+        return self._here(row) or await self.elsewhere(row) is not None
 
     async def _ended(self, run_id: RunId) -> bool:
         rows = await self.journal.runs(RunQuery(run_id=run_id, limit=1))
@@ -269,7 +284,7 @@ class Desk:
             counted = tally(await read_all(self.journal, row.run_id))
             asked = bool(await self.questions(row.run_id)) if not counted.asking else True
             waiting = counted.status == "waiting" or (asked and _only_children(counted))
-            told["status"] = "waiting" if waiting else counted.status if self._driven(row) else "open"
+            told["status"] = "waiting" if waiting else counted.status if await self._driven(row) else "open"
             told |= {"usd": counted.usd, "tokens": counted.tokens}
             settled = sum(step.ended_at_s is not None for step in counted.steps.values())
             told["progress"] = f"{settled}/{len(counted.steps)}"

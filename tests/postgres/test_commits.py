@@ -16,12 +16,12 @@ from orchestrator.adapters.postgres import connecting
 from orchestrator.adapters.postgres.journal import PostgresJournal
 from orchestrator.adapters.sql.journal import SqliteJournal
 from orchestrator.core.facts import StepProduced
-from orchestrator.errors import JournalError, PromiseError, ValueRefused
+from orchestrator.errors import JournalError, JournalUnreachable, ValueRefused
 from orchestrator.ids import RunId
-from orchestrator.ports.journal import Append, RunQuery
+from orchestrator.ports.journal import Append, Journal, RunQuery
 from orchestrator.testing.facts import accepted, ended, passed, produced
 from tests.servers.postgres import TEMPLATE, PostgresServer, with_tables
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import WAYS, Way, fault_proxy
 from tests.sizes import SIZES
 
 pytestmark = pytest.mark.anyio
@@ -38,18 +38,18 @@ async def outputs(journal: PostgresJournal, run_id: RunId = RUN) -> list[object]
     return [r.fact.output for r in await journal.read(run_id) if isinstance(r.fact, StepProduced)]
 
 
-@pytest.mark.parametrize("what", ["request", "reply"])
+@pytest.mark.parametrize("way", ["to_server", "to_client"])
 async def test_a_connection_cut_around_a_commit_is_neither_lost_nor_doubled(
-    postgres_server: PostgresServer, postgres_url: str, what: str
+    postgres_server: PostgresServer, postgres_url: str, way: Way
 ) -> None:
-    async with Proxy(postgres_server.port) as proxy:
+    with fault_proxy(postgres_server.port) as proxy:
         journal = await PostgresJournal.open(postgres_url.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
         assert await journal.append([entry(1, accepted()), entry(2, produced(2))]) == ()  # the statement is known now
 
-        proxy.cut(what)  # type: ignore[arg-type] # one of the two
+        proxy.cut_after(0, way)
         assert await journal.append([entry(3, produced(3)), entry(1, accepted("b"), run_id=RunId("b"))]) == ()
 
-        assert proxy.cuts == 1
+        assert proxy.connections == 2  # one broke, and one was made anew
         assert await journal.append([entry(4, produced(4))]) == ()
         assert await outputs(journal) == [2, 3, 4]
         assert await journal.verify_run(RUN) == 4
@@ -59,16 +59,16 @@ async def test_a_connection_cut_around_a_commit_is_neither_lost_nor_doubled(
 
 async def test_cuts_at_any_moment_leave_one_unbroken_story(postgres_server: PostgresServer, postgres_url: str) -> None:
     chance = random.Random(2_026)
-    async with Proxy(postgres_server.port) as proxy:
+    with fault_proxy(postgres_server.port) as proxy:
         journal = await PostgresJournal.open(postgres_url.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
         assert await journal.append([entry(1, accepted())]) == ()
         for n in range(2, CUTS + 2):
             if chance.random() < 0.7:
-                proxy.cut(chance.choice(["request", "reply"]))
+                proxy.cut_after(0, chance.choice(WAYS))
             elif chance.random() < 0.5:
-                proxy.break_all()
+                proxy.cut()
             assert await journal.append([entry(n, produced(n))]) == ()
-        assert proxy.cuts > CUTS / 3
+        assert proxy.connections > CUTS / 3
         assert await outputs(journal) == list(range(2, CUTS + 2))
         assert await journal.verify_run(RUN) == CUTS + 1
         await journal.close()
@@ -77,12 +77,12 @@ async def test_cuts_at_any_moment_leave_one_unbroken_story(postgres_server: Post
 async def test_what_another_wrote_while_the_outcome_was_unknown_is_no_success(
     postgres_server: PostgresServer, postgres_url: str, second: PostgresJournal
 ) -> None:
-    async with Proxy(postgres_server.port) as proxy:
+    with fault_proxy(postgres_server.port) as proxy:
         journal = await PostgresJournal.open(postgres_url.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
         assert await journal.append([entry(1, accepted())]) == ()
         assert await second.append([entry(2, produced("of the other"))]) == ()
 
-        proxy.cut("request")
+        proxy.cut_after(0, "to_server")
         assert await journal.append([entry(2, produced("mine"))]) == (RUN,)
 
         assert await outputs(journal) == ["of the other"]
@@ -131,7 +131,7 @@ async def test_a_server_that_stays_away_is_said_to(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(connecting.Pauses.__init__, "__defaults__", (0.2,))
         with pytest.raises(JournalError, match="cannot be reached"):
             await journal.append([entry(2, produced(2))])
-        with pytest.raises(PromiseError, match=r"cannot be reached: .*; see that it runs"):
+        with pytest.raises(JournalUnreachable, match=r"cannot be reached: .*; see that it runs"):
             await PostgresJournal.open(server.url(TEMPLATE))
         assert server.password not in str(await _error(PostgresJournal.open(server.url(TEMPLATE))))
         await journal.close()
@@ -142,7 +142,7 @@ async def test_a_server_that_stays_away_is_said_to(monkeypatch: pytest.MonkeyPat
 async def _error(call: object) -> Exception:
     try:
         await call  # type: ignore[misc] # an awaitable
-    except PromiseError as error:
+    except JournalUnreachable as error:
         return error
     raise AssertionError("it did not fail")
 
@@ -272,7 +272,7 @@ async def test_every_journal_refuses_and_keeps_the_same_values(
     journal: PostgresJournal, tmp_path_factory: pytest.TempPathFactory, value: object
 ) -> None:
     name = RunId(os.urandom(8).hex())
-    others = [MemoryJournal(), await SqliteJournal.open(tmp_path_factory.mktemp("j") / "journal.db")]
+    others: list[Journal] = [MemoryJournal(), await SqliteJournal.open(tmp_path_factory.mktemp("j") / "journal.db")]
     said: list[object] = []
     for one in [journal, *others]:
         try:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from orchestrator.errors import JournalError, JournalFull, OrchestratorError, PromiseError
+from orchestrator.errors import JournalError, JournalFull, JournalUnreachable, OrchestratorError, PromiseError
 
 CONNECT_S: Final = 10.0  #: for one try to connect
 ARGUMENTS: Final[dict[str, object]] = {"timeout": CONNECT_S, "command_timeout": 60.0}
@@ -85,10 +85,10 @@ class Pauses:
         """Wait before another try.
 
         Raises:
-            JournalError: it has been too long.
+            JournalUnreachable: it has been too long.
         """
         if asyncio.get_running_loop().time() >= self._until_s:
-            raise JournalError(f"{where} cannot be reached: {said(error)}") from error
+            raise JournalUnreachable(where, said(error)) from error
         self.rested = True
         await asyncio.sleep(random.uniform(0, self._next_s))
         self._next_s = min(2 * self._next_s, MOST_PAUSE_S)

@@ -18,7 +18,14 @@ from orchestrator.adapters.postgres.petitions import PostgresPetitions
 from orchestrator.adapters.postgres.schema import probe
 from orchestrator.adapters.records import Encoded, encode_all
 from orchestrator.core.chain import Link
-from orchestrator.errors import JournalConflict, JournalError, OrchestratorError, PromiseError, RunNotFound
+from orchestrator.errors import (
+    JournalConflict,
+    JournalError,
+    JournalUnreachable,
+    OrchestratorError,
+    PromiseError,
+    RunNotFound,
+)
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, Recorded, RunQuery, RunRow
 
@@ -69,7 +76,8 @@ class PostgresJournal:
         """Connect to a journal.
 
         Raises:
-            PromiseError: the server cannot be reached or cannot keep what a journal promises, or wants `db upgrade`.
+            JournalUnreachable: the server does not answer.
+            PromiseError: it cannot keep what a journal promises, or wants `db upgrade`.
             JournalError: the tables are of a newer release.
         """
         server = Server(url)
@@ -79,10 +87,7 @@ class PostgresJournal:
         except BaseException as error:
             server.drop_writer()
             if is_lost(error):
-                raise PromiseError(
-                    f"{server.name} cannot be reached: {said(error)}",
-                    "see that it runs and lets you in, or name another --store",
-                ) from error
+                raise JournalUnreachable(server.name, said(error)) from error
             raise
         return cls(server)
 

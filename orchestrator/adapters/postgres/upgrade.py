@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from orchestrator.adapters.postgres.connecting import ARGUMENTS, read_url, shown
+from orchestrator.adapters.postgres.connecting import ARGUMENTS, read_url, said, shown
 from orchestrator.adapters.postgres.schema import SCHEMA, VERSION_TABLE
-from orchestrator.errors import JournalError, PromiseError
+from orchestrator.errors import JournalError, JournalUnreachable, PromiseError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -27,14 +27,15 @@ async def upgrade(url: str) -> tuple[str | None, str]:
     """Apply what is missing; return the schema before and after.
 
     Raises:
-        PromiseError: the database cannot be reached, or Alembic is not installed.
+        JournalUnreachable: the server does not answer.
+        PromiseError: Alembic is not installed.
         JournalError: the tables are of a newer release, or the server refused a statement.
     """
     config = _config()
     try:
         lock = await asyncpg.connect(read_url(url), **ARGUMENTS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-        raise PromiseError(f"{shown(url)} cannot be reached: {error}", "see that it runs and lets you in") from error
+        raise JournalUnreachable(shown(url), said(error)) from error
     try:
         # A connection of its own holds the lock: it is let go when this process ends, however it ends.
         await lock.execute("SELECT pg_advisory_lock($1)", LOCK, timeout=LOCK_WAIT_S)
