@@ -187,7 +187,7 @@ async def test_a_plan_that_runs_code_of_a_model_is_refused_where_that_is_off(
     escalating = ONE.replace("retry: {", "on_fail: [{escalate: {pool: data}}]\n    retry: {")
     async with open_engine(data_module.data, pool_with(), models=Saying([])) as engine:
         for plan in (text, escalating):
-            with pytest.raises(PromiseError, match="step draft cannot run in pool data: running code .* is off"):
+            with pytest.raises(PromiseError, match=r"step draft cannot run in pool data: running code .* is off"):
                 await engine.submit(parse_plan(plan), {"topic": "x"})
 
 

@@ -192,15 +192,8 @@ def test_values_are_struck_out_in_every_form() -> None:
         secret("KEY").reveal()
     finally:
         use_secrets(None)
-    forms = [
-        'a b/ü"c',
-        "a%20b%2F%C3%BC%22c",
-        "a+b%2F%C3%BC%22c",
-        "a%20b%2f%c3%bc%22c",
-        'a b/\\u00fc\\"c',
-        "YSBiL8O8ImM=",
-        "6120622fc3bc2263",
-    ]
+    forms = ['a b/ü"c', 'a b/\\u00fc\\"c', "a%20b%2F%C3%BC%22c", "a%20b%2f%c3%bc%22c", "a+b%2F%C3%BC%22c"]
+    forms += ["YSBiL8O8ImM=", "6120622fc3bc2263"]
     for form in forms:
         assert seen.struck(f"<{form}>").startswith("<[secret KEY]"), form
     assert seen.struck_from({'a b/ü"c': ['x a b/ü"c y', 1, None]}) == {"[secret KEY]": ["x [secret KEY] y", 1, None]}
