@@ -100,8 +100,8 @@ REFUSED: dict[str, tuple[Data, str]] = {
     ),
     "a step of another name": (patch({"op": "replace", "id": "bad", "step": task("other")}), "its step is called"),
     "an operation without its step": (patch({"op": "replace", "id": "bad"}), "it needs a step"),
-    "500 new steps": (
-        {"reason": "more", "ops": [{"op": "add", "id": f"n{at}", "step": task(f"n{at}")} for at in range(90)] + [FIX]},
+    "90 new steps": (
+        patch(*[{"op": "add", "id": f"n{at}", "step": task(f"n{at}")} for at in range(90)], FIX, reason="more"),
         "at most",
     ),
 }
