@@ -35,6 +35,7 @@ COMMANDS: Final = (
     Entry("up", "fleet_up:up", "Start a fleet on this machine, with the workers that its work needs.", FLEET),
     Entry("supervise", "fleet_supervise:supervise", "Own runs of a shared store.", FLEET),
     Entry("worker", "fleet_worker:worker", "Do the tasks of pools.", FLEET),
+    Entry("dlq", "dlq:app", "Look at tasks that no worker could do; put them back or delete them.", FLEET),
     Entry("audit", "audit:app", "Prove that the journal is whole, or hand it to somebody who wants proof.", STORE),
     Entry("backup", "store:backup", "Copy the journal while it is in use.", STORE),
     Entry("restore", "store:restore", "Put a copy in the journal's place.", STORE),
