@@ -1,0 +1,118 @@
+"""What must hold after a storm, from two sources that know nothing of each other: the journal and the witness."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.core import facts as f
+from orchestrator.core.invariants import check_history
+from orchestrator.engine.recovery import read_all
+from orchestrator.ports.journal import Journal, Recorded, RunQuery
+
+STEPS_BESIDE = 1  #: of a storm's plan, beside the branches of its map
+
+
+@dataclass
+class Findings:
+    """Figures, and everything that is wrong; nothing wrong is an empty list."""
+
+    runs: int = 0
+    steps: int = 0
+    begun: int = 0  #: executions at the witness
+    lost: int = 0  #: attempts recorded as lost
+    adoptions: int = 0
+    effects: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def waste(self) -> float:
+        """Executions beyond one per step, as a share of the steps."""
+        return (self.begun - self.steps) / max(self.steps, 1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One line of the witness."""
+
+    at_s: float
+    word: str
+    run: str
+    step: str
+    rest: tuple[str, ...]
+
+
+def lines_of(witness: Path) -> list[Seen]:
+    found = []
+    for line in witness.read_text().splitlines():
+        at, word, run, step, *rest = line.split(" ")
+        found.append(Seen(float(at), word, run, step, tuple(rest)))
+    return found
+
+
+async def check(journal: Journal, acknowledged: Mapping[str, int], witness: Path) -> Findings:
+    """Hold journal and witness against each other; `acknowledged` gives the branches of every run that was accepted."""
+    found = Findings(runs=len(acknowledged))
+    passed: dict[tuple[str, str], float] = {}
+    for run_id, branches in acknowledged.items():
+        rows = await journal.runs(RunQuery(run_id=run_id, limit=1))  # type: ignore[arg-type]  # ids as text
+        if not rows:
+            found.wrong.append(f"{run_id}: acknowledged, and not in the journal")
+            continue
+        records = await read_all(journal, run_id)  # type: ignore[arg-type]  # ids as text
+        found.steps += branches + STEPS_BESIDE
+        _one_run(found, run_id, branches, records, passed)
+    _witness(found, lines_of(witness), passed, acknowledged)
+    return found
+
+
+def _one_run(
+    found: Findings, run_id: str, branches: int, records: Sequence[Recorded], passed: dict[tuple[str, str], float]
+) -> None:
+    facts = [record.fact for record in records]
+    ends = [fact for fact in facts if isinstance(fact, f.RunEnded)]
+    if [end.status for end in ends] != ["succeeded"]:
+        found.wrong.append(f"{run_id}: ended {[(end.status, end.reason) for end in ends]}, not succeeded once")
+    found.wrong += [f"{run_id}: {violation}" for violation in check_history(records)]
+    accepted: Counter[str] = Counter()
+    for fact in facts:
+        if isinstance(fact, f.LeaseLost):
+            found.lost += 1
+        elif isinstance(fact, f.RunAdopted):
+            found.adoptions += 1
+        elif isinstance(fact, f.StepPassed):
+            name = f"{fact.step}[{fact.branch}]" if fact.branch >= 0 else str(fact.step)
+            accepted[name] += 1
+            passed.setdefault((run_id, name), fact.at_s)
+    twice = [name for name, count in accepted.items() if count > 1]
+    if twice:
+        found.wrong.append(f"{run_id}: accepted more than once: {twice}")
+    wanted = {*(f"squares[{n}]" for n in range(branches)), "squares", "published"}
+    if set(accepted) - {"squares"} != wanted - {"squares"}:
+        found.wrong.append(f"{run_id}: passed {len(accepted)} of {len(wanted)} steps")
+
+
+def _witness(
+    found: Findings, seen: Sequence[Seen], passed: Mapping[tuple[str, str], float], acknowledged: Mapping[str, int]
+) -> None:
+    effects: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for line in seen:
+        if line.run not in acknowledged:
+            continue  # a run whose acknowledgement was lost with the connection; it is judged by nobody
+        if line.word == "effect":
+            key, total, _pid = line.rest
+            effects[line.run].add((key, total))
+            continue
+        found.begun += 1
+        done_s = passed.get((line.run, line.step))
+        if done_s is None:
+            found.wrong.append(f"{line.run}: the witness saw {line.step}, which never passed")
+        elif line.at_s > done_s:
+            found.wrong.append(f"{line.run}: {line.step} began again {line.at_s - done_s:.3f} s after it had passed")
+    for run_id, kinds in effects.items():
+        if len(kinds) != 1:
+            found.wrong.append(f"{run_id}: different effects under way: {sorted(kinds)}")
+    found.effects = len(effects)
+    without = set(acknowledged) - set(effects)
+    if without:
+        found.wrong.append(f"no effect at the witness for {sorted(without)[:5]}")

@@ -1,0 +1,144 @@
+"""The fleet that a storm hits: real servers behind proxies, two supervisors, eight workers, all of them processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.fleet.storm.storm_pool import WITNESS
+from tests.servers.postgres import TEMPLATE, PostgresServer, with_tables
+from tests.servers.proxy import FaultProxy
+from tests.servers.redis import RedisServer
+
+SUPERVISORS, WORKERS = 2, 8
+POOLS = "tests.fleet.storm.storm_pool"
+NAMESPACE = "{orchestrator}"
+
+
+class Member:
+    """One process of the fleet, started again after it was killed."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.name, self._command, self._environment, self._log = name, command, environment, log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.frozen = False
+        self.starts = 0
+
+    def start(self) -> None:
+        with self._log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self._command, env=self._environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL
+            )
+        self.starts += 1
+        self.frozen = False
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, frozen or not."""
+        self.send(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+        self.frozen = False
+
+    def freeze(self) -> None:
+        self.send(signal.SIGSTOP)
+        self.frozen = True
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+        self.frozen = False
+
+
+class StormFleet:
+    """Servers, proxies, processes. `start`, then break what you like, then `close`."""
+
+    def __init__(self, folder: Path, root: Path, *, lease_s: float) -> None:
+        self.folder = folder
+        self.witness = folder / "witness"
+        self.witness.touch()
+        self.postgres = PostgresServer().create().start()
+        with_tables(self.postgres)
+        self.store = self.postgres.database(TEMPLATE)
+        self.database = self.store.rpartition("/")[2]
+        self.redis = RedisServer("valkey").start()
+        self.redis_proxy = FaultProxy(self.redis.port)
+        self.postgres_proxy = FaultProxy(self.postgres.port)
+        environment = {
+            **os.environ,
+            "ORCHESTRATOR_STORE": self.postgres.url(self.database, port=self.postgres_proxy.port),
+            "ORCHESTRATOR_TRANSPORT": self.redis_proxy.url,
+            "ORCHESTRATOR_POOLS": POOLS,
+            "ORCHESTRATOR_LEASE_S": str(lease_s),
+            "ORCHESTRATOR_OPEN_RUNS_MAX": "1000",
+            "PYTHONPATH": str(root),
+            WITNESS: str(self.witness),
+        }
+        own = [sys.executable, "-m", "orchestrator"]
+        serving = ["worker", "--pool", "calculating", "--pool", "publishing", "--concurrency", "2", "--grace", "5"]
+        self.supervisors = [
+            Member(f"supervisor-{n}", [*own, "supervise", "--grace", "5"], environment, folder / f"supervisor-{n}.log")
+            for n in range(SUPERVISORS)
+        ]
+        self.workers = [
+            Member(f"worker-{n}", [*own, *serving], environment, folder / f"worker-{n}.log") for n in range(WORKERS)
+        ]
+
+    @property
+    def members(self) -> list[Member]:
+        return [*self.supervisors, *self.workers]
+
+    def start(self) -> None:
+        for member in self.members:
+            member.start()
+
+    def keep_alive(self) -> None:
+        """Start again what ended by itself: a process may end when a server was away at its start."""
+        for member in self.members:
+            if not member.frozen and not member.alive():
+                member.start()
+
+    def cut_tail(self, count: int) -> int:
+        """Lose the end of Redis' append-only file, as a crash of its machine would; return the bytes lost."""
+        self.redis.kill()
+        files = sorted((self.redis.folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
+        lost = 0
+        if files:
+            size = files[-1].stat().st_size
+            lost = min(count, size)
+            os.truncate(files[-1], size - lost)
+        self.redis.start()
+        return lost
+
+    def heal(self) -> None:
+        """All faults off."""
+        for member in self.members:
+            if member.frozen:
+                member.thaw()
+        self.redis_proxy.heal()
+        self.postgres_proxy.heal()
+        self.keep_alive()
+
+    def close(self) -> None:
+        """End every process, gracefully where it can be had, and delete what the servers kept."""
+        for member in self.members:
+            member.thaw()
+            member.send(signal.SIGTERM)
+        until = time.monotonic() + 20
+        for member in self.members:
+            if member.process is not None:
+                try:
+                    member.process.wait(max(until - time.monotonic(), 0.1))
+                except subprocess.TimeoutExpired:
+                    member.kill()
+        self.redis_proxy.close()
+        self.postgres_proxy.close()
+        self.redis.close()
+        self.postgres.delete()

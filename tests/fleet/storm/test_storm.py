@@ -1,0 +1,33 @@
+"""A kill storm on real processes: whatever dies, freezes or forgets, every acknowledged run ends once, and right."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.storm.nemesis import FAULTS
+from tests.fleet.storm.storm import WASTE_MAX, Storm, run_storm
+from tests.sizes import SIZES
+
+pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.slow]
+SMALL = Storm(steps=600, seed=3, faults_min=8, every_s=(0.7, 2.0), freeze_s=(1.0, 6.0), lease_s=2.0, calm_s=180.0)
+FULL = Storm(steps=10_000, seed=7, faults_min=300)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_a_storm_loses_nothing_and_repeats_next_to_nothing(tmp_path: Path) -> None:
+    storm = SMALL if SIZES.name == "ci" else FULL
+
+    account = await run_storm(storm, tmp_path)
+
+    found = account.findings
+    assert found.wrong == [], account.markdown()
+    assert found.steps >= storm.steps
+    assert found.effects == found.runs
+    assert sum(account.faults.values()) >= storm.faults_min
+    assert found.waste <= WASTE_MAX, account.markdown()
+    if SIZES.name != "ci":
+        assert set(account.faults) == {name for name, _ in FAULTS}, "every kind of fault came"
