@@ -14,6 +14,9 @@ from orchestrator.ports.endpoint import ChatReply, ChatRequest
 from orchestrator.ports.model_errors import ModelBadReply
 from orchestrator.settings import EndpointSettings
 
+#: Below the five seconds after which many servers drop an idle connection: a request that meets such an end has been
+#: sent, so it would stay charged.
+KEEP_ALIVE_S: Final = 3.0
 _OPENAI_URL: Final = "https://api.openai.com/v1"
 #: To open a connection: an endpoint that cannot be reached leaves time for another. Everything after it is bounded by
 #: the caller's deadline. Generous, because a thousand connections opened at once on a busy machine take their time.
@@ -30,7 +33,11 @@ class OpenAIEndpoint:
         http = httpx2.AsyncClient(
             headers={"Accept-Encoding": "identity"},
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
-            limits=httpx2.Limits(max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency),
+            limits=httpx2.Limits(
+                max_connections=settings.concurrency,
+                max_keepalive_connections=settings.concurrency,
+                keepalive_expiry=KEEP_ALIVE_S,
+            ),
             follow_redirects=False,
             event_hooks={"response": [limit_to(settings.reply_bytes_max)]},
         )
