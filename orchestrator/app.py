@@ -224,6 +224,7 @@ class Engine:
             if journal is None:
                 journal = await open_journal(self.settings)
                 stack.push_async_callback(_close, journal)
+            shared = self._shared(journal)
             played = self._stand_in
             owner = worker_id()
             transport = MemoryTransport(clock.now_s) if not self._remote else await self._connected(stack, owner)
@@ -244,7 +245,7 @@ class Engine:
                 thinks=self._thinks,
                 ready=self._ready if played is None and not self._remote else None,
                 open_runs_max=self.settings.open_runs_max,
-                shared=self._shared(journal),
+                shared=shared,
             )
             await stack.enter_async_context(engine)
             if isinstance(transport, MemoryTransport):

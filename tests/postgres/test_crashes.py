@@ -1,0 +1,97 @@
+"""A crash at every append to a PostgreSQL journal, before and after it is written: as if nothing had happened.
+
+The outcome is that of the same plan on a SQLite file, run without a crash.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import asyncpg
+import pytest
+
+from orchestrator.adapters.postgres.journal import PostgresJournal
+from orchestrator.adapters.sql.journal import SqliteJournal
+from orchestrator.app import Engine
+from orchestrator.core.results import RunResult
+from orchestrator.engine.handle import Run
+from orchestrator.ids import RunId
+from orchestrator.ports.journal import Append, Journal, RunQuery
+from tests.crash.reference import REFERENCES, WITNESS, Reference, pool
+from tests.crash.test_crash_points import Crash, plain, produced
+from tests.sizes import SIZES
+
+pytestmark = [pytest.mark.anyio, pytest.mark.crash]
+STRIDE = 1 if SIZES.name == "prove" else 3
+TABLES = "runs, events, payloads, artifacts, owners, requests"
+
+
+class CrashingJournal(PostgresJournal):
+    """A journal whose process dies at append number `at`, from 1, before or after writing."""
+
+    at: int | None = None
+    written = False
+    appends = 0
+
+    async def append(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
+        self.appends += 1
+        if self.appends == self.at:
+            self.ownership.release = _nothing  # type: ignore[method-assign] # the dead give nothing up
+            if self.written:
+                await super().append(entries)
+            raise Crash
+        return await super().append(entries)
+
+
+async def _nothing(*_: object, **__: object) -> None:
+    pass
+
+
+async def finish(reference: Reference, journal: Journal) -> RunResult:
+    """Open an engine on the journal, take over what is there or submit anew, and drive it to its end."""
+    async with Engine(pools=[pool], journal=journal, drain_s=0.0, recover=False) as engine:
+        found = await journal.runs(RunQuery(top_level=True))
+        if found:
+            await engine.runs.recover()
+            run = Run(engine.runs, found[0].run_id)
+        else:
+            run = await engine.submit(reference.plan())
+        return await reference.drive(engine, run)
+
+
+async def sql(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=[reference.name for reference in REFERENCES])
+async def test_a_crash_at_any_append_changes_nothing(reference: Reference, postgres_url: str, tmp_path: Path) -> None:
+    file = await SqliteJournal.open(tmp_path / "journal.db")
+    expected = plain(await finish(reference, file))
+    await file.close()
+    calm = await CrashingJournal.open(postgres_url)
+    assert plain(await finish(reference, calm)) == expected
+    await calm.close()
+
+    points = [(at, written) for at in range(1, calm.appends + 1, STRIDE) for written in (False, True)]  # type: ignore[attr-defined] # it counts
+    for at, written in points:
+        await sql(postgres_url, f"TRUNCATE {TABLES}")
+        WITNESS.clear()
+        first, heir = await CrashingJournal.open(postgres_url), await PostgresJournal.open(postgres_url)
+        first.at, first.written = at, written  # type: ignore[attr-defined] # as above
+        with anyio.fail_after(120):
+            try:
+                result = await finish(reference, first)  # the last appends may come after the result
+            except* Crash:
+                await sql(postgres_url, "UPDATE owners SET lease_until = '-infinity'")
+                before = await produced(heir)  # type: ignore[arg-type] # any journal will do
+                WITNESS.clear()
+                result = await finish(reference, heir)
+                again = {line.split(" ")[0] for line in WITNESS} & before
+                assert not again, f"crash at append {at}: executed again although journaled: {again}"
+        assert plain(result) == expected, f"crash at append {at} of {calm.appends}"  # type: ignore[attr-defined] # as above
+        for row in await heir.runs(RunQuery()):
+            assert await heir.verify_run(row.run_id) == row.last_seq
+        await first.close()
+        await heir.close()
