@@ -46,6 +46,7 @@ class Case:
     final: Literal["all", "last"] = "all"  #: the answer is every step's, or the last one's
     tools: int = 0  #: tools an agent may choose from
     alternatives: int = 0  #: wrong answers a step can have; 0: many
+    answer_schema: dict[str, JsonValue] = field(default_factory=dict)  #: JSON Schema of a step's answer
 
     @property
     def needs(self) -> dict[str, tuple[str, ...]]:

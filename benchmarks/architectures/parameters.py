@@ -38,7 +38,14 @@ class Parameters:
     )  #: chances to refuse wrong and right answers of verifiers with names of their own
     context_loss: float = 0.05  #: chance per fact that an agent who sees only its step lacks it
     handoff: dict[str, float] = field(
-        default_factory=lambda: {"debate": 0.032, "centralised": 0.018, "hybrid": 0.124, "ours": 0.018}
+        default_factory=lambda: {
+            "debate": 0.032,
+            "centralised": 0.018,
+            "hybrid": 0.124,
+            "ours": 0.018,
+            "placebo": 0.018,
+            "blind-retry": 0.018,
+        }
     )  #: chance that an answer is misread on its way to another agent, by architecture
     conformity: float = 0.6  #: chance that a debater takes the commonest answer
     rethink: float = 0.2  #: chance that a debater who disagrees answers anew

@@ -41,6 +41,7 @@ COMMANDS: Final = (
     Entry("restore", "store:restore", "Put a copy in the journal's place.", STORE),
     Entry("gc", "store:gc", "Forget old runs.", STORE),
     Entry("db", "db:app", "Bring the tables of the store to this release.", STORE),
+    Entry("bench", "bench:app", "Compare architectures of agents on your tasks.", PLANS),
     Entry("config", "config:app", "Show the settings in force.", STORE),
 )
 BY_NAME: Final = {entry.name: entry for entry in COMMANDS}

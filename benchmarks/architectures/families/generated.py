@@ -32,6 +32,7 @@ def _case(
         "final": "all",
         "tools": tools,
         "alternatives": 0,
+        "answer_schema": {"type": "integer"},
     }
 
 

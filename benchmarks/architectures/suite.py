@@ -1,0 +1,105 @@
+"""A suite: tasks, architectures and parameters, in a file that is written before anything is run."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.architectures.host import HOSTS
+from benchmarks.architectures.parameters import Parameters, Protocols
+from benchmarks.architectures.teams import ARCHITECTURES
+
+SUITES = Path(__file__).parent / "suites"
+_KEYS = {"comment", "families", "architectures", "parameters", "protocols", "info", "sweep"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Lines of a sweep: one parameter at a time, everything else as in the suite."""
+
+    families: tuple[str, ...]
+    count: int  #: instances per family
+    architectures: tuple[str, ...]
+    values: dict[str, tuple[float, ...]]  #: by parameter; see `sweep.CHANGES`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """What is run."""
+
+    name: str
+    families: dict[str, int]  #: instances per family
+    architectures: tuple[str, ...]
+    parameters: Parameters
+    protocols: Protocols = field(default_factory=Protocols)
+    info: int = 0  #: instances per family that are repeated, for information gain and pass^k
+    sweep: Sweep | None = None
+    source: dict[str, Any] = field(default_factory=dict)  #: the file as it was read
+
+    @staticmethod
+    def read(name: str) -> "Suite":
+        """A suite by name, or from a JSON file.
+
+        Raises:
+            ValueError: there is none, or it names what does not exist; the message says what there is.
+        """
+        path = Path(name) if name.endswith(".json") else SUITES / f"{name}.json"
+        if not path.is_file():
+            names = ", ".join(sorted(one.stem for one in SUITES.glob("*.json")))
+            raise ValueError(f"no suite {name!r}; there are {names}, or name a .json file")
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if unknown := sorted(set(data) - _KEYS):
+            raise ValueError(f"{path}: no key {', '.join(unknown)}; there are {', '.join(sorted(_KEYS))}")
+        sweep = data.get("sweep")
+        suite = Suite(
+            name=path.stem,
+            families=dict(data["families"]),
+            architectures=tuple(data.get("architectures", ARCHITECTURES)),
+            parameters=_parameters(path, data.get("parameters", {})),
+            protocols=_protocols(path, data.get("protocols", {})),
+            info=int(data.get("info", 0)),
+            sweep=None
+            if sweep is None
+            else Sweep(
+                families=tuple(sweep["families"]),
+                count=int(sweep["count"]),
+                architectures=tuple(sweep["architectures"]),
+                values={key: tuple(values) for key, values in sweep["values"].items()},
+            ),
+            source=data,
+        )
+        suite.check()
+        return suite
+
+    def check(self) -> None:
+        """Refuse what does not exist.
+
+        Raises:
+            ValueError: a family or architecture is unknown.
+        """
+        swept = self.sweep.families if self.sweep else ()
+        if unknown := sorted({*self.families, *swept} - set(HOSTS)):
+            raise ValueError(f"no family {', '.join(unknown)}; there are {', '.join(sorted(HOSTS))}")
+        named = {*self.architectures, *(self.sweep.architectures if self.sweep else ())}
+        if unknown := sorted(named - set(ARCHITECTURES)):
+            raise ValueError(f"no architecture {', '.join(unknown)}; there are {', '.join(ARCHITECTURES)}")
+
+
+def _parameters(path: Path, given: dict[str, Any]) -> Parameters:
+    data = dict(given)
+    if "usd_million" in data:
+        data["usd_million"] = {tier: tuple(prices) for tier, prices in data["usd_million"].items()}
+    try:
+        return Parameters(**data)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: parameters: {error}") from error
+
+
+def _protocols(path: Path, given: dict[str, Any]) -> Protocols:
+    try:
+        return Protocols(**given)
+    except TypeError as error:
+        raise ValueError(f"{path}: protocols: {error}") from error
