@@ -72,26 +72,36 @@ class Scenario:
         after: str | float = 0,
         usd: float = 0.0,
         tokens: int = 0,
+        tools: Mapping[str, JsonValue] | None = None,
     ) -> Self:
         """The next `times` calls of a step return a value, or what a function of the `Call` returns.
 
         `times` None: any number of further calls, none included. `branch` (from 0): calls of this branch only. `check`
         (from 1): the step's `call` check at that position asks, and `returns` is its verdict: true, false, or
         {verdict, reasons}. `after`: how long the work takes, as in `"90s"`. `usd` and `tokens` are what it costs.
+        `tools`: what tools gave on the way, by name, which is where `grounded` checks look.
 
         Raises:
             ValueError: there is no such step, or the line could never be reached.
         """
         what = f"on({step!r}{f', check={check}' if check else ''}, returns={_short(returns)})"
-        self._add(step, f"check {check}" if check else "work", what, returns, times, branch, after, usd, tokens)
+        place = f"check {check}" if check else "work"
+        self._add(step, place, what, returns, times, branch, after, usd, tokens, tools=tools)
         return self
 
     def wrong_answer(
-        self, step: str, returns: Returns, *, times: int = 1, branch: int | None = None, after: str | float = 0
+        self,
+        step: str,
+        returns: Returns,
+        *,
+        times: int = 1,
+        branch: int | None = None,
+        after: str | float = 0,
+        tools: Mapping[str, JsonValue] | None = None,
     ) -> Self:
         """As `on`, and the scenario fails unless a check refuses the answer: a gate that lets it through is found."""
         what = f"wrong_answer({step!r}, {_short(returns)})"
-        self._add(step, "work", what, returns, times, branch, after, wrong=True)
+        self._add(step, "work", what, returns, times, branch, after, wrong=True, tools=tools)
         return self
 
     def fails(
@@ -222,6 +232,7 @@ class Scenario:
         wrong: bool = False,
         failure: Failure | None = None,
         kill: bool = False,
+        tools: Mapping[str, JsonValue] | None = None,
     ) -> None:
         if times is not None and times < 1:
             raise ValueError(f"{line}: times is {times}; it is at least 1, or None for any number")
@@ -236,6 +247,7 @@ class Scenario:
             after_s=_seconds(after),
             usd=usd,
             tokens=tokens,
+            tools=dict(tools or {}),
             branch=branch,
             times=times,
         )

@@ -1,6 +1,6 @@
 """What a scenario has been told to answer, call by call, and what was asked of it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.ids import JsonValue
@@ -81,6 +81,7 @@ class Answer:
     after_s: float = 0.0
     usd: float = 0.0
     tokens: int = 0
+    tools: Mapping[str, JsonValue] = field(default_factory=dict)  #: what tools gave on the way, by name
     branch: int | None = None  #: for this branch only
     times: int | None = 1  #: None: any number of calls, none included
 

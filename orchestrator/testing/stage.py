@@ -16,6 +16,7 @@ from orchestrator.ports.tasks import (
     OwnerRequest,
     StepTask,
     TaskDone,
+    TaskEvidence,
     TaskFailed,
     TaskKey,
     TaskMessage,
@@ -190,6 +191,8 @@ class Stage:
             if answer.usd or answer.tokens:
                 charge = f"{task.key}${len(self._account.given)}"
                 port.post(TaskSpent(key=task.key, worker=WORKER, charge=charge, usd=answer.usd, tokens=answer.tokens))
+            for tool, result in answer.tools.items():
+                port.post(TaskEvidence(key=task.key, worker=WORKER, tool=tool, result=result))
             self._account.given.append((task.key, answer))
             port.post(self._message(task, call, answer, started_at_s))
         del self._scopes[task.key]

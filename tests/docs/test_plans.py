@@ -11,18 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.ask.conftest import FIXTURES, environment
+from tests.ask.stand_in import stand_in
+
 ROOT = Path(__file__).resolve().parents[2]
 PLANS = sorted((ROOT / "plans").glob("*.plan.yaml"))
 COMMAND = Path(sys.executable).parent / "orchestrator"
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The installed command, with its journal in `folder`."""
+def command(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The installed command, with its journal in `folder`; `more` is put into its environment."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=folder,
-        env=kept | {"NO_COLOR": "1", "COLUMNS": "120"},
+        env=kept | {"NO_COLOR": "1", "COLUMNS": "120"} | more,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -86,3 +89,16 @@ def test_a_report_waits_for_a_person_who_decides(tmp_path: Path, choice: str) ->
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "build" / "house-report.md").exists() is (choice == "publish")
+
+
+def test_a_research_brief_rests_on_documents_that_were_read(tmp_path: Path) -> None:
+    inputs = ["topic=crash recovery", 'questions=["How does it work?", "What are its limits?"]']
+    given = [word for each in inputs for word in ("-i", each)]
+    with stand_in(FIXTURES / "brief.json") as server:
+        name = "research-brief"
+        plan = str(ROOT / "plans" / f"{name}.plan.yaml")
+        done = command(tmp_path, "run", plan, "--json", *given, **environment(server.url))
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["status"]) == (0, "succeeded")
+    assert document["output"]["documents"] == ["ARCHITECTURE.md"]
+    assert document["steps"]["findings"]["attempts"] == 2  # the first answer named a document that nobody had read
