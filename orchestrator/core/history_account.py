@@ -5,8 +5,11 @@ from math import inf
 from typing import Final
 
 from orchestrator.core import facts as f
+from orchestrator.core.closing import MONEY
 from orchestrator.core.ledger import Held
 from orchestrator.core.settle import charge_of
+from orchestrator.ids import StepId
+from orchestrator.plan.compiled import CompiledPlan
 
 _ROUNDING: Final = 1e-9  #: relative
 Broken = tuple[str, str]  #: the rule, and what is wrong
@@ -22,12 +25,12 @@ class Account:
         self.calls_limit: int | None = None
         self.open: dict[str, Held] = {}
         self.charged: set[str] = set()
-        self.run = ""
+        self.run, self.closing = "", 0.0
 
     def limit(self, fact: f.RunAccepted) -> None:
         """The budget in force."""
         self.usd_limit, self.tokens_limit, self.steps_limit = fact.usd, fact.tokens, fact.steps
-        self.calls_limit, self.run = fact.calls, fact.run
+        self.calls_limit, self.closing, self.run = fact.calls, fact.closing, fact.run
 
     def extend(self, fact: f.LimitExtended) -> None:
         """More budget."""
@@ -88,8 +91,16 @@ class Account:
         held = sum(one.steps for one in self.open.values())
         if first and self.steps + held + 1 > self.steps_limit:
             yield "budget.steps", f"dispatch {self.steps + 1} of {self.steps_limit}, {held} set aside"
-        if self.usd >= self.usd_limit > 0 or self.tokens >= self.tokens_limit > 0:
-            yield "budget.spent", f"{self.usd:g} USD and {self.tokens} tokens were spent before"
+        calls_out = self.calls_limit is not None and self.calls >= self.calls_limit > 0
+        if self.usd >= self.usd_limit > 0 or self.tokens >= self.tokens_limit > 0 or calls_out:
+            told = f"{self.usd:g} USD, {self.tokens} tokens and {self.calls} calls"
+            yield "budget.spent", f"{told} were spent before"
+
+    def spares(self, limit: str, step: StepId, plan: CompiledPlan | None) -> bool:
+        """Whether a step may start although a limit is met: a share of the budget was kept for it."""
+        if not self.closing or limit not in MONEY:
+            return False
+        return plan is None or plan.by_id.get(step) in plan.result_steps
 
     def ended(self, fact: f.RunEnded) -> str:
         """Whether the totals of the result are those of the records; empty when they are."""

@@ -75,6 +75,7 @@ async def test_the_failed_step_is_replaced_finished_ones_stay_and_the_story_read
     )
 
 
+MANY: list[JsonValue] = [{"op": "add", "id": f"n{at}", "step": task(f"n{at}")} for at in range(90)]
 REFUSED: dict[str, tuple[Data, str]] = {
     "the same again": (patch({"op": "retry", "id": "bad"}), "nothing changes for bad"),
     "the same in other words": (
@@ -101,7 +102,7 @@ REFUSED: dict[str, tuple[Data, str]] = {
     "a step of another name": (patch({"op": "replace", "id": "bad", "step": task("other")}), "its step is called"),
     "an operation without its step": (patch({"op": "replace", "id": "bad"}), "it needs a step"),
     "90 new steps": (
-        patch(*[{"op": "add", "id": f"n{at}", "step": task(f"n{at}")} for at in range(90)], FIX, reason="more"),
+        patch(*MANY, FIX, reason="more"),
         "at most",
     ),
 }
