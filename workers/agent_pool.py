@@ -93,14 +93,6 @@ def _sorted(who: str, tools: Iterable[object]) -> tuple[tuple[Tool, ...], tuple[
     return tuple(single), tuple(sources)
 
 
-async def _task(ctx: WorkContext, instruction: str, args: dict[str, JsonValue]) -> JsonValue:
-    """The shape of what runs `task` steps."""
-    raise NotImplementedError
-
-
-_TASK = read_signature(_task, {})
-
-
 def specs_of(agent: Agent, ready: Ready | None) -> tuple[WorkerSpec, WorkerSpec]:
     """The worker for `task` steps, and the one for `call`. In a call everything under `with` is data."""
 
@@ -116,7 +108,7 @@ def specs_of(agent: Agent, ready: Ready | None) -> tuple[WorkerSpec, WorkerSpec]
     result: dict[str, JsonValue] = agent.output.schema if agent.output.schema is not None else {"type": "string"}
     anything: dict[str, JsonValue] = {"type": "object", "additionalProperties": True}
     called = Signature((), "ctx", given, plain_copy, anything, result)
-    return _spec(agent, task, _TASK, ready), _spec(agent, call, called, ready)
+    return _spec(agent, task, read_signature(task, {}), ready), _spec(agent, call, called, ready)
 
 
 def _spec(agent: Agent, function: Callable[..., object], signature: Signature, ready: Ready | None) -> WorkerSpec:
