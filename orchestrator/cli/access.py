@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from orchestrator.app import Engine
+    from orchestrator.engine.ownership import Owns
     from orchestrator.service.control_client import Owner
     from orchestrator.service.control_desk import Desk
     from orchestrator.settings import Settings
@@ -217,7 +218,9 @@ def engine_of(settings: "Settings") -> "Engine":
 
     find_modules()
     # The command drains by itself, with words for whoever waits; closing must not wait a second time.
-    return Engine(settings.model_copy(update={"drain_s": 0.0}), recover=False)
+    # Where supervisors drive runs, a command hands in and asks, and drives nothing itself.
+    owns: Owns = "mine" if settings.transport == "memory:" else "nothing"
+    return Engine(settings.model_copy(update={"drain_s": 0.0}), recover=False, owns=owns)
 
 
 async def _entered(settings: "Settings", stack: AsyncExitStack) -> "Engine":

@@ -1,8 +1,9 @@
 """`orchestrator pools`: what each pool has to do, and who does it. In one process: the pools that runs may use."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, Final, cast
 
 from orchestrator.cli.access import AsJson, Pools, Store, run_async
 from orchestrator.cli.console import columns, one_line, paint, say, show_json, span
@@ -12,7 +13,11 @@ from orchestrator.ids import JsonValue
 from orchestrator.ports.fleet import Fleet, WorkerSeen
 from orchestrator.ports.tasks import Backlog
 
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
 Row = dict[str, JsonValue]
+_WAITS: Final = re.compile(r"a worker of pool (\w[\w-]*)")
 
 
 def pools(pools: Pools = None, store: Store = None, transport: Transport = None, as_json: AsJson = False) -> None:
@@ -96,6 +101,31 @@ def misfit_line(row: Row) -> str:
     return ""
 
 
+def why_waiting(settings: "Settings", transport: str | None, texts: Sequence[str]) -> list[Row]:
+    """Lines for `why`: for every text that waits for a worker of a pool, what keeps the workers of that pool away."""
+    url = transport or settings.transport
+    pools = [match[1] for text in texts if (match := _WAITS.search(text)) is not None]
+    if url == "memory:" or not pools:
+        return []
+
+    async def work() -> list[Row]:
+        from orchestrator.fleet import open_fleet
+
+        async with open_fleet(settings.model_copy(update={"transport": url})) as fleet:
+            return await rows_of(fleet)
+
+    try:
+        known = {str(row["pool"]): row for row in run_async(work)}
+    except OrchestratorError as error:
+        return [{"seq": 0, "at": None, "text": f"now: the fleet cannot be asked: {error}"}]
+    found: list[Row] = []
+    for pool in dict.fromkeys(pools):
+        why = misfit_line(known.get(pool) or row_of(pool, None, [], {}))
+        if why:
+            found.append({"seq": 0, "at": None, "text": f"now: pool {pool}: {why}"})
+    return found
+
+
 def _print(rows: Sequence[Row]) -> None:
     table = [["POOL", "WAITING", "DELAYED", "RUNNING", "OLDEST", "DEAD", "WORKERS", "LANES"]]
     for row in rows:
@@ -122,4 +152,4 @@ def _print(rows: Sequence[Row]) -> None:
             print(f"    {paint('waits:', 'warn', sys.stdout)} {why}")
 
 
-__all__ = ["misfit_line", "pools", "row_of", "rows_of"]
+__all__ = ["misfit_line", "pools", "row_of", "rows_of", "why_waiting"]

@@ -21,6 +21,7 @@ from orchestrator.cli.console import (
     show_result,
     span,
 )
+from orchestrator.cli.fleet_common import Transport
 from orchestrator.cli.people import answers
 from orchestrator.ids import JsonValue
 
@@ -184,10 +185,17 @@ def why(
     run: RunName,
     step: Annotated[str | None, typer.Argument(metavar="[STEP]", help="A step, or `step[3]` for a branch.")] = None,
     store: Store = None,
+    transport: Transport = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell why a step is where it is: inputs, attempts, verdicts, costs, what it waits for. Without STEP, the run."""
+    """Tell why a step is where it is: inputs, attempts, verdicts, costs, what it waits for. Without STEP, the run.
+
+    On a fleet it also tells, from what its processes say of themselves, why no worker takes the step.
+    """
+    from orchestrator.cli.fleet_pools import why_waiting
+
     lines = cast(list[Document], _asked(store, "why", run=run, step=step))
+    lines += why_waiting(settings_of(store), transport, [str(line["text"]) for line in lines[-1:]])
     if as_json:
         show_json(cast(JsonValue, lines))
         return

@@ -84,7 +84,9 @@ class Nemesis:
                 self._after(frozen_s, member.thaw)
                 return f"{member.name} for {frozen_s:.1f} s"
             case "restart Redis":
-                fleet.redis.restart(draw.uniform(0.0, 0.5))
+                fleet.redis.kill()
+                time.sleep(draw.uniform(0.0, 0.5))
+                fleet.start_redis()
             case "cut the tail of Redis":
                 return f"{fleet.cut_tail(draw.randrange(1, 100_000))} bytes"
             case "empty Redis":

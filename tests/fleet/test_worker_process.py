@@ -1,0 +1,78 @@
+"""A worker process: hands back what it cannot finish, shuts pools that do not fit, and everybody can see why."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.conftest import Site
+
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
+PLAN = Path(__file__).resolve().parent / "burst.plan.yaml"
+OTHER_POOLS = '''
+"""The same pools, whose function asks for something that older callers do not send."""
+from tests.fleet.fleet_pools import steady
+from workers import Pool, WorkContext
+
+bursting = Pool("bursting", concurrency=2)
+
+@bursting.worker
+async def nap(ctx: WorkContext, number: int, seconds: float, reason: str) -> int:
+    return number
+'''
+
+
+def wait_for_began(site: Site, count: int) -> None:
+    end_s = time.monotonic() + 60
+    while len(site.lines("began")) < count:
+        assert time.monotonic() < end_s, site.witness.read_text()
+        time.sleep(0.02)
+
+
+def test_what_outlives_its_grace_is_handed_back_and_another_worker_gets_it_at_once(site: Site) -> None:
+    first = site.start("worker", "--pool", "bursting", "--concurrency", "2", "--grace", "1", log="first.log")
+    site.start("worker", "--pool", "steady", log="steady.log")
+    site.start("supervise", log="supervisor.log")
+    site.until("serves bursting", "first.log")
+    run = site.start("run", str(PLAN), "--inputs", site.inputs(numbers=[1, 2], seconds=4.0), "--json", log="run.log")
+    wait_for_began(site, 2)
+    site.start("worker", "--pool", "bursting", "--concurrency", "2", log="second.log")
+    site.until("serves bursting", "second.log")
+
+    asked_s = time.time()
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(30) == 0
+    assert "handed back 2: " in site.said("first.log")
+    assert run.wait(60) == 0
+
+    again = [line for line in site.lines("began") if "naps" in line[2]][2:]
+    assert len(again) == 2, "both ran once more, on the other worker"
+    assert all(float(at) - asked_s < 3.0 for at, *_ in again), "a lease of 3 s was not waited for"
+    assert {line[2].split("#")[1] for line in again} == {"1"}, "handing back costs no attempt"
+
+
+def test_a_worker_whose_function_does_not_fit_takes_nothing_and_says_why(site: Site) -> None:
+    (site.folder / "other_pools.py").write_text(OTHER_POOLS)
+    site.start("supervise", log="supervisor.log")
+    site.until("owns runs in", "supervisor.log")
+    site.start("worker", "--pool", "bursting", log="odd.log", ORCHESTRATOR_POOLS="other_pools")
+    odd = site.until("nothing is fetched: its nap has contract", "odd.log")
+    site.start("worker", "--pool", "steady", log="steady.log")
+    run = site.start("run", str(PLAN), "--inputs", site.inputs(numbers=[1, 2, 3], seconds=0.01), log="run.log")
+    site.until("3 branches", "run.log")
+    time.sleep(1.0)  # long enough for a worker that would take them
+
+    rows = {row["pool"]: row for row in json.loads(site.run("pools", "--json").stdout)}
+    assert rows["bursting"]["waiting"] == 3
+    (worker,) = rows["bursting"]["workers"]
+    assert worker["refused"] == [odd.split("nothing is fetched: ")[1].splitlines()[0]]
+    assert "takes nothing: its nap has contract" in site.run("pools").stdout
+    why = site.run("why", "last", "naps[0]").stdout
+    assert "none of its 1 workers fits: its nap has contract" in why
+    assert site.lines("began") == []
+
+    site.start("worker", "--pool", "bursting", log="good.log")
+    assert run.wait(60) == 0
+    assert len(site.lines("began")) == 4
