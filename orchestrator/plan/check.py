@@ -19,7 +19,7 @@ from orchestrator.plan.estimate import estimate_along, step_worst_s
 from orchestrator.plan.graph import PlanGraph
 from orchestrator.plan.issues import Issues, PlaceLookup
 from orchestrator.plan.models import Plan, Step
-from orchestrator.plan.parts import Budget, Part
+from orchestrator.plan.parts import Budget, Part, Supervision
 from orchestrator.plan.plan_types import PlanTypes
 from orchestrator.plan.references import Use, graph_of, result_uses, uses_of
 from orchestrator.plan.report import InForce, Report
@@ -194,9 +194,9 @@ def _check_limits(checking: Checking) -> None:
 
 def _check_share(step: Step, share: Budget, whole: Budget, issues: Issues) -> None:
     path = ("budget",) if step.budget is not None else ("plan",)
-    for name in ("usd", "tokens", "steps"):
+    for name in ("usd", "tokens", "steps", "calls"):
         part, most = getattr(share, name), getattr(whole, name)
-        if part > most:
+        if part is not None and most is not None and part > most:
             told = f"the share reserves {part:,g} {name} of a run that has {most:,g}"
             issues.warning(path, told, f"{name}: {most:,g} or less, under `budget` of the step")
 
@@ -217,6 +217,10 @@ def limits_in_force(plan: Plan) -> Iterator[InForce]:
     yield InForce(path="human.expires", value=format_duration(limits.ASK_EXPIRES_S), default=True)
     for name in ("BRANCHES_MAX", "OUTPUT_BYTES_MAX", "OUTPUT_DEPTH_MAX", "SUBPLAN_DEPTH_MAX"):
         yield InForce(path=name.lower(), value=f"{getattr(limits, name):,}", default=True)
+    if any(step.goal is not None and step.supervisor is None for step in plan.steps.values()):
+        for field, info in Supervision.model_fields.items():
+            if isinstance(info.default, int | float) and not isinstance(info.default, bool):
+                yield InForce(path=f"supervisor.{field}", value=f"{info.default:g}", default=True)
     for name in ("LEASE_LOSSES_MAX", "CHECK_BROKEN_MAX", "REPLANS_MAX"):
         yield InForce(path=name.lower(), value=f"{getattr(limits, name):,}", default=True)
 

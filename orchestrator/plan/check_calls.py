@@ -24,6 +24,7 @@ def check_calls(checking: Checking) -> None:
             _pool(checking, step, issues, step_id)
         _check_calls(checking, step_id, step, issues)
         _effect(checking, step_id, step, issues)
+        _supervised(checking, step, issues)
         if step.plan is not None:
             _arguments(checking, step_id, step.with_, inputs_schema(step.plan), ("with",), issues, "the sub-plan")
 
@@ -110,6 +111,30 @@ def _effect(checking: Checking, step_id: str, step: Step, issues: Issues) -> Non
     elif not refs:
         told = "the key is the same in every run, so the second run would find the effect of the first"
         issues.warning(("effect", "key"), told, "a key with ${{ run.origin_id }} or an input, if that is not meant")
+
+
+def _supervised(checking: Checking, step: Step, issues: Issues) -> None:
+    """Whether what a goal's plan may use is there, and nothing is allowed that cannot be."""
+    rules = step.supervisor
+    if rules is None:
+        return
+    for at, named in enumerate(rules.effects):
+        pool, dot, function = named.partition(".")
+        path: Path = ("supervisor", "effects", at)
+        if not dot or not pool or not function:
+            issues.error(path, f"`{named}` names no function", "pool.function")
+        elif rules.pools is not None and pool not in rules.pools:
+            told = f"the plan may not use pool `{pool}`, so it cannot call `{named}`"
+            issues.error(path, told, f"`{pool}` under `pools`, or no effect of it")
+        elif checking.pools is not None and _known(checking, pool, path, issues):
+            _function(checking, pool, function, path, issues)
+    if checking.pools is None or rules.pools is None:
+        return
+    able = [_known(checking, pool, ("supervisor", "pools", at), issues) for at, pool in enumerate(rules.pools)]
+    if all(able) and not any(checking.pools.has_agent(pool) or checking.functions(pool) for pool in rules.pools):
+        issues.error(
+            ("supervisor", "pools"), "none of these pools can do anything", "a pool with an agent or functions"
+        )
 
 
 def _arguments(
