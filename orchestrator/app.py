@@ -1,7 +1,7 @@
 """The composition root: the only file that names concrete adapters."""
 
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -124,7 +124,8 @@ def restore_journal(settings: Settings, backup: Path) -> Path:
 def open_models(settings: Settings, *, limiter: Limiter | None = None) -> "Gateway":
     """The models that the settings name: `async with open_models(settings) as models`. Nothing is sent yet.
 
-    Without `limiter` the rates of the endpoints hold for this process alone.
+    Without `limiter` the rates of the endpoints hold over the fleet where the transport is a server, else for this
+    process alone.
 
     Raises:
         PromiseError: a key is missing, an address is none, or a model has no price.
@@ -135,11 +136,18 @@ def open_models(settings: Settings, *, limiter: Limiter | None = None) -> "Gatew
     from orchestrator.adapters.prices import GenaiPrices
     from orchestrator.models.opening import open_gateway, rates_of
 
+    closers: tuple[Callable[[], Awaitable[None]], ...] = ()
+    if limiter is None and on_redis(settings.transport):
+        from orchestrator.adapters.redis.limiter import RedisLimiter
+
+        shared = RedisLimiter(settings.transport, rates_of(settings.models))
+        limiter, closers = shared, (shared.close,)
     return open_gateway(
         settings.models,
         connect=OpenAIEndpoint,
         limiter=limiter or MemoryLimiter(rates_of(settings.models)),
         prices=GenaiPrices(),
+        closers=closers,
     )
 
 

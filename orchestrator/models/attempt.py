@@ -1,12 +1,14 @@
 """One try: its place in the limiter's order, its reservation, the request under a deadline, and its record."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.models import usage
 from orchestrator.models.output import Answer, Judgement, judge
 from orchestrator.models.routes import Route
@@ -106,7 +108,8 @@ class Attempts:
             tokens_in=usage.tokens_in_estimate(request, size_bytes),
             tokens_max=prompt.tokens_max,
         )
-        slot = await self._limiter.reserve(route.line.name, account.tokens)
+        with _limits_of(route):
+            slot = await self._limiter.reserve(route.line.name, account.tokens)
         try:
             await self._turn(one, slot)
             try:
@@ -114,7 +117,8 @@ class Attempts:
             finally:
                 route.line.permits.release()
         finally:
-            with anyio.move_on_after(SETTLE_S, shield=True):
+            # What is not given back comes back with time; an answer that was paid for is not lost over it.
+            with anyio.move_on_after(SETTLE_S, shield=True), suppress(OrchestratorError):
                 await self._limiter.settle(slot, account.used, sent=account.sent)
 
     async def _turn(self, one: Try, slot: Slot) -> None:
@@ -128,7 +132,8 @@ class Attempts:
                 await anyio.sleep(slot.wait_s)
             await permits.acquire()
             try:
-                slot = await self._limiter.start(slot)
+                with _limits_of(one.route):
+                    slot = await self._limiter.start(slot)
             except BaseException:
                 permits.release()
                 raise
@@ -215,7 +220,18 @@ class Attempts:
         if isinstance(error, ModelRateLimited) and seconds is None:
             seconds = COOL_DOWN_S
         if seconds:
-            await self._limiter.cool_down(route.line.name, seconds)
+            with suppress(OrchestratorError):  # the error of the endpoint says more, and it is on its way
+                await self._limiter.cool_down(route.line.name, seconds)
+
+
+@contextmanager
+def _limits_of(route: Route) -> Iterator[None]:
+    """A limiter that cannot be asked is an endpoint that must not be: its limits hold for everyone."""
+    try:
+        yield
+    except OrchestratorError as error:
+        reason = f"the limits of {route.line.name} cannot be asked for ({type(error).__name__})"
+        raise ModelUnavailable(route.model, reason) from error
 
 
 async def _asked(one: Try, request: ChatRequest, until: float) -> ChatReply:

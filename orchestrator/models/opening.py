@@ -1,7 +1,7 @@
 """From settings to a gateway: which endpoints, which models, which prices; what cannot work is refused here."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -64,8 +64,9 @@ def open_gateway(
     prices: Prices,
     environment: Mapping[str, str] = os.environ,
     now_s: Callable[[], float] = anyio.current_time,
+    closers: tuple[Callable[[], Awaitable[None]], ...] = (),
 ) -> Gateway:
-    """A gateway over the endpoints that the tiers of `settings` use; nothing is sent yet.
+    """A gateway over the endpoints that the tiers of `settings` use; nothing is sent yet. `closers` end with it.
 
     Raises:
         PromiseError: a key is missing, an address is none, or a model has no price.
@@ -97,7 +98,7 @@ def open_gateway(
         limiter,
         tries=settings.tries,
         backoff=Backoff(first_s=settings.backoff_first_s, most_s=settings.backoff_most_s),
-        closers=tuple(line.endpoint.aclose for line in lines.values()),
+        closers=(*(line.endpoint.aclose for line in lines.values()), *closers),
     )
 
 
@@ -107,7 +108,12 @@ def _key(name: str, endpoint: EndpointSettings, address: str, environment: Mappi
         raise PromiseError(f"endpoint {name}: its base_url is no http address", "write it as https://host/v1")
     if not endpoint.api_key_env:
         return None
-    key = environment.get(endpoint.api_key_env, "")
+    key = environment.get(endpoint.api_key_env, "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        # Said here without the key; an HTTP library would quote it.
+        raise PromiseError(
+            f"{endpoint.api_key_env} holds something that is no key", "set it to the key alone: no spaces, one line"
+        )
     if not key and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise PromiseError(
             f"endpoint {name} wants a key and {endpoint.api_key_env} is not set",

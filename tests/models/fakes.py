@@ -1,7 +1,7 @@
 """An endpoint without a network, and gateways over it: what retries, routes and limits do, on a clock that jumps."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
@@ -12,7 +12,7 @@ from orchestrator.models.gateway import Gateway
 from orchestrator.models.retry import Backoff
 from orchestrator.models.routes import FREE, Line, OwnPrice, Route
 from orchestrator.ports.endpoint import ChatReply, ChatRequest, Usage
-from orchestrator.ports.limiter import Rates
+from orchestrator.ports.limiter import Limiter, Rates
 from orchestrator.ports.model import Message, Prompt
 from orchestrator.ports.model_errors import ModelError
 from orchestrator.ports.prices import ModelPrice
@@ -72,7 +72,7 @@ def gateway(
     concurrency: int = 100,
     attempt_s: float | None = None,
     failures_to_open: int = 5,
-    models: Sequence[str] = (),
+    limiter: Limiter | None = None,
 ) -> Gateway:
     """A gateway whose tier `standard` goes to the endpoints `e0`, `e1`, … in this order, with models `m0`, `m1`, …."""
     routes = tuple(
@@ -91,7 +91,7 @@ def gateway(
     )
     return Gateway(
         {"standard": routes},
-        MemoryLimiter(rates or {}),
+        limiter or MemoryLimiter(rates or {}),
         tries=tries,
         backoff=Backoff(first_s=1.0, most_s=20.0),
         chance=random.Random(7),

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.app import open_models
 from orchestrator.ids import JsonValue
 from orchestrator.ports.model import Completion, Message, ModelCall, Prompt, ToolSpec
-from orchestrator.ports.model_errors import ModelError, ModelUnavailable
+from orchestrator.ports.model_errors import ModelBadRequest, ModelError, ModelUnavailable
 from orchestrator.settings import EndpointSettings, GatewaySettings, ModelSettings, PriceSettings, Settings
 from orchestrator.testing.purse import Purse
 from tests.models.faults import AT_ONCE, CASES, REPLY_BYTES_MAX, STREAMED, TRIES, Case
@@ -143,6 +143,17 @@ async def test_a_connection_that_is_refused_costs_nothing(stream: bool) -> None:
 
     assert type(found) is ModelUnavailable
     assert [(call.outcome, call.usd, call.unknown) for call in purse.calls] == [("unavailable", 0.0, False)] * TRIES
+
+
+async def test_a_prompt_that_is_no_text_is_never_sent(endpoint: FaultyEndpoint) -> None:
+    purse = Purse()
+    asked = Prompt(tier="standard", messages=(Message(role="user", content="\ud800"),))
+
+    async with open_models(settings_for(endpoint.url, stream=True)) as models:
+        with pytest.raises(ModelBadRequest, match="nothing was sent"):
+            await models.complete(asked, purse)
+
+    assert (endpoint.ledger, [call.usd for call in purse.calls]) == ([], [0.0])
 
 
 def test_there_are_faults_enough() -> None:

@@ -7,10 +7,11 @@ import anyio
 import pytest
 import trio.testing
 
-from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
+from orchestrator.adapters.memory.limiter import MemoryLimiter
+from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError, TransportUnreachable
 from orchestrator.models.usage import tokens_in_estimate
 from orchestrator.ports.endpoint import ChatReply, ChatRequest, Usage
-from orchestrator.ports.limiter import Rates
+from orchestrator.ports.limiter import Rates, Slot
 from orchestrator.ports.model import Completion, Message, ModelCall, Prompt, ToolCall, ToolSpec
 from orchestrator.ports.model_errors import (
     ModelBadOutput,
@@ -412,6 +413,45 @@ async def test_missing_usage_is_estimated_and_says_so() -> None:
     await gateway(FakeEndpoint([ChatReply(text="word " * 30, finish="stop")]), price=DEAR).complete(prompt(), purse)
 
     assert [(call.unknown, call.estimated, call.tokens_out) for call in purse.calls] == [(False, True, 58)]
+
+
+class NoLimiter(MemoryLimiter):
+    """A limiter whose server is gone, from the named operation on."""
+
+    def __init__(self, gone: str) -> None:
+        super().__init__({})
+        self.gone = gone
+
+    async def reserve(self, endpoint: str, tokens: int) -> Slot:
+        self._ask("reserve")
+        return await super().reserve(endpoint, tokens)
+
+    async def start(self, slot: Slot) -> Slot:
+        self._ask("start")
+        return await super().start(slot)
+
+    async def settle(self, slot: Slot, tokens: int, *, sent: bool = True) -> None:
+        self._ask("settle")
+
+    def _ask(self, operation: str) -> None:
+        if operation == self.gone:
+            raise TransportUnreachable("redis://here", "gone")
+
+
+@pytest.mark.parametrize("gone", ["reserve", "start"])
+async def test_an_endpoint_whose_limits_cannot_be_asked_for_is_not_asked(gone: str) -> None:
+    endpoint, purse = FakeEndpoint(), Purse()
+
+    with pytest.raises(ModelUnavailable, match="the limits of e0 cannot be asked for"):
+        await gateway(endpoint, limiter=NoLimiter(gone)).complete(prompt(), purse)
+
+    assert (endpoint.asked, purse.calls) == ([], [])
+
+
+async def test_an_answer_is_not_lost_over_a_limiter_that_takes_nothing_back() -> None:
+    found = await gateway(FakeEndpoint(), limiter=NoLimiter("settle")).complete(prompt(), Purse())
+
+    assert found.text == "yes"
 
 
 async def test_leaving_closes_the_endpoints() -> None:

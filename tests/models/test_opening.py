@@ -61,6 +61,18 @@ async def test_no_key_is_said_at_once(opened: Opened) -> None:
         opened({})
 
 
+@pytest.mark.parametrize("key", ["sk-a\nsk-b", "sk a", "schlüssel", "\x00"])
+async def test_what_cannot_be_a_key_is_refused_without_being_shown(opened: Opened, key: str) -> None:
+    with pytest.raises(PromiseError, match="OPENAI_API_KEY holds something that is no key") as raised:
+        opened({"OPENAI_API_KEY": key})
+
+    assert key not in str(raised.value)
+
+
+async def test_the_end_of_a_line_is_no_part_of_a_key(opened: Opened) -> None:
+    assert opened({"OPENAI_API_KEY": "sk-secret\n"}) == [(OPENAI, "sk-secret")]
+
+
 async def test_another_endpoint_wants_models_named(opened: Opened) -> None:
     elsewhere = {**KEY, "OPENAI_BASE_URL": "https://models.example/v1/"}
 

@@ -66,6 +66,8 @@ def _by_cause(error: Exception, model: str) -> ModelError:
                 return ModelInterrupted(model, "the reply broke off or is no HTTP", may_be_billed=True)
             case httpx2.HTTPError() | OSError():
                 return ModelInterrupted(model, "the connection broke", may_be_billed=True)
+            case UnicodeEncodeError():
+                return ModelBadRequest(model, "the prompt holds characters that are no text; nothing was sent")
             case json.JSONDecodeError() | RecursionError() | UnicodeDecodeError():
                 return ModelBadReply(model, "the reply is no JSON", may_be_billed=True)
             case _:
