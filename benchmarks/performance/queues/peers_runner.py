@@ -82,7 +82,7 @@ class Workers:
 
     def cpu_s(self) -> float:
         """CPU time of those that live."""
-        return sum(_cpu_s(process.pid) for process in self.processes if process.poll() is None)
+        return sum(cpu_of(process.pid) for process in self.processes if process.poll() is None)
 
     def kill(self, process: "subprocess.Popen[str]") -> None:
         """End one at once, with whatever it started."""
@@ -98,9 +98,14 @@ class Workers:
                 process.stdout.close()
 
 
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_of(pid: int, *, waited: bool = False) -> float:
+    """CPU time of a process in seconds; with `waited` also of the children it has waited for."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    ticks = sum(int(field) for field in fields[11 : 15 if waited else 13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
