@@ -23,6 +23,7 @@ ENTRIES = [
         "soak",
         "test",
         "test-all",
+        "test-live",
         "types",
     ),
 ]
