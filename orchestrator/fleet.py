@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from orchestrator.app import open_models
 from orchestrator.errors import PromiseError
+from orchestrator.models.lazy import LazyModels
 from orchestrator.ports.dead_letters import DeadLetters
 from orchestrator.ports.fleet import Contracts, Fleet
 from orchestrator.settings import Settings, on_redis
@@ -47,7 +48,8 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
     from orchestrator.adapters.redis.worker import RedisWorkers  # one process needs no client for a server
 
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(open_models(settings)) if settings.models.tiers else None
+        models = LazyModels(lambda: open_models(settings))  # opened by the first task that asks a model
+        stack.push_async_callback(models.aclose)
         port = await RedisWorkers.open(settings.transport, worker=worker_id(), lease_s=settings.lease_s)
         stack.push_async_callback(port.close)
         fleet = RedisFleet(settings.transport)

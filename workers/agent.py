@@ -12,6 +12,7 @@ from orchestrator.errors import PlanError, RetryableError, TerminalError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.schemas import compile_schema
 from orchestrator.ports.model import Completion, Message, Prompt, Tier
+from orchestrator.ports.model_errors import ModelBadOutput, ModelUnknownTool
 from workers.context import WorkContext
 from workers.limits import CONVERSATION_BYTES_MAX, MISTAKES_MAX, MODEL_S
 from workers.output_type import OutputType
@@ -91,7 +92,7 @@ class _Conversation:
     async def _ask(self, *, last: bool) -> Completion:
         ctx, agent = self._ctx, self._agent
         ctx.heartbeat()
-        messages = [*self._messages, Message(role="system", content=_LAST)] if last else self._messages
+        messages = [*self._messages, Message(role="user", content=_LAST)] if last else self._messages
         prompt = Prompt(
             tier=_tier(ctx.tier, agent.tier),
             messages=tuple(messages),
@@ -101,7 +102,12 @@ class _Conversation:
             deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),
             temperature=agent.temperature,
         )
-        return await ctx.models.complete(prompt)
+        try:
+            return await ctx.models.complete(prompt)
+        except ModelUnknownTool as error:  # a bad answer, not a bad model: the ladder may have it tried again
+            raise RetryableError(str(error), "tools") from error
+        except ModelBadOutput as error:
+            raise RetryableError(str(error), "output") from error
 
     async def _tools(self, said: Completion) -> None:
         self._say(Message(role="assistant", content=said.text, tool_calls=said.tool_calls))

@@ -158,7 +158,8 @@ OwnerRequest = SpendRequest | IntentRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerReply:
-    """Granted, or which limit refused and what is left of it. `run`: nobody wants this attempt any more."""
+    """Granted, or which limit refused and what is left of it. `run`: nobody wants this attempt any more; `value`: what
+    was said cannot be kept."""
 
     granted: bool
     limit: str = ""

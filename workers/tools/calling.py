@@ -1,5 +1,4 @@
-"""Carries out the tool calls of one answer: allowed ones only, announced where they change the world, bounded, without
-secrets in what comes back."""
+"""Carries out the tool calls of one answer: of the agent's own tools alone, each bounded, effects announced first."""
 
 import json
 from collections.abc import Iterable, Sequence
