@@ -1,15 +1,18 @@
 """An agent: what it is told, what it may call, what it gives back, and how an attempt of it ends."""
 
 import json
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import anyio
+import anyio.to_thread
 import pytest
 from pydantic import BaseModel, field_validator
 
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
+from orchestrator.ports.model import Completion, Meter, Prompt
 from orchestrator.ports.model_errors import ModelRateLimited, ModelRefused
 from orchestrator.ports.tasks import (
     IntentRequest,
@@ -20,6 +23,7 @@ from orchestrator.ports.tasks import (
     TaskDone,
     TaskEvidence,
     TaskFailed,
+    TaskProgress,
 )
 from tests.agents.saying import Saying, calls, says
 from tests.workers.conftest import Bench
@@ -320,6 +324,66 @@ async def test_an_effect_is_announced_under_a_key_that_is_equal_over_attempts(st
     assert len(set(keys)) == 2
     assert sent == [(key, to) for key, to in zip(keys, ["ada", "bob"] * 2, strict=True)]
     assert all(key.startswith("run/step/") for key in keys)
+
+
+async def test_an_effect_with_wrong_arguments_is_not_announced(start: Start) -> None:
+    @tool(effect=True)
+    async def send(to: str, url: AllowedUrl) -> str:
+        """Send a letter."""
+        return "sent"
+
+    wrong = calls(
+        ("send", {"to": 3, "url": "https://a.example/"}), ("send", {"to": "ada", "url": "https://a.example/"})
+    )
+    models = Saying([wrong, says("done")])
+    async with start(pool_with(send), models) as bench:
+        await bench.output(None, **TASK)
+        assert not [request for request in bench.asked if isinstance(request, IntentRequest)]
+
+
+async def test_a_thread_whose_time_is_up_learns_so_and_is_not_heard_any_more(start: Start) -> None:
+    began, go_on, learnt = threading.Event(), threading.Event(), threading.Event()
+
+    @tool(timeout_s=0.05)
+    def slow(ctx: ToolContext) -> int:
+        """Take too long."""
+        began.set()
+        go_on.wait(10)
+        ctx.log("still here")
+        if ctx.cancelled:
+            learnt.set()
+        return 0
+
+    def then(prompt: Prompt) -> Completion:
+        go_on.set()
+        return says("done")
+
+    models = Saying([calls(("slow", {})), then])
+    async with start(pool_with(slow), models) as bench:
+        assert await bench.output(None, **TASK) == "done"
+        assert await anyio.to_thread.run_sync(learnt.wait, 10)
+        assert not [m for m in bench.messages if isinstance(m, TaskProgress) and m.message == "still here"]
+    assert began.is_set()
+
+
+async def test_an_agent_that_is_not_wanted_any_more_stops_where_it_is(start: Start) -> None:
+    asked, stopped = anyio.Event(), anyio.Event()
+
+    class Waiting:
+        async def complete(self, prompt: Prompt, meter: Meter, on_delta: object = None) -> Completion:
+            asked.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                stopped.set()
+            raise AssertionError
+
+    async with start(pool_with(), Waiting()) as bench:
+        key = bench.send(None, **TASK)
+        await asked.wait()
+        bench.transport.revoke(key)
+        await stopped.wait()
+        assert bench.answer(key) is None
 
 
 async def test_the_same_effect_is_had_once_in_an_attempt(start: Start) -> None:

@@ -95,12 +95,14 @@ class ToolBox:
         arguments = _arguments(call)
         traits = tool.traits
         key = self._key(traits.spec.name, arguments) if traits.effect else None
+        spoken = WorkContext(self._ctx._task, ThreadLine.beside(self._ctx._line))
+        context = ToolContext(self._ctx, spoken, self._access, self._seen, key)
         if key is not None:
+            tool.check(context, arguments)  # what cannot be done is not announced
             if key in self._done:
                 return self._done[key]  # the same effect is had once, however often the model asks for it
             await self._ctx.intend(traits.spec.name, key)
-        spoken = WorkContext(self._ctx._task, ThreadLine.beside(self._ctx._line))
-        text = await self._run(tool, ToolContext(self._ctx, spoken, self._access, self._seen, key), arguments)
+        text = await self._run(tool, context, arguments)
         if key is not None:
             self._done[key] = text
         return text
@@ -114,6 +116,7 @@ class ToolBox:
 
     async def _run(self, tool: Tool, ctx: ToolContext, arguments: dict[str, JsonValue]) -> str:
         name, limit_s = tool.traits.spec.name, tool.traits.timeout_s
+        self._ctx.heartbeat()
         with anyio.move_on_after(limit_s) as clock:
             try:
                 result = self._seen.struck_from(plain_copy(await tool.call(ctx, arguments)))
@@ -133,6 +136,7 @@ class ToolBox:
                 return self._told(name, _error(f"{type(error).__name__}: {error}"))
             return self._result(name, result)
         assert clock.cancelled_caught
+        ctx._end()
         return self._told(name, _error(f"no answer within {limit_s:g} s; nobody knows whether it was done"))
 
     def _result(self, name: str, result: JsonValue) -> str:

@@ -11,12 +11,13 @@ from workers.tools.secrets import Secret, Seen
 class ToolContext:
     """One call of a tool, inside one attempt of a step. The same object in asynchronous code and in threads."""
 
-    __slots__ = ("_access", "_seen", "_spoken", "_work", "key")
+    __slots__ = ("_access", "_over", "_seen", "_spoken", "_work", "key")
 
     def __init__(
         self, work: WorkContext, spoken: WorkContext, access: Access, seen: Seen, key: str | None = None
     ) -> None:
         self._work, self._spoken, self._access, self._seen = work, spoken, access, seen
+        self._over = False
         #: of a tool with `effect=True`: equal whenever this step calls it with these arguments, in every attempt
         self.key = key
 
@@ -47,8 +48,8 @@ class ToolContext:
 
     @property
     def cancelled(self) -> bool:
-        """Nobody wants the result any more. Long loops in threads ask and stop."""
-        return self._work.cancelled
+        """Nobody wants the result any more, or its time is up. Long loops in threads ask and stop."""
+        return self._over or self._work.cancelled
 
     def url(self, url: str) -> str:
         """The URL, if the pool may reach its host.
@@ -76,8 +77,14 @@ class ToolContext:
 
     def log(self, message: str) -> None:
         """Say something to whoever watches the run. Not journaled."""
-        self._spoken.log(self._seen.struck(message))
+        if not self.cancelled:
+            self._spoken.log(self._seen.struck(message))
 
     def progress(self, fraction: float | None, message: str = "") -> None:
         """Say how far the work is, from 0 to 1. Journaled."""
-        self._spoken.progress(fraction, self._seen.struck(message))
+        if not self.cancelled:
+            self._spoken.progress(fraction, self._seen.struck(message))
+
+    def _end(self) -> None:
+        """The time of the call is up: a thread that is still at it learns so by asking."""
+        self._over = True

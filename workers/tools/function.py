@@ -44,6 +44,24 @@ class FunctionTool:
         """The function itself, for tests and other code."""
         return self.function(*args, **named)
 
+    def check(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> None:
+        """Whether the arguments fit, and lead where the pool may go.
+
+        Raises:
+            BadCall: they do not.
+        """
+        self._given(ctx, arguments)
+
+    def _given(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> dict[str, object]:
+        try:
+            given = self._signature.arguments(arguments)
+            for name, kind in self._places.items():
+                if name in given:
+                    given[name] = _allowed(ctx, kind, given[name])
+        except (BadArguments, NotAllowed) as error:
+            raise BadCall(str(error)) from None
+        return given
+
     async def call(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> JsonValue:
         """Check the arguments, run the function in the loop or in a thread, and give back plain JSON.
 
@@ -52,13 +70,7 @@ class FunctionTool:
             ToolFailed, StepError: as the function says.
             NotPlain: what it returned is no JSON.
         """
-        try:
-            given = self._signature.arguments(arguments)
-            for name, kind in self._places.items():
-                if name in given:
-                    given[name] = _allowed(ctx, kind, given[name])
-        except (BadArguments, NotAllowed) as error:
-            raise BadCall(str(error)) from None
+        given = self._given(ctx, arguments)
         if self._signature.context is not None:
             given[self._signature.context] = ctx
         try:

@@ -200,6 +200,16 @@ class McpTool:
         schema = traits.spec.parameters
         self._wrong = None if schema_fault(schema) is not None else compile_schema(schema)
 
+    def check(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> None:
+        """Whether the arguments fit the schema that the server gave; one that is not safe to run is left to the server.
+
+        Raises:
+            BadCall: they do not.
+        """
+        wrong = self._wrong(arguments) if self._wrong is not None else ()
+        if wrong:
+            raise BadCall("; ".join(wrong))
+
     async def call(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> JsonValue:
         """Call it.
 
@@ -210,9 +220,7 @@ class McpTool:
         """
         from mcp import MCPError
 
-        wrong = self._wrong(arguments) if self._wrong is not None else ()
-        if wrong:
-            raise BadCall("; ".join(wrong))
+        self.check(ctx, arguments)
         meta = {} if ctx.key is None else {"meta": {KEY_META: ctx.key}}
         try:
             answer = await self._client.call_tool(self.traits.spec.name, arguments, **meta)  # type: ignore[arg-type]  # extra keys of `_meta` are free

@@ -52,6 +52,14 @@ class Tool(Protocol):
         """Fixed for the life of the tool."""
         ...
 
+    def check(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> None:
+        """Look at the arguments and change nothing.
+
+        Raises:
+            BadCall: they do not fit, or name what is not allowed.
+        """
+        ...
+
     async def call(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> JsonValue:
         """Do it, and give back plain JSON.
 
