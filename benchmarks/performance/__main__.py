@@ -17,7 +17,7 @@ from benchmarks.performance import machine
 from benchmarks.performance.registry import CONTESTANTS, known
 from benchmarks.performance.report import Report
 from benchmarks.performance.runner import ROOT, Options, progress
-from benchmarks.performance.sections import durable, eager, gateway, growth, memory, sessions, startup, steps
+from benchmarks.performance.sections import durable, eager, gateway, growth, memory, postgres, sessions, startup, steps
 from benchmarks.performance.shapes import SHAPES
 
 SECTIONS: dict[str, Callable[[Options], Report]] = {
@@ -29,6 +29,7 @@ SECTIONS: dict[str, Callable[[Options], Report]] = {
     "eager": eager.run,
     "startup": startup.run,
     "gateway": gateway.run,
+    "postgres": postgres.run,
 }
 OUTPUT = ROOT / "benchmarks" / "results" / "performance.json"
 REPS, CELL_BUDGET_S = 5, 60.0

@@ -16,6 +16,7 @@ from orchestrator.ids import RunId
 from orchestrator.plan.limits import ARTIFACT_BYTES
 from orchestrator.ports.journal import Append
 
+#: The first condition on `moved` says the same as the second, and keeps the planner to the index at any size.
 #: Notices go out with the commit: `new ID` of a run nobody drives yet, `end ID`.
 STATEMENT: Final = """WITH entry AS (
   SELECT * FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[],
@@ -26,7 +27,8 @@ STATEMENT: Final = """WITH entry AS (
     ended_at_s = coalesce(e.ended_at_s, r.ended_at_s), usd = coalesce(e.usd, r.usd),
     tokens = coalesce(e.tokens, r.tokens)
   FROM entry e
-  WHERE r.run_id = e.run_id AND r.last_seq = e.before_seq AND r.head = e.before AND r.epoch <= e.epoch
+  WHERE r.run_id = ANY($2::text[]) AND r.run_id = e.run_id AND r.last_seq = e.before_seq AND r.head = e.before
+    AND r.epoch <= e.epoch
   RETURNING r.run_id, r.id
 ), accepted AS (
   INSERT INTO runs (run_id, root, tenant, plan, lane, accepted_at_s, owner, origin, parent, idempotency_key,
@@ -41,24 +43,25 @@ STATEMENT: Final = """WITH entry AS (
   ON CONFLICT DO NOTHING
   RETURNING run_id, id
 ), done AS (
-  SELECT e.n, d.id FROM entry e JOIN (SELECT * FROM moved UNION ALL SELECT * FROM accepted) d USING (run_id)
+  SELECT array_agg(coalesce(d.id, 0) ORDER BY e.n) AS ids
+  FROM entry e LEFT JOIN (SELECT * FROM moved UNION ALL SELECT * FROM accepted) d USING (run_id)
 ), large AS (
   INSERT INTO artifacts (digest, held, body)
   SELECT DISTINCT ON (l.digest) l.digest, false, l.body FROM unnest($22::int[], $23::bytea[], $24::bytea[])
-  AS l (n, digest, body) JOIN done USING (n) ORDER BY l.digest
+  AS l (n, digest, body), done WHERE done.ids[l.n] > 0 ORDER BY l.digest
   ON CONFLICT DO NOTHING
 ), record AS (
   INSERT INTO events (run, seq, header, digest, hash)
-  SELECT d.id, v.seq, v.header, v.digest, v.hash
-  FROM unnest($25::int[], $26::bigint[], $27::bytea[], $28::bytea[], $29::bytea[]) AS v (n, seq, header, digest, hash)
-  JOIN done d USING (n)
+  SELECT done.ids[v.n], v.seq, v.header, v.digest, v.hash
+  FROM unnest($25::int[], $26::bigint[], $27::bytea[], $28::bytea[], $29::bytea[]) AS v (n, seq, header, digest, hash),
+    done WHERE done.ids[v.n] > 0
 ), payload AS (
   INSERT INTO payloads (run, seq, salt, body, artifact)
-  SELECT d.id, p.seq, p.salt, p.body, p.artifact
-  FROM unnest($30::int[], $31::bigint[], $32::bytea[], $33::bytea[], $34::bytea[]) AS p (n, seq, salt, body, artifact)
-  JOIN done d USING (n)
+  SELECT done.ids[p.n], p.seq, p.salt, p.body, p.artifact
+  FROM unnest($30::int[], $31::bigint[], $32::bytea[], $33::bytea[], $34::bytea[]) AS p (n, seq, salt, body, artifact),
+    done WHERE done.ids[p.n] > 0
 )
-SELECT array(SELECT n FROM done), (SELECT count(pg_notify('orchestrator_journal', w)) FROM unnest($35::text[]) w)
+SELECT ids, (SELECT count(pg_notify('orchestrator_journal', w)) FROM unnest($35::text[]) w) FROM done
 """
 _WIDTHS: Final = (11, 10, 3, 5, 5)  #: columns of the arrays above, in order; the notices come last
 
@@ -116,14 +119,14 @@ def prepare(entry: Append, encoded: Encoded, before: Head) -> Prepared:
 
 
 def arguments(batch: Sequence[Prepared]) -> list[object]:
-    """The arrays of the statement; entry n of the batch is n there."""
+    """The arrays of the statement; the first entry of the batch is 1 there."""
     entries: list[tuple[object, ...]] = []
     begun: list[tuple[object, ...]] = []
     large: list[tuple[object, ...]] = []
     rows: list[tuple[object, ...]] = []
     payloads: list[tuple[object, ...]] = []
     notices: list[str] = []
-    for n, one in enumerate(batch):
+    for n, one in enumerate(batch, 1):
         entry = one.entry
         ended = next((fact for fact in reversed(entry.facts) if type(fact) is RunEnded), None)
         end = (ended.status, ended.at_s, ended.usd, ended.tokens) if ended is not None else (None, None, None, None)

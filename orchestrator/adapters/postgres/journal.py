@@ -251,9 +251,8 @@ class PostgresJournal:
                 row = await connection.fetchrow(STATEMENT, *arguments(batch))
                 unknown = False
                 assert row is not None, "one row"
-                written = set(row[0])
-                left = [one for n, one in enumerate(batch) if n not in written]
-                self._remember(one for n, one in enumerate(batch) if n in written)
+                left = [one for one, key in zip(batch, row[0], strict=True) if not key]
+                self._remember(one for one, key in zip(batch, row[0], strict=True) if key)
                 if left and (tries or waiting.rested):  # an earlier try may have been committed after all
                     left = await self._not_landed(connection, left)
                 for one in left:
