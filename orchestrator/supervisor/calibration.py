@@ -39,7 +39,7 @@ class Calibration:
 
 
 def calibrate(scored: Iterable[tuple[float, bool]], *, wrong_max: float = 0.05, least: int = LEAST) -> Calibration:
-    """The lowest threshold at which at most `wrong_max` of the wrong outputs pass; a higher one refuses more right ones.
+    """The lowest threshold at which at most `wrong_max` of the wrong outputs pass; higher ones refuse more right ones.
 
     `scored` are pairs of the judge's score, 0 to 1, and whether the output was right.
 

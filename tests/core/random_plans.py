@@ -65,13 +65,15 @@ def _budget(draw: st.DrawFn) -> dict[str, object]:
         "usd": draw(st.sampled_from([1.0, 100.0])),
         "wall": draw(st.sampled_from([60.0, 3000.0])),
         "on_limit": draw(st.sampled_from(["degrade", "stop", "ask"])),
+        "calls": draw(st.sampled_from([None, 1, 4])),
+        "closing": draw(st.sampled_from([0.0, 0.0, 0.3])),
     }
 
 
 def _step(draw: st.DrawFn, number: int, before: dict[str, object], *, tame: bool) -> dict[str, object]:
     names = list(before)
     needs = draw(st.lists(st.sampled_from(names), max_size=3, unique=True)) if names else []
-    kind = draw(st.sampled_from(["call", "call", "call", "task", "plan"] + ([] if tame else ["human"])))
+    kind = draw(st.sampled_from(["call", "call", "call", "task", "plan"] + ([] if tame else ["human", "goal"])))
     member = draw(st.sampled_from(["output", "output", "passed"]))
     step: dict[str, object] = {"with": {f"x{at}": f"${{{{ steps.{name}.{member} }}}}" for at, name in enumerate(needs)}}
     if kind == "call":
@@ -82,6 +84,8 @@ def _step(draw: st.DrawFn, number: int, before: dict[str, object], *, tame: bool
         step |= {"plan": CHILD, "with": {"x": list(step["with"].values())}}  # type: ignore[attr-defined]  # a mapping
         if draw(st.booleans()):
             step["budget"] = {"steps": draw(st.integers(1, 3))}
+    elif kind == "goal":
+        step |= {"goal": "reach it", "with": {"x": list(step["with"].values())}}  # type: ignore[attr-defined]  # a mapping
     else:
         step = {"human": {"ask": "?", "choices": ["yes", "no"], "expires": 50.0, "then": "no"}, "needs": needs}
     if kind != "human":
@@ -122,7 +126,7 @@ def _checks(draw: st.DrawFn, step: dict[str, object], kind: str, number: int, *,
         )
         return
     checks = draw(st.lists(CHECKS, max_size=2))
-    if kind == "plan":
+    if kind in ("plan", "goal"):
         checks = [check for check in checks if "call" not in check]
     elif draw(st.integers(0, 3)) == 0:
         checks = [{"rule": "output.ok"}, {"agree": {"runs": 3, "quorum": 2, "field": "n"}}, *checks]

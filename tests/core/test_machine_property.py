@@ -50,7 +50,7 @@ class MachineInTheWorld(RuleBasedStateMachine):
         self.world.crash(lost=lost, keep=keep)
 
     @precondition(lambda self: self.tasks())
-    @rule(at=st.integers(0, 30), what=st.integers(0, 4))
+    @rule(at=st.integers(0, 30), what=st.integers(0, 6))
     def sign(self, at: int, what: int) -> None:
         tasks = self.tasks()
         task = tasks[at % len(tasks)]
@@ -61,6 +61,8 @@ class MachineInTheWorld(RuleBasedStateMachine):
             f.ToolCalled(at_s=self.bench.now, tool="t", result=True, **where),  # type: ignore[arg-type]  # same
             f.BudgetReserved(at_s=self.bench.now, charge=f"r{at}", usd=0.2, tokens=10, **where),  # type: ignore[arg-type]  # same
             f.BudgetSettled(at_s=self.bench.now, charge=f"r{at}", usd=0.1, tokens=5, **where),  # type: ignore[arg-type]  # same
+            f.ModelCalled(at_s=self.bench.now, charge=f"r{at}", model="m", outcome="ok", tokens_in=5, **where),  # type: ignore[arg-type]  # same
+            f.LimitHit(at_s=self.bench.now, limit="calls", policy="stop"),
         ]
         self.world.tell(signs[what])
 

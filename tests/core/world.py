@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
@@ -9,11 +10,12 @@ from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.core.state import Status
 from orchestrator.errors import PlanError
 from orchestrator.ids import Digest, JsonValue, StepId
-from orchestrator.plan.models import canonical_json, digest_of
+from orchestrator.plan.models import Plan, canonical_json, digest_of
 from orchestrator.plan.patch import Patch, apply_patch
 from tests.core.bench import Bench, words
 
 TOKEN = re.compile(r"<T[^>]*>")
+PLANNED = Plan.model_validate({"name": "c", "inputs": {"x": {}}, "steps": {"x": {"pool": "w", "call": "f"}}})
 SIMPLE = {"pool": "w", "call": "f"}
 
 
@@ -36,7 +38,7 @@ class World:
         """Note what the machine asks for, and look through the gate."""
         for command in self.bench.commands:
             self.look(command)
-            if isinstance(command, c.Dispatch | c.SetTimer | c.StartChild | c.AskReplan | c.AskJudge):
+            if isinstance(command, c.Dispatch | c.SetTimer | c.StartChild | c.AskReplan | c.AskJudge | c.AskPlan):
                 self.pending.append(command)
         for fact in self.bench.made:
             if isinstance(fact, f.ApprovalAsked) and fact.subject in ("step", "effect"):
@@ -122,6 +124,8 @@ class World:
                 self.child(command, how)
             case c.AskReplan():
                 self.replan(command, how)
+            case c.AskPlan():
+                self.plan(command, how)
 
     def work(self, d: c.Dispatch, how: int) -> None:
         """A worker's answer."""
@@ -202,6 +206,36 @@ class World:
                 output=self.output(f"{command.child}", ok=how < 15) if good else None,
             )
         )
+
+    def plan(self, command: c.AskPlan, how: int) -> None:
+        """A supervisor's answer: a plan, a draft that is refused before one, or a failure."""
+        at, where = self.bench.now, {"step": command.step, "branch": command.branch, "attempt": command.attempt}
+        if how % 5 == 3:
+            drafted = f.PlanDrafted(
+                at_s=at,
+                number=len(command.drafts) + 1,
+                purpose="plan",
+                tier="strong",
+                accepted=False,
+                answer="?",
+                **where,  # type: ignore[arg-type]  # the three names
+            )
+            self.tell(drafted)
+            self.pending.append(replace(command, drafts=(*command.drafts, drafted)))
+        elif how % 5 == 4:
+            self.tell(f.AttemptFailed(at_s=at, error="planning", **where))  # type: ignore[arg-type]  # same
+        else:
+            self.tell(f.PatternChosen(at_s=at, pattern="chain", row="r", **where))  # type: ignore[arg-type]  # same
+            planned = f.GoalPlanned(
+                at_s=at,
+                digest=PLANNED.digest,
+                steps=1,
+                tries=1,
+                usd_estimate=0.0,
+                plan=PLANNED.data,
+                **where,  # type: ignore[arg-type]  # same
+            )
+            self.tell(planned)
 
     def replan(self, command: c.AskReplan, how: int) -> None:
         """The planner's answer."""
