@@ -96,7 +96,7 @@ class _Conversation:
         prompt = Prompt(
             tier=_tier(ctx.tier, agent.tier),
             messages=tuple(messages),
-            tools=self._box.specs,
+            tools=() if last else self._box.specs,  # weak models go on calling tools when they are merely asked not to
             output_schema=self._schema,
             tokens_max=agent.tokens_max,
             deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),

@@ -220,6 +220,7 @@ async def test_the_loop_of_tools_is_bounded(start: Start) -> None:
     assert (failed.error, failed.message) == ("turns", "writer gave no result within 3 answers")
     assert len(models.prompts) == 3
     assert models.prompts[2].messages[-1].content.startswith("This is your last answer")
+    assert [len(prompt.tools) for prompt in models.prompts] == [1, 1, 0]
 
 
 async def test_a_tool_that_fails_is_news_for_the_model(start: Start) -> None:
