@@ -83,7 +83,9 @@ class GatewaySettings(_Part):
 
     endpoints: Mapping[str, EndpointSettings] = {}
     tiers: Mapping[Tier, tuple[ModelSettings, ...]] = {}
-    tries: Annotated[int, Field(ge=1, le=20)] = 4  #: per question, over all endpoints of the tier
+    tries: Annotated[int, Field(ge=1, le=20)] = (
+        4  #: per question, over all endpoints of the tier; a hand-back asks anew
+    )
     backoff_first_s: Annotated[float, Field(gt=0)] = 0.5  #: ceiling of the first wait; doubles per try
     backoff_most_s: Annotated[float, Field(gt=0)] = 20.0
     failures_to_open: Annotated[int, Field(ge=1)] = 5  #: failures in a row that open an endpoint's circuit breaker

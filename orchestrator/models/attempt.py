@@ -170,7 +170,11 @@ class Attempts:
             self._record(one, account, ModelTimeout.kind if late else "cancelled", unknown=True)
             raise
         line.breaker.succeeded()
-        judgement = judge(one.prompt, reply, model)
+        try:
+            judgement = judge(one.prompt, reply, model)
+        except Exception:
+            self._settle(one, account, request, reply, "broken")  # our bug, and the provider's bill all the same
+            raise
         outcome = "ok" if isinstance(judgement, Answer) else judgement.error.kind
         return Tried(reply=reply, judgement=judgement, call=self._settle(one, account, request, reply, outcome))
 

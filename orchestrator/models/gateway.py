@@ -12,6 +12,7 @@ from orchestrator.models.attempt import Attempts, Tried, Try
 from orchestrator.models.output import Answer
 from orchestrator.models.retry import Backoff
 from orchestrator.models.routes import Route, key_of, next_route
+from orchestrator.plan.schemas import compile_schema
 from orchestrator.ports.limiter import Limiter
 from orchestrator.ports.model import Completion, Message, Meter, ModelCall, Prompt, Tier
 from orchestrator.ports.model_errors import (
@@ -68,12 +69,18 @@ class Gateway:
                 await close()
 
     async def complete(self, prompt: Prompt, meter: Meter, on_delta: Callable[[str], None] | None = None) -> Completion:
-        """Ask the model of a tier; see `orchestrator.ports.model.Models`."""
+        """Ask the model of a tier; see `orchestrator.ports.model.Models`.
+
+        Raises:
+            PlanError: the prompt's schema is refused; nothing was sent.
+        """
         routes = self._routes.get(prompt.tier, ())
         if not routes:
             raise ModelNotConfigured(
                 prompt.tier, f"name a model for the tier {prompt.tier} in the settings (models.tiers)"
             )
+        if prompt.output_schema is not None:
+            compile_schema(prompt.output_schema)  # kept; a schema that is refused is refused before it costs anything
         deadline = anyio.current_time() + prompt.deadline_s
         watch = _Watch(meter, on_delta)
         completion: Completion | None = None

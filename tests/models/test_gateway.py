@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 
 from orchestrator.adapters.memory.limiter import MemoryLimiter
-from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError, TransportUnreachable
+from orchestrator.errors import BudgetExceeded, PlanError, RetryableError, TerminalError, TransportUnreachable
 from orchestrator.models.usage import tokens_in_estimate
 from orchestrator.ports.endpoint import ChatReply, ChatRequest, Usage
 from orchestrator.ports.limiter import Rates, Slot
@@ -380,6 +380,29 @@ async def test_a_schema_that_is_missed_twice_is_an_error_with_both_calls_paid() 
 
     assert outcomes(purse) == [("e0", "bad_output")] * 2
     assert isinstance(raised.value.as_step_error(), TerminalError)
+
+
+async def test_a_schema_that_is_refused_costs_nothing() -> None:
+    endpoint = FakeEndpoint()
+
+    with pytest.raises(PlanError, match="stay inside the schema"):
+        await gateway(endpoint).complete(replace(prompt(), output_schema={"$ref": "https://x.example/s"}), Purse())
+
+    assert endpoint.asked == []
+
+
+async def test_a_judgement_that_breaks_leaves_no_reservation_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("orchestrator.models.attempt.judge", broken)
+    purse = Purse()
+
+    with pytest.raises(LookupError):
+        await gateway(FakeEndpoint(), price=DEAR).complete(prompt(), purse)
+
+    assert ([call.outcome for call in purse.calls], purse.held) == (["broken"], {})
+    assert purse.spent_usd == pytest.approx((10 * 10 + 5 * 20) / 1e6)
 
 
 async def test_a_tool_that_was_not_given_is_named_to_the_model() -> None:
