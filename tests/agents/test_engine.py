@@ -8,13 +8,13 @@ import pytest
 from orchestrator import Plan, checks, ladder
 from orchestrator.core import facts as f
 from orchestrator.core.history import check_history
-from orchestrator.core.results import Degraded, Succeeded
+from orchestrator.core.results import Degraded, Stopped, Succeeded
 from orchestrator.core.story import story
 from orchestrator.errors import PromiseError
 from orchestrator.plan.files import parse_plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.model import Prompt, Tier
-from orchestrator.ports.model_errors import ModelTimeout
+from orchestrator.ports.model_errors import ModelRateLimited, ModelTimeout
 from orchestrator.ports.tasks import TaskDelta
 from tests.agents.saying import Saying, calls, says
 from tests.engine.conftest import OpenEngine
@@ -216,6 +216,23 @@ async def test_functions_ask_models_in_the_loop_in_threads_and_in_child_processe
     assert result.output == {"one": "from the loop", "two": "from a thread", "three": "from a child"}
     assert [str(fact.step) for fact in called] == ["one", "two", "three"]
     assert [prompt.messages[0].content for prompt in models.prompts] == ["loop", "thread", "child"]
+
+
+async def test_what_went_wrong_with_a_model_is_the_same_in_a_child_process(open_engine: OpenEngine) -> None:
+    with Plan("child", budget=Budget(usd=0.025, on_limit="stop")) as p:
+        p.result(p.step(sample_pool.ask_model, id="one", retry={"attempts": 2, "backoff": "1ms..1ms"}))
+    models = Saying([ModelRateLimited("m", "slow down", 0.01)])
+    async with open_engine(sample_pool.children, models=models) as engine:
+        run = await engine.submit(p.freeze())
+        result = await run.result()
+        failed = await facts_of(run, f.AttemptFailed)
+    # The first try is turned away and costs 0.01; the second finds less left than the call sets aside.
+    assert [(fact.error, fact.retry_after_s, fact.message) for fact in failed] == [
+        ("rate_limit", 0.01, "model m: rate limited: slow down"),
+        ("budget", None, "budget usd: asked for 0.02, 0.015 left"),
+    ]
+    assert isinstance(result, Stopped)
+    assert len(models.prompts) == 2
 
 
 async def test_effects_are_announced_from_a_child_process_too(open_engine: OpenEngine) -> None:
