@@ -37,14 +37,14 @@ def system_message(instructions: str, constraints: Sequence[str], *, structured:
 
 
 def task_message(instruction: str, args: Mapping[str, JsonValue], reasons: Sequence[str]) -> Message:
-    """The task, then its data, each value in a block of its own, then why the attempt before was refused.
+    """The task, then its data, each value in a block of its own, then why the attempt before did not pass.
 
     Raises:
         TerminalError: the data is over `PROMPT_DATA_BYTES_MAX`.
     """
     values = {name: value if isinstance(value, str) else canonical_json(value) for name, value in args.items()}
     if reasons:
-        values["refusals of your last answer"] = "\n".join(f"- {reason}" for reason in reasons)
+        values["why the attempt before this one did not pass"] = "\n".join(f"- {reason}" for reason in reasons)
     size = sum(len(text.encode()) for text in values.values())
     if size > PROMPT_DATA_BYTES_MAX:
         raise TerminalError(
@@ -53,7 +53,9 @@ def task_message(instruction: str, args: Mapping[str, JsonValue], reasons: Seque
     parts = [f"TASK\n{instruction.strip() or 'Work on the data below as your instructions say.'}"]
     parts += [block(name, text) for name, text in values.items()]
     if reasons:
-        parts.append("Your last answer was refused. Mend what the refusals name, and keep to the task.")
+        parts.append(
+            "An attempt before this one did not pass. Where the reasons name faults of its answer, mend them; keep to the task."
+        )
     return Message(role="user", content="\n\n".join(parts))
 
 

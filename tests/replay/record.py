@@ -1,9 +1,10 @@
-"""Records golden journals of the reference plans: `python -m tests.replay.record`. Existing files are never replaced.
+"""Records golden journals of the reference plans: `python -m tests.replay.record [NAME ...]`; replaces none.
 
 Virtual time, so that a recording takes no time; what differs from one recording to the next (run ids, seconds) is kept
 as it fell.
 """
 
+import sys
 from unittest.mock import patch
 
 import anyio
@@ -15,8 +16,11 @@ from orchestrator.app import Engine
 from orchestrator.core.codec import CODEC_VERSION
 from orchestrator.engine.recovery import read_all
 from orchestrator.ports.journal import RunQuery
+from orchestrator.ports.model_errors import ModelRateLimited
+from orchestrator.testing.scripted import Says, ScriptedModel
 from tests.crash.reference import REFERENCES, Reference, grow, pool
 from tests.replay import golden
+from workers import Pool, tool
 
 
 def limited() -> FrozenPlan:
@@ -37,13 +41,34 @@ def agreeing() -> FrozenPlan:
     return p.freeze()
 
 
-RECORDED = (*REFERENCES, Reference("limited", limited), Reference("agreeing", agreeing))
+@tool(effect=True)
+async def send(to: str) -> str:
+    """Send a letter."""
+    return f"sent to {to}"
+
+
+agents = Pool("agents")
+agents.agent("clerk", "You send letters.", tools=[send])
+SCRIPT = [Says(tools=(("send", {"to": "ada"}),)), "sent", ModelRateLimited("scripted", "busy", 1.0), "sent again"]
+
+
+def agent() -> FrozenPlan:
+    """An agent: models called, an effect of a tool, a call that is turned away and tried again."""
+    with Plan("agent") as p:
+        first = p.task(agents, "Send ada a letter.", id="first")
+        p.result(p.task(agents, "Say so.", id="second", with_={"first": first}))
+    return p.freeze()
+
+
+RECORDED = (*REFERENCES, Reference("limited", limited), Reference("agreeing", agreeing), Reference("agent", agent))
 
 
 async def record(reference: Reference) -> None:
     """Run one plan and write its journal, and those of its sub-plans."""
     journal = MemoryJournal()
-    async with Engine(pools=[pool], journal=journal, drain_s=0.0) as engine:
+    async with Engine(
+        pools=[pool, agents], journal=journal, models=ScriptedModel(SCRIPT, usd=0.001), drain_s=0.0
+    ) as engine:
         await reference.drive(engine, await engine.submit(reference.plan()))
     for number, row in enumerate(reversed(await journal.runs(RunQuery()))):
         name = reference.name if number == 0 else f"{reference.name}-child{number}"
@@ -60,7 +85,8 @@ async def main() -> None:
 
 async def _all() -> None:
     for reference in RECORDED:
-        await record(reference)
+        if len(sys.argv) == 1 or reference.name in sys.argv:
+            await record(reference)
 
 
 if __name__ == "__main__":
