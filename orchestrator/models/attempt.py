@@ -144,12 +144,13 @@ class Attempts:
 
     async def _send(self, one: Try, request: ChatRequest, account: _Account) -> Tried:
         line, model = one.route.line, one.route.model
-        if not line.breaker.enter():
+        entered = line.breaker.enter()
+        if entered is None:
             raise ModelUnavailable(model, f"the circuit of {line.name} is open", line.breaker.opens_in_s)
         try:
             account.charge = await one.meter.reserve(account.usd, account.tokens)
         except BaseException:
-            line.breaker.left()
+            line.breaker.left(entered)
             raise
         account.began, account.sent = anyio.current_time(), True
         until = one.deadline if line.attempt_s is None else min(one.deadline, account.began + line.attempt_s)
@@ -157,7 +158,7 @@ class Attempts:
             reply = await _asked(one, request, until)
         except ModelError as error:
             if isinstance(error, _OF_THE_ENDPOINT):
-                line.breaker.failed()
+                line.breaker.failed(entered)
             else:
                 line.breaker.succeeded()
             self._record(one, account, error.kind, unknown=error.may_be_billed)
@@ -166,7 +167,7 @@ class Attempts:
         except BaseException:
             # Cancelled from outside, or a watcher broke. Whatever was generated until now may be on the bill.
             late = anyio.current_time() >= one.deadline
-            line.breaker.failed() if late else line.breaker.left()
+            line.breaker.failed(entered) if late else line.breaker.left(entered)
             self._record(one, account, ModelTimeout.kind if late else "cancelled", unknown=True)
             raise
         line.breaker.succeeded()

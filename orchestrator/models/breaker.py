@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 State = Literal["closed", "open", "half_open"]
+Entered = Literal["call", "probe"]
 
 
 class Breaker:
@@ -38,23 +39,26 @@ class Breaker:
         """Whether `enter` would be granted."""
         return self.state == "closed" or (self.state == "half_open" and not self._probing)
 
-    def enter(self) -> bool:
-        """Begin a call; False: it must not be made. After True one of `succeeded`, `failed` and `left` follows."""
+    def enter(self) -> Entered | None:
+        """Begin a call; None: it must not be made. After it one of `succeeded`, `failed` and `left` follows."""
         if not self.lets_through:
-            return False
-        self._probing = self._opened_at_s is not None
-        return True
+            return None
+        if self._opened_at_s is None:
+            return "call"
+        self._probing = True
+        return "probe"
 
     def succeeded(self) -> None:
         """The endpoint answered, be it with a refusal."""
         self._failures, self._opened_at_s, self._probing = 0, None, False
 
-    def failed(self) -> None:
-        """The endpoint failed. A late failure of a call from before the opening does not prolong it."""
+    def failed(self, entered: Entered) -> None:
+        """The endpoint failed. A late failure of a call from before the opening prolongs nothing and ends no probe."""
         self._failures += 1
-        if self._probing or (self._opened_at_s is None and self._failures >= self._failures_to_open):
+        if entered == "probe" or (self._opened_at_s is None and self._failures >= self._failures_to_open):
             self._opened_at_s, self._probing = self._now_s(), False
 
-    def left(self) -> None:
+    def left(self, entered: Entered) -> None:
         """The call ended without a word on the endpoint: it was cancelled, or never sent."""
-        self._probing = False
+        if entered == "probe":
+            self._probing = False

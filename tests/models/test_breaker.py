@@ -25,15 +25,16 @@ def breaker(clock: Hands) -> Breaker:
 
 def fail(breaker: Breaker, times: int) -> None:
     for _ in range(times):
-        assert breaker.enter()
-        breaker.failed()
+        entered = breaker.enter()
+        assert entered is not None
+        breaker.failed(entered)
 
 
 def test_it_opens_after_failures_in_a_row(breaker: Breaker) -> None:
     fail(breaker, 2)
     assert (breaker.state, breaker.lets_through) == ("closed", True)
     fail(breaker, 1)
-    assert (breaker.state, breaker.lets_through, breaker.enter(), breaker.opens_in_s) == ("open", False, False, 30.0)
+    assert (breaker.state, breaker.lets_through, breaker.enter(), breaker.opens_in_s) == ("open", False, None, 30.0)
 
 
 def test_a_success_between_failures_starts_the_count_anew(breaker: Breaker) -> None:
@@ -48,9 +49,9 @@ def test_after_a_while_one_call_probes(breaker: Breaker, clock: Hands) -> None:
     fail(breaker, 3)
     clock.now = 30.0
     assert breaker.state == "half_open"
-    assert [breaker.enter(), breaker.enter()] == [True, False]
+    assert [breaker.enter(), breaker.enter()] == ["probe", None]
     breaker.succeeded()
-    assert (breaker.state, breaker.enter()) == ("closed", True)
+    assert (breaker.state, breaker.enter()) == ("closed", "call")
 
 
 def test_a_probe_that_fails_opens_it_again(breaker: Breaker, clock: Hands) -> None:
@@ -63,16 +64,27 @@ def test_a_probe_that_fails_opens_it_again(breaker: Breaker, clock: Hands) -> No
 def test_a_probe_that_was_never_sent_leaves_the_place_to_another(breaker: Breaker, clock: Hands) -> None:
     fail(breaker, 3)
     clock.now = 31.0
-    assert breaker.enter()
-    breaker.left()
-    assert (breaker.state, breaker.enter()) == ("half_open", True)
+    assert breaker.enter() == "probe"
+    breaker.left("probe")
+    assert (breaker.state, breaker.enter()) == ("half_open", "probe")
 
 
 def test_calls_from_before_the_opening_do_not_prolong_it(breaker: Breaker, clock: Hands) -> None:
-    late = [breaker.enter() for _ in range(5)]
+    assert [breaker.enter() for _ in range(5)] == ["call"] * 5
     for _ in range(3):
-        breaker.failed()
+        breaker.failed("call")
     clock.now = 20.0
-    for _ in late[3:]:
-        breaker.failed()
+    for _ in range(2):
+        breaker.failed("call")
     assert breaker.opens_in_s == 10.0
+
+
+def test_calls_from_before_the_opening_do_not_make_room_for_a_second_probe(breaker: Breaker, clock: Hands) -> None:
+    assert [breaker.enter() for _ in range(5)] == ["call"] * 5
+    for _ in range(3):
+        breaker.failed("call")
+    clock.now = 30.0
+    assert breaker.enter() == "probe"
+    breaker.left("call")
+    breaker.failed("call")
+    assert (breaker.state, breaker.enter()) == ("half_open", None)
