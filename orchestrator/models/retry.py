@@ -26,7 +26,7 @@ class Backoff:
 class RetryCredit:
     """Keeps the retries of an endpoint near `RETRY_SHARE` of its calls, so that a brown-out is not made worse.
 
-    Source: A. Nuthan et al., gRPC proposal A6, "Retry throttling", 2017.
+    Source of the idea: gRPC proposal A6, "gRPC Retry Design", on throttling.
     """
 
     def __init__(self) -> None:
