@@ -281,8 +281,8 @@ class RunEngine:
         """
         if self.owning is not None and run_id is None:  # what others drive stays with them
             found: list[RunId] = []
-            while some := await self.owning.adopt_some():
-                found += some
+            while (lot := await self.owning.adopt_some())[0]:
+                found += lot[1]
             return [Run(self, name) for name in found]
         return [Run(self, driver.run_id) for driver in await self.takeover.recover(run_id)]
 

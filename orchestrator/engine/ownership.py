@@ -15,6 +15,7 @@ import structlog
 from orchestrator.core.facts import RunEnded
 from orchestrator.engine.loop import FAILED, TAKEN
 from orchestrator.engine.petitioning import Petitioner, serve
+from orchestrator.engine.plan_book import remember
 from orchestrator.errors import JournalError
 from orchestrator.ids import RunId
 from orchestrator.ports.ownership import LEASE_S, Adopted, Notices, Ownership, Petitions
@@ -31,6 +32,7 @@ ADOPT_MAX: Final = 100  #: runs taken over at once …
 PACE_S: Final = 0.25  #: … and the pause after so many: a restart with thousands of open runs is no storm
 STEADY_S: Final = 0.5  #: a run that was loaded so long ago has not ended its owner
 PETITIONS_MAX: Final = 32  #: taken at once
+SERVED_MAX: Final = 10_000  #: petitions remembered
 LOOK_S: Final = 0.5  #: between two looks at what others drive, when no notice comes
 END_S: Final = 5.0  #: for giving everything up at the end
 log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ class Owning:
         self._shared, self.owns = shared, shared.owns
         self._ownership = shared.ownership
         self._undriven: dict[RunId, str] = {}  #: held at the last beat, and not driven here
+        self._served: dict[str, bool] = {}  #: petitions that were begun here
         self._wake = anyio.Event()  #: there may be orphans
         self._asked = anyio.Event()  #: there may be petitions
         self._changed = anyio.Event()  #: somebody else may have done something
@@ -146,7 +149,7 @@ class Owning:
             self._wake = anyio.Event()
             some = 0
             try:
-                some = len(await self.adopt_some())
+                some, _ = await self.adopt_some()
             except JournalError as error:
                 log.error("no orphans can be looked for", error=str(error))
             if some:  # there may be more
@@ -155,8 +158,8 @@ class Owning:
             with anyio.move_on_after(POLL_S * random.uniform(0.8, 1.2)):
                 await self._wake.wait()
 
-    async def adopt_some(self) -> list[RunId]:
-        """Take some orphans over, oldest first; return those that are driven here now, sub-plans included."""
+    async def adopt_some(self) -> tuple[int, list[RunId]]:
+        """Take some orphans over, oldest first; return how many there were, and those that are driven here now."""
         engine = self._engine
         limit = min(ADOPT_MAX, engine.room())
         adopted = await self._ownership.adopt(self.owner, limit, but_not=tuple(engine.takeover.unfit))
@@ -168,7 +171,7 @@ class Owning:
             elif engine.parked(one.row.run_id):
                 await self._give_up(one.row.run_id, engine.parked(one.row.run_id) or "")
         await self._settle(adopted)
-        return driven
+        return len(adopted), driven
 
     async def _settle(self, adopted: list[Adopted]) -> None:
         """Say that loading these did no harm, after a while; of suspects, before anything else is loaded."""
@@ -196,6 +199,9 @@ class Owning:
             try:
                 taken = await self._shared.petitions.take(self.owner, PETITIONS_MAX)
                 for petition in taken:
+                    if petition.id in self._served:  # its taking was told twice
+                        continue
+                    remember(self._served, petition.id, True, SERVED_MAX)
                     self._engine.spawn(serve, self._engine, self._shared.petitions, petition)
                 if len(taken) == PETITIONS_MAX:
                     continue

@@ -39,6 +39,7 @@ MET: Final = (
 )
 FULL: Final = (asyncpg.DiskFullError,)
 Connection: TypeAlias = asyncpg.Connection
+Record: TypeAlias = asyncpg.Record
 T = TypeVar("T")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from orchestrator.adapters.postgres.connecting import Server
+from orchestrator.adapters.postgres.connecting import Connection, Record, Server
 from orchestrator.ids import RunId
 from orchestrator.ports.ownership import Petition
 
@@ -19,7 +19,7 @@ WITH asked AS (
 _TAKE: Final = """
 WITH open AS (
   SELECT q.id, q.taken_by FROM requests q JOIN runs r ON r.run_id = q.root
-  WHERE q.answer IS NULL AND r.owner = $1 AND q.taken_by IS DISTINCT FROM $1
+  WHERE q.answer IS NULL AND r.owner = $1 AND (q.taken_by IS DISTINCT FROM $1 OR $3)
   ORDER BY q.asked_at LIMIT $2 FOR UPDATE OF q SKIP LOCKED
 )
 UPDATE requests q SET taken_by = $1 FROM open WHERE q.id = open.id
@@ -45,7 +45,15 @@ class PostgresPetitions:
         )
 
     async def take(self, owner: str, limit: int) -> list[Petition]:
-        rows = await self._server.do(lambda c: c.fetch(_TAKE, owner, limit))
+        tries = 0
+
+        async def work(connection: Connection) -> list[Record]:
+            nonlocal tries
+            tries += 1  # in a second try those are told again that a lost answer may have told of
+            rows: list[Record] = await connection.fetch(_TAKE, owner, limit, tries > 1)
+            return rows
+
+        rows = await self._server.do(work)
         return [
             Petition(id=name, run_id=RunId(run_id), verb=verb, args=args, as_of_seq=seq, retaken=retaken)
             for name, run_id, verb, args, seq, retaken, _ in sorted(rows, key=lambda row: row[6])

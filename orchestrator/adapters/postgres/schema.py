@@ -39,7 +39,7 @@ async def probe(connection: "asyncpg.Connection", shown: str) -> None:
         raise PromiseError(f"the database {shown} is encoded in {encoding}", "create it with ENCODING 'UTF8'")
     if standby:
         raise PromiseError(f"{shown} is a standby, which takes no writes", "name the primary")
-    found = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}") if there else None  # noqa: S608
+    found = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}") if there else None  # noqa: S608 # our name
     if found is None:
         raise PromiseError(f"{shown} holds no journal yet", "run: orchestrator db upgrade --store URL")
     if found < SCHEMA:

@@ -6,6 +6,8 @@ that an append changes, and pages keep room, so that appends change rows in plac
 
 from alembic import op
 
+from orchestrator.errors import PromiseError
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -101,4 +103,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refused: what a journal holds is not thrown away by a command; restore a backup instead."""
-    raise NotImplementedError("a journal is not downgraded; restore a backup into a database of its own")
+    raise PromiseError("a journal is not taken back to an older schema", "restore a backup into a database of its own")
