@@ -83,7 +83,7 @@ async def test_instructions_are_instructions_and_values_are_fenced_data(start: S
     assert [part.split("\n")[0].split(" ", 1)[1] for part in blocks] == [
         "sources",
         "sizing",
-        "why the attempt before this one did not pass",
+        "refusals of your last answer, or what else went wrong",
     ]
     for part in blocks:
         fence = part.split(" ")[0]
