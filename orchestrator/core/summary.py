@@ -278,6 +278,7 @@ class RunTally:
                 charge, usd, tokens = fact.charge, fact.usd, fact.tokens
             case f.ChildEnded():
                 charge, usd, tokens = fact.child, fact.usd, fact.tokens
+                self.calls += fact.calls if charge not in self._charged else 0
             case f.StepProduced() | f.AttemptFailed() | f.CheckVerdict():
                 charge, usd, tokens = "", fact.usd, fact.tokens
             case _:

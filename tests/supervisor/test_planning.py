@@ -7,6 +7,7 @@ from orchestrator import Budget, Failed, Judging, Plan, Succeeded, Supervisor
 from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history
 from orchestrator.core.story import story
+from orchestrator.core.summary import summary
 from orchestrator.engine.recovery import read_all
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue, RunId
@@ -49,13 +50,16 @@ async def test_a_goal_is_planned_split_up_done_judged_and_answered_with_citation
         called = await facts(engine, f.ModelCalled)
         for one in (run.id, RunId(f"{run.id}.goal")):
             assert check_history(await read_all(engine.runs.journal, one)) == ()
-        told = [line.text for line in story(await read_all(engine.runs.journal, run.id), "goal")]
+        records = await read_all(engine.runs.journal, run.id)
+        told = [line.text for line in story(records, "goal")]
+        usage = summary(records)["usage"]
     assert isinstance(result, Succeeded)
     assert result.output == {
         "answer": "from eu, us, jp",
         "citations": {"eu": "what it says", "us": "what it says", "jp": "what it says"},
     }
     assert result.usage.usd == pytest.approx(0.02)
+    assert usage == {"usd": pytest.approx(0.02), "tokens": result.usage.tokens, "calls": 2}
     assert (chosen.pattern, chosen.row) == ("fan_out", "independent_parts")
     assert (planned.steps, planned.tries, planned.usd_estimate) == (4, 1, 0.04)
     assert (drafted.number, drafted.accepted, drafted.errors) == (1, True, ())
