@@ -29,8 +29,10 @@ compile requirements-fleet.lock "What the image holds: runtime, PostgreSQL and t
   --group build --extra postgres --extra redis-fast --constraint requirements-dev.lock pyproject.toml
 compile requirements-bench.lock "Runtime, build back-end and the contestants of 'make bench'" \
   --group build --extra bench --constraint requirements-dev.lock pyproject.toml
+compile tools/requirements-bench-tasks.lock "Task packages of the comparison harness, without their dependencies" --no-deps tools/bench-tasks.in
 compile tools/requirements-uv.lock "uv, the installer that stands in where Python comes without ensurepip" - <<<"uv>=0.9"
 
-if grep -nE '://|^-' requirements.lock requirements-dev.lock requirements-fleet.lock requirements-bench.lock tools/requirements-uv.lock; then
+if grep -nE '://|^-' requirements.lock requirements-dev.lock requirements-fleet.lock requirements-bench.lock tools/requirements-bench-tasks.lock \
+  tools/requirements-uv.lock; then
   echo "a lock names an address or an option (lines above)" >&2; exit 1
 fi

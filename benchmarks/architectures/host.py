@@ -16,9 +16,9 @@ HOSTS = {
     **dict.fromkeys(
         ("map-reduce", "branches", "chain", "ledger", "knot", "mesh", "toolbox", "errands"), "generated_host"
     ),
-    **dict.fromkeys(("rg-composite", "rg-circuit", "rg-strings", "rg-hanoi", "rg-knights", "rg-zebra"), "reasoning"),
+    **dict.fromkeys(("rg-composite", "rg-strings", "rg-hanoi", "rg-knights", "rg-zebra"), "reasoning"),
     **dict.fromkeys(("bfcl-parallel", "bfcl-multi-turn"), "bfcl"),
-    "plancraft": "plancraft",
+    "plancraft": "crafting",
     **dict.fromkeys(("dojo-workspace", "dojo-travel", "dojo-banking", "dojo-slack"), "dojo"),
 }
 

@@ -49,7 +49,7 @@ class TaskHost:
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         environment = {name: value for name, value in os.environ.items() if "KEY" not in name and "TOKEN" not in name}
         self._process = subprocess.Popen(
-            [self._python, "-m", "benchmarks.architectures.host"],
+            [self._python, "-P", "-m", "benchmarks.architectures.host"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
