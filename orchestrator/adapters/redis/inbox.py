@@ -75,6 +75,8 @@ class Inbox:
                 self._take(fields.get(b"t", b"").decode(), fields, body)
             except (Undecodable, KeyError, UnicodeDecodeError) as error:
                 log.error("a message that cannot be read was put aside", entry=entry, error=str(error))
+            except Exception:  # whatever one message meets, those behind it must arrive
+                log.exception("our bug: a message could not be handled", entry=entry)
         count = self.posted() if self.posted is not None else 0
         self._unsafe.append((count, rows[-1][0], blobs))
         self._arrived()

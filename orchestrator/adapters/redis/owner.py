@@ -21,7 +21,7 @@ from orchestrator.adapters.redis.limits import (
     RECONCILE_MAX,
     STREAM_KEEP_S,
 )
-from orchestrator.adapters.redis.pace import Pace
+from orchestrator.adapters.redis.pace import Pace, watched
 from orchestrator.adapters.redis.server import check_server
 from orchestrator.adapters.redis.wire import Argument, Wire
 from orchestrator.errors import PromiseError, TransportError, TransportRefused, TransportUnreachable
@@ -97,8 +97,8 @@ class RedisTransport:
             await transport._aside.close()
             raise
         transport._tasks = [
-            asyncio.create_task(transport._flush_always(), name="transport outbox"),
-            asyncio.create_task(transport._inbox.run(), name="transport inbox"),
+            watched(transport._flush_always(), "transport outbox"),
+            watched(transport._inbox.run(), "transport inbox"),
         ]
         return transport
 

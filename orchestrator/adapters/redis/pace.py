@@ -2,12 +2,25 @@
 
 import asyncio
 import random
+from collections.abc import Coroutine
 
 import structlog
 
 from orchestrator.adapters.redis.limits import BACKOFF_S
 
 log = structlog.get_logger(__name__)
+
+
+def watched(work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+    """A task that serves for as long as its process lives; should it break, that is said and not swallowed."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("our bug: a part of the transport broke; restart this process", part=name, exc_info=error)
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    return task
 
 
 class Pace:

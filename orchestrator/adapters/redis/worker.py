@@ -27,7 +27,7 @@ from orchestrator.adapters.redis.limits import (
     STREAM_KEEP_S,
     WORKER_GONE_S,
 )
-from orchestrator.adapters.redis.pace import Pace
+from orchestrator.adapters.redis.pace import Pace, watched
 from orchestrator.adapters.redis.queue import PoolQueue, give_words
 from orchestrator.adapters.redis.server import check_server
 from orchestrator.adapters.redis.wire import Argument, Wire
@@ -106,9 +106,9 @@ class RedisWorkers:
             raise
         workers._renewals.start()
         workers._tasks = [
-            asyncio.create_task(workers._flush_always(), name="transport outbox"),
-            asyncio.create_task(workers._inbox.run(), name="transport inbox"),
-            asyncio.create_task(workers._tidy_always(), name="transport tidying"),
+            watched(workers._flush_always(), "transport outbox"),
+            watched(workers._inbox.run(), "transport inbox"),
+            watched(workers._tidy_always(), "transport tidying"),
         ]
         return workers
 
