@@ -8,13 +8,16 @@ BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help demo test check cover test-all test-live prove soak bench lint types fmt lock clean env env-run env-bench
+.PHONY: help demo demo-fleet bench-queues test check cover test-all test-live prove soak bench lint types fmt lock clean env env-run env-bench
 
 help: ## list these entries
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env-run ## the main job on real input: audit this environment's packages; no key, no server
 	@tools/demo.sh $(ARGS)
+
+demo-fleet: env ## the same job on a fleet: PostgreSQL and Valkey from wheels, supervisor, workers, autoscaler
+	@$(BIN)/python tools/demo_fleet.py $(ARGS)
 
 test: env ## the default suite at reduced sizes (ARGS="-k gate" selects)
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node and not model and not live" $(ARGS)
@@ -40,6 +43,10 @@ soak: env ## the crash tests at full sizes, over and over, until one fails or SO
 
 bench: env-bench ## speed beside the contestants, in an environment of its own
 	@.venv-bench/bin/python -m benchmarks.performance $(ARGS)
+
+bench-queues: env ## our queue beside those of other projects, each in an environment of its own
+	@benchmarks/performance/queues/environments.sh
+	@$(BIN)/python -m benchmarks.performance.queues $(ARGS)
 
 lint: env ## style, format, import contracts
 	@$(BIN)/ruff check .

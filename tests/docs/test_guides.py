@@ -1,5 +1,9 @@
 """Every code block of the README and of the guides does what the page says."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,8 +15,30 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
-    assert Reader(tmp_path).read(page) > 0
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with servers_of(page, tmp_path, monkeypatch):
+        assert Reader(tmp_path).read(page) > 0
+
+
+@contextmanager
+def servers_of(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a page expects its reader to have: for the one about fleets an empty database and a Redis."""
+    if page.stem != "fleet":
+        yield
+        return
+    from tests.servers.postgres import shared_server
+    from tests.servers.redis import redis_server
+
+    with redis_server("valkey") as redis:
+        monkeypatch.setenv("DATABASE_URL", shared_server().database())
+        monkeypatch.setenv("REDIS_URL", redis.url)
+        try:
+            yield
+        finally:
+            pid = folder / "up.pid"
+            if pid.exists():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid.read_text()), signal.SIGKILL)  # its children notice and go
 
 
 @pytest.mark.parametrize(
