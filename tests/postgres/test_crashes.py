@@ -1,10 +1,12 @@
-"""A crash at every append to a PostgreSQL journal, before and after it is written: as if nothing had happened.
+"""A crash at every append to a PostgreSQL journal, before, while and after it is written: as if nothing had happened.
 
 The outcome is that of the same plan on a SQLite file, run without a crash.
 """
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import anyio
 import asyncpg
@@ -23,22 +25,28 @@ from tests.sizes import SIZES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 STRIDE = 1 if SIZES.name == "prove" else 3
+ROUNDS = 3 if SIZES.name == "prove" else 1  #: what shares an append depends on the moment, so no two are alike
+Moment = Literal["before", "during", "after"]
 TABLES = "runs, events, payloads, artifacts, owners, requests"
 
 
 class CrashingJournal(PostgresJournal):
-    """A journal whose process dies at append number `at`, from 1, before or after writing."""
+    """A journal whose process dies at append number `at`, from 1: before, during or after writing."""
 
     at: int | None = None
-    written = False
+    moment: Moment = "before"
     appends = 0
+    late: asyncio.Task[tuple[RunId, ...]] | None = None
 
     async def append(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
         self.appends += 1
         if self.appends == self.at:
             self.ownership.release = _nothing  # type: ignore[method-assign] # the dead give nothing up
-            if self.written:
+            if self.moment == "after":
                 await super().append(entries)
+            elif self.moment == "during":  # sent, and nobody waits for what becomes of it
+                self.late = asyncio.create_task(super().append(entries))
+                await asyncio.sleep(0)
             raise Crash
         return await super().append(entries)
 
@@ -74,12 +82,13 @@ async def test_a_crash_at_any_append_changes_nothing(reference: Reference, postg
     assert plain(await finish(reference, calm)) == expected
     await calm.close()
 
-    points = [(at, written) for at in range(1, calm.appends + 1, STRIDE) for written in (False, True)]  # type: ignore[attr-defined] # it counts
-    for at, written in points:
+    moments: tuple[Moment, ...] = get_args(Moment)
+    points = [(at, moment) for at in range(1, calm.appends + 1, STRIDE) for moment in moments]  # type: ignore[attr-defined] # it counts
+    for at, moment in points * ROUNDS:
         await sql(postgres_url, f"TRUNCATE {TABLES}")
         WITNESS.clear()
         first, heir = await CrashingJournal.open(postgres_url), await PostgresJournal.open(postgres_url)
-        first.at, first.written = at, written  # type: ignore[attr-defined] # as above
+        first.at, first.moment = at, moment  # type: ignore[attr-defined] # as above
         with anyio.fail_after(120):
             try:
                 result = await finish(reference, first)  # the last appends may come after the result
@@ -89,8 +98,8 @@ async def test_a_crash_at_any_append_changes_nothing(reference: Reference, postg
                 WITNESS.clear()
                 result = await finish(reference, heir)
                 again = {line.split(" ")[0] for line in WITNESS} & before
-                assert not again, f"crash at append {at}: executed again although journaled: {again}"
-        assert plain(result) == expected, f"crash at append {at} of {calm.appends}"  # type: ignore[attr-defined] # as above
+                assert not again, f"crash {moment} append {at}: executed again although journaled: {again}"
+        assert plain(result) == expected, f"crash {moment} append {at} of {calm.appends}"  # type: ignore[attr-defined] # as above
         for row in await heir.runs(RunQuery()):
             assert await heir.verify_run(row.run_id) == row.last_seq
         await first.close()
