@@ -83,6 +83,7 @@ class PoolQueue:
         self._spare_timer: asyncio.TimerHandle | None = None
         self._wanted = asyncio.Event()
         self._uncounted = 0  #: takes the turn of the lanes has not been told of
+        self._dry = False  #: the last blocking read found less than there was room for
         self._connects = 0
         self._look_from = 0.0  #: before, others may be about to renew what they hold
         self._stopping = False
@@ -146,11 +147,14 @@ class PoolQueue:
                     await pace.wait(error)
 
     async def _read_once(self) -> None:
-        due_ms = await self._read_now()
+        due_ms: int | None = 0
+        # While reads bring less than there is room for, nothing waits, and the script would only be asked in vain.
+        if not self._dry or time.monotonic() >= self._look_from:
+            due_ms = await self._read_now()
         if self._stopping or not self._waiters or due_ms is None:
             return
-        block_ms = int(BLOCK_S * 1000)
-        block_ms = max(min(block_ms, due_ms), 1) if due_ms else block_ms
+        block_ms = max(min(BLOCK_S, self._look_from - time.monotonic()) * 1000, 1)
+        block_ms = int(min(block_ms, due_ms) if due_ms else block_ms)
         reply = await self._wire.call(
             "XREADGROUP", "GROUP", GROUP, self._worker, "COUNT", self._slots(), "BLOCK", block_ms,
             "STREAMS", *self._streams, ">", ">", ">", ">",
@@ -169,6 +173,7 @@ class PoolQueue:
                     back.append(Lease(self.pool, lane, entry, 1, _NO_KEY, "", ""))
                 else:
                     self._add(found, lane, entry, 1, key, owner.decode(), body)
+        self._dry = bool(found) and not back and len(found) < slots
         self._uncounted += len(found)
         self._share(found)
         if back:
