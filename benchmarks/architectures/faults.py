@@ -56,6 +56,6 @@ async def killed_workers(count: int, deadly: int, folder: Path) -> Recovered:
     return Recovered(
         right=sum(value == number * number for number, value in enumerate(output)),
         of=count,
-        killed=sum((folder / f"died-{number}").exists() for number in range(count)),  # noqa: ASYNC240  # a few local files
+        killed=sum((folder / f"died-{number}").exists() for number in range(count)),  # a few local files
         seconds=records[-1].fact.at_s - records[0].fact.at_s,
     )

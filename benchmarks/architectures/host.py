@@ -7,11 +7,13 @@ Agents and validators live in another process and get public tasks; `golds` is a
 import contextlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+OWN = "ORCHESTRATOR_BENCH_FAMILIES"  #: families of your own
 HOSTS = {
     **dict.fromkeys(
         ("map-reduce", "branches", "chain", "ledger", "knot", "mesh", "toolbox", "errands"), "generated_host"
@@ -31,10 +33,17 @@ def made(case: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return found
 
 
+def known() -> dict[str, str]:
+    """Modules by family: those of the harness, and your own from OWN, written `name=module,other=module`."""
+    own = dict(part.split("=", 1) for part in os.environ.get(OWN, "").split(",") if "=" in part)
+    return {name: f"benchmarks.architectures.families.{module}" for name, module in HOSTS.items()} | own
+
+
 def _family(family: str) -> Any:
-    if family not in HOSTS:
-        raise KeyError(f"no family {family!r}; there are {', '.join(sorted(HOSTS))}")
-    return importlib.import_module(f"benchmarks.architectures.families.{HOSTS[family]}")
+    modules = known()
+    if family not in modules:
+        raise KeyError(f"no family {family!r}; there are {', '.join(sorted(modules))}")
+    return importlib.import_module(modules[family])
 
 
 def cases(asked: dict[str, Any]) -> list[dict[str, Any]]:

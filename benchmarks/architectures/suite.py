@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.architectures.host import HOSTS
+from benchmarks.architectures.host import known
 from benchmarks.architectures.parameters import Parameters, Protocols
 from benchmarks.architectures.teams import ARCHITECTURES
 
@@ -80,9 +80,10 @@ class Suite:
         Raises:
             ValueError: a family or architecture is unknown.
         """
+        hosts = known()
         swept = self.sweep.families if self.sweep else ()
-        if unknown := sorted({*self.families, *swept} - set(HOSTS)):
-            raise ValueError(f"no family {', '.join(unknown)}; there are {', '.join(sorted(HOSTS))}")
+        if unknown := sorted({*self.families, *swept} - set(hosts)):
+            raise ValueError(f"no family {', '.join(unknown)}; there are {', '.join(sorted(hosts))}")
         named = {*self.architectures, *(self.sweep.architectures if self.sweep else ())}
         if unknown := sorted(named - set(ARCHITECTURES)):
             raise ValueError(f"no architecture {', '.join(unknown)}; there are {', '.join(ARCHITECTURES)}")

@@ -10,7 +10,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("orchestrator", "workers")
 MOST_LINES = 400
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "tools/requirements-uv.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-bench.lock",
+    "tools/requirements-uv.lock",
+    "tools/requirements-bench-tasks.lock",
+)
 TOP_LEVEL = {
     *(".ci", ".gitignore", "Makefile", "pyproject.toml", "tools"),
     *("requirements.lock", "requirements-bench.lock", "requirements-dev.lock"),
