@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import anyio
 import redis.asyncio as vendor
@@ -64,7 +64,7 @@ def quantiles(times_s: list[float]) -> tuple[float, float]:
 
 async def floor_worker(url: str, name: str) -> None:
     """Read, answer, acknowledge; nothing else."""
-    client = vendor.Redis.from_url(url, protocol=2)
+    client: Any = vendor.Redis.from_url(url, protocol=2)  # its stubs mix both of its clients
     print("ready", flush=True)
     while True:
         reply = await client.xreadgroup("g", name, {"floor": ">"}, count=SLOTS, block=1000)
@@ -82,13 +82,15 @@ class Floor:
     """The producer of the floor."""
 
     def __init__(self, url: str) -> None:
-        self._client, self._reader = (vendor.Redis.from_url(url, protocol=2) for _ in range(2))
+        self._client: Any = vendor.Redis.from_url(url, protocol=2)
+        self._reader: Any = vendor.Redis.from_url(url, protocol=2)
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._queued: list[int] = []
         self._wake = asyncio.Event()
         self._stopping = False
 
     async def open(self) -> None:
+        """Make the group and begin."""
         await self._client.xgroup_create("floor", "g", "0", mkstream=True)
         self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._read())]
 
