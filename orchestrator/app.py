@@ -265,7 +265,8 @@ class Engine:
                 assert self.fleet is not None, "it was made with the transport"
                 transport.bind_journaled(lambda: engine.counts[0], lambda: engine.counts[1])
                 needs = needs_of(self.registry)
-                group.start_soon(keep_reconciled, transport, self.fleet, owner, needs, name="reconciler")
+                compare = engine.owning.compare if engine.owning is not None else None
+                group.start_soon(keep_reconciled, transport, self.fleet, owner, needs, compare, name="reconciler")
             if played is not None:
                 group.start_soon(played.serve, name="stand-in")
             self._engine = engine

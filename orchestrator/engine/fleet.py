@@ -1,5 +1,6 @@
 """What an owner of runs does for its fleet beside running them: says what it needs, and sends again what was lost."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import anyio
@@ -37,17 +38,29 @@ async def announce(fleet: Fleet, owner: str, contracts: Contracts) -> bool:
     return False
 
 
-async def keep_reconciled(transport: Reconciling, fleet: Fleet, owner: str, contracts: Contracts) -> None:
-    """Ask again and again whether everything that was sent is still there; also after the server lost all it had."""
+async def keep_reconciled(
+    transport: Reconciling,
+    fleet: Fleet,
+    owner: str,
+    contracts: Contracts,
+    compare: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Ask again and again whether everything that was sent is still there; also after the server lost all it had.
+
+    `compare` drops the runs that others have taken over meanwhile, and comes first: an owner that was frozen would
+    otherwise send again what was answered to its successor.
+    """
     failing = False
     while True:
         try:
+            if compare is not None:
+                await compare()
             await transport.reconcile()
             if owner not in await fleet.needed():
                 await fleet.need(owner, contracts)  # the server forgot it
             failing = False
         except OrchestratorError as error:
             if not failing:
-                log.warning("the transport cannot be asked what it lost; trying again", error=str(error))
+                log.warning("nobody can say what the transport lost; trying again", error=str(error))
             failing = True
         await anyio.sleep(RECONCILE_S)

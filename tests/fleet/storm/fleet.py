@@ -13,6 +13,7 @@ from tests.servers.proxy import FaultProxy
 from tests.servers.redis import RedisServer
 
 SUPERVISORS, WORKERS = 2, 8
+TAIL_S = 1.0  #: what `appendfsync everysec` may lose
 STARTS_MAX = 6  #: of Redis after a kill
 POOLS = "tests.fleet.storm.storm_pool"
 NAMESPACE = "{orchestrator}"
@@ -71,6 +72,7 @@ class StormFleet:
         self.database = self.store.rpartition("/")[2]
         # The append-only file is rewritten early: a server that loads it must be back soon, on a busy machine too.
         self.redis = RedisServer("valkey", options=("--auto-aof-rewrite-min-size", "4mb")).start()
+        self._sizes: list[tuple[float, Path, int]] = []  #: of its append-only file: when, which, bytes
         self.redis_proxy = FaultProxy(self.redis.port)
         self.postgres_proxy = FaultProxy(self.postgres.port)
         environment = {
@@ -118,15 +120,27 @@ class StormFleet:
             else:
                 return
 
-    def cut_tail(self, count: int) -> int:
-        """Lose the end of Redis' append-only file, as a crash of its machine would; return the bytes lost."""
-        self.redis.kill()
+    def watch_tail(self) -> None:
+        """Note how long the append-only file is now."""
+        path = self._tail()
+        if path is not None:
+            now_s = time.monotonic()
+            self._sizes = [entry for entry in self._sizes if now_s - entry[0] < TAIL_S and entry[1] == path]
+            self._sizes.append((now_s, path, path.stat().st_size))
+
+    def _tail(self) -> Path | None:
         files = sorted((self.redis.folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
-        lost = 0
-        if files:
-            size = files[-1].stat().st_size
-            lost = min(count, size)
-            os.truncate(files[-1], size - lost)
+        return files[-1] if files else None
+
+    def cut_tail(self, share: float) -> int:
+        """Lose a share of what Redis wrote in the last second, which is what it may lose with its machine."""
+        self.redis.kill()
+        path, lost = self._tail(), 0
+        if path is not None:
+            size = path.stat().st_size
+            before = min((entry[2] for entry in self._sizes if entry[1] == path), default=size)
+            lost = int((size - before) * share)
+            os.truncate(path, size - lost)
         self.start_redis()
         return lost
 

@@ -54,6 +54,7 @@ class Nemesis:
         for _, undo in due:
             undo()
         self.fleet.keep_alive()
+        self.fleet.watch_tail()
 
     def end(self) -> None:
         """Undo everything."""
@@ -88,7 +89,7 @@ class Nemesis:
                 time.sleep(draw.uniform(0.0, 0.5))
                 fleet.start_redis()
             case "cut the tail of Redis":
-                return f"{fleet.cut_tail(draw.randrange(1, 100_000))} bytes"
+                return f"{fleet.cut_tail(draw.uniform(0.2, 1.0))} bytes"
             case "empty Redis":
                 fleet.redis.command("FLUSHALL")
             case "delete a stream":
