@@ -185,7 +185,7 @@ async def run(options: Options, settings: Settings, told: Told) -> Done:
 def _ceiling(options: Options) -> Ceiling:
     if options.budget_usd is None:
         return Ceiling()
-    return Ceiling(usd=options.budget_usd, run_usd=min(Ceiling().run_usd, max(options.budget_usd / 10, 1e-6)))
+    return Ceiling(usd=options.budget_usd, run_usd=min(Ceiling().run_usd, max(options.budget_usd / 5, 1e-6)))
 
 
 async def _sweep(

@@ -7,7 +7,7 @@ which is its own world.
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from benchmarks.architectures.model import Agent, Case, Claims, Reply, Request
@@ -71,19 +71,30 @@ def turns_of(reply: Reply) -> list[JsonValue]:
 
 
 def agent_pools(
-    agent: Agent, cases: Mapping[str, Case], *, concurrency: int = CONCURRENCY, books: bool = True
+    agent: Agent,
+    cases: Mapping[str, Case],
+    *,
+    concurrency: int = CONCURRENCY,
+    books: bool = True,
+    reserves: bool = False,
 ) -> list[Pool]:
     """The pools `agents`, `verifiers` and `desk`, for these tasks and this agent.
 
-    `books` is for agents whose money nobody else books: a gateway settles its own reservations.
+    `books` is for agents whose money nobody else books: a gateway settles its own reservations. With `reserves` such
+    money is asked for first, so that a ceiling holds to the cent; it costs a turn of the engine per answer.
     """
     agents = Pool("agents", concurrency=concurrency)
     verifiers = Pool("verifiers", concurrency=concurrency)
 
-    def pay(ctx: WorkContext, reply: Reply) -> None:
+    async def pay(ctx: WorkContext, reply: Reply) -> None:
         usd = sum(turn.usd for turn in reply.turns)
         tokens = sum(turn.tokens_in + turn.tokens_out for turn in reply.turns)
-        if books and (usd or tokens):
+        if not books or not (usd or tokens):
+            return
+        if reserves:
+            async with ctx.reserve(usd=usd, tokens=tokens) as held:
+                held.settle(usd, tokens)
+        else:
             ctx.cost(usd=usd, tokens=tokens)
 
     @agents.worker
@@ -96,7 +107,7 @@ def agent_pools(
         """Let the agent answer; its claims, the final answer they make, and its turns."""
         said = request_of(ctx, request, merged(inputs), tuple(merged([peer]) for peer in peers), ctx.reasons)
         reply = await agent.act(said, ctx)
-        pay(ctx, reply)
+        await pay(ctx, reply)
         case = cases[said.case]
         whole = {**said.known, **reply.claims} if said.role in {"solve", "synthesise"} else reply.claims
         return {
@@ -110,12 +121,50 @@ def agent_pools(
             "turns": turns_of(reply),
         }
 
+    deliberating(agents, agent, pay)
+
+    @verifiers.worker
+    async def verify(
+        ctx: WorkContext,
+        output: dict[str, JsonValue],
+        request: dict[str, JsonValue],
+        inputs: list[JsonValue],
+        verifier: str,
+    ) -> dict[str, JsonValue]:
+        """Let the verifier look at an output; what it refuses, and its turn."""
+        attempt = output["attempt"]
+        assert isinstance(attempt, int), "written by `act`"
+        asked = {name: value for name, value in request.items() if name not in {"role", "iterations", "planted"}}
+        asked |= {"role": "verify", "verifier": verifier}
+        claims = merged([output])
+        said = request_of(ctx, asked, claims, (merged(inputs),), (f"try {attempt - 1}:",) if attempt > 1 else ())
+        if missing := [unit for unit in said.units if claims.get(unit) is None]:
+            refused: JsonValue = {"turns": [], "refused": list[JsonValue](missing)}
+            return {
+                "verdict": "fix",
+                "reasons": [f"try {attempt}: no answer to {', '.join(missing)}"],
+                "evidence": refused,
+            }
+        reply = await agent.act(said, ctx)
+        await pay(ctx, reply)
+        evidence: JsonValue = {"turns": turns_of(reply), "refused": list(reply.refused)}
+        if not reply.refused:
+            return {"verdict": "pass", "reasons": [], "evidence": evidence}
+        reason = f"try {attempt}: not accepted: {', '.join(reply.refused)}{': ' + reply.note if reply.note else ''}"
+        return {"verdict": "fix", "reasons": [reason[:1_000]], "evidence": evidence}
+
+    return [agents, verifiers, desk_pool(cases)]
+
+
+def deliberating(agents: Pool, agent: Agent, pay: Callable[[WorkContext, Reply], Awaitable[None]]) -> None:
+    """Give a pool the functions that ask several times for one step: a panel, and votes until an answer leads."""
+
     async def asked_again(
         ctx: WorkContext, request: dict[str, JsonValue], inputs: list[JsonValue], **other: JsonValue
     ) -> tuple[Claims, Reply]:
         said = request_of(ctx, {**request, **other}, merged(inputs), (), ctx.reasons)
         reply = await agent.act(said, ctx)
-        pay(ctx, reply)
+        await pay(ctx, reply)
         return dict(reply.claims), reply
 
     @agents.worker
@@ -141,38 +190,6 @@ def agent_pools(
             if best[0][1] - (best[1][1] if len(best) > 1 else 0) >= lead:
                 break
         return _panelled(ctx, commonest([claims for claims, _ in given]), [reply for _, reply in given])
-
-    @verifiers.worker
-    async def verify(
-        ctx: WorkContext,
-        output: dict[str, JsonValue],
-        request: dict[str, JsonValue],
-        inputs: list[JsonValue],
-        verifier: str,
-    ) -> dict[str, JsonValue]:
-        """Let the verifier look at an output; what it refuses, and its turn."""
-        attempt = output["attempt"]
-        assert isinstance(attempt, int), "written by `act`"
-        asked = {name: value for name, value in request.items() if name not in {"role", "iterations", "planted"}}
-        asked |= {"role": "verify", "verifier": verifier}
-        claims = merged([output])
-        said = request_of(ctx, asked, claims, (merged(inputs),), (f"try {attempt - 1}:",) if attempt > 1 else ())
-        if missing := [unit for unit in said.units if claims.get(unit) is None]:
-            refused: JsonValue = {"turns": [], "refused": list[JsonValue](missing)}
-            return {
-                "verdict": "fix",
-                "reasons": [f"try {attempt}: no answer to {', '.join(missing)}"],
-                "evidence": refused,
-            }
-        reply = await agent.act(said, ctx)
-        pay(ctx, reply)
-        evidence: JsonValue = {"turns": turns_of(reply), "refused": list(reply.refused)}
-        if not reply.refused:
-            return {"verdict": "pass", "reasons": [], "evidence": evidence}
-        reason = f"try {attempt}: not accepted: {', '.join(reply.refused)}{': ' + reply.note if reply.note else ''}"
-        return {"verdict": "fix", "reasons": [reason[:1_000]], "evidence": evidence}
-
-    return [agents, verifiers, desk_pool(cases)]
 
 
 def desk_pool(cases: Mapping[str, Case]) -> Pool:

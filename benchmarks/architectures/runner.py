@@ -143,7 +143,8 @@ class Bench:
         self.ceiling = ceiling or Ceiling()
         self.spending = Spending(self.ceiling)
         cases = {case.id: case for case in matrix.cases}
-        chosen = pools if pools is not None else agent_pools(agent, cases, books=books)
+        strict = math.isfinite(self.ceiling.usd)
+        chosen = pools if pools is not None else agent_pools(agent, cases, books=books, reserves=strict)
         # Runs that a kill left open are taken over; their episodes find them by their keys.
         self._engine = Engine(pools=chosen, store=store, open_runs_max=max(1_000, 4 * parallel))
         self._parallel = parallel

@@ -149,5 +149,5 @@ def test_the_cost_of_an_episode_does_not_grow_with_their_number() -> None:
         return (time.process_time() - began) / count
 
     cpu_s(10)  # what is imported and compiled once
-    few, many = min(cpu_s(15), cpu_s(15)), cpu_s(75)
+    few, many = min(cpu_s(10), cpu_s(10)), cpu_s(40)
     assert many < 2 * few

@@ -66,13 +66,13 @@ def test_a_folder_of_another_benchmark_is_refused(options: Options) -> None:
 
 
 def test_a_budget_is_a_ceiling_and_a_report_says_that_it_was_met(options: Options) -> None:
-    small = dataclasses.replace(options, budget_usd=0.1, sweep=False)
+    small = dataclasses.replace(options, budget_usd=0.4, sweep=False)
 
     done = anyio.run(run, small, SETTINGS, quiet)
 
     assert done.stopped
-    assert 0 < json.loads((small.output / "machine.json").read_text())["usd_booked"] <= 0.1
-    assert "STOPPED by the budget of 0.1 USD" in (small.output / "report.md").read_text()
+    assert 0 < json.loads((small.output / "machine.json").read_text())["usd_booked"] <= 0.4
+    assert "STOPPED by the budget of 0.4 USD" in (small.output / "report.md").read_text()
 
 
 def test_a_recording_replays_to_the_same_answers(options: Options, tmp_path: Path) -> None:

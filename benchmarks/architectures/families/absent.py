@@ -10,7 +10,6 @@ import importlib.util
 import sys
 import types
 from collections.abc import Sequence
-from typing import ClassVar
 
 NAMES = frozenset(
     {
@@ -38,7 +37,7 @@ def hollow(name: str) -> type:
 class Absent(types.ModuleType):
     """A module of which every name is an empty class."""
 
-    __path__: ClassVar[list[str]] = []
+    __path__: list[str] = []  # noqa: RUF012  # an instance variable of every module, with a start value
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):

@@ -59,6 +59,7 @@ def make(family: str, seed: int, index: int) -> Made:
     """A case and its calls."""
     asked, gold = _chosen(family, seed, index)
     turns = ["\n".join(message["content"] for message in turn) for turn in asked["question"]]
+    texts: list[tuple[str, list[str]]]
     if family == "bfcl-parallel":
         calls = [
             {"name": name, "args": {key: values[0] for key, values in args.items() if values[0] != ""}}

@@ -102,7 +102,7 @@ def reached(one: dict[str, Any], moves: list[str]) -> bool:
 
 def right(case: dict[str, Any], gold: dict[str, Any], unit: str, value: object) -> bool:
     """Whether a recipe's actions are the planner's; another way may also be right, which only the whole can show."""
-    return value == gold[unit]
+    return bool(value == gold[unit])
 
 
 def success(case: dict[str, Any], gold: dict[str, Any], final: object) -> bool:

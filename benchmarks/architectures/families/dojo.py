@@ -102,7 +102,7 @@ def carried_out(name: str, task_id: str, calls: list[dict[str, Any]], gold: list
 
 def right(case: dict[str, Any], gold: dict[str, Any], unit: str, value: object) -> bool:
     """Whether a call is the gold one."""
-    return value == gold[unit]
+    return bool(value == gold[unit])
 
 
 def success(case: dict[str, Any], gold: dict[str, Any], final: object) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.architectures.families.absent import allow
 
 Made = tuple[dict[str, Any], dict[str, Any]]
+Unit = tuple[str, list[str], int]  #: text, needs, facts from elsewhere
 PARTS = ("letter_counting", "chain_sum", "spell_backward", "count_bits", "number_sorting")  #: of a composite task
 HARDER: dict[str, dict[str, int]] = {"knights_knaves": {"n_people": 4}}
 PAGE = 50  #: items that are generated at once
@@ -81,14 +82,15 @@ def composite(seed: int, index: int) -> Made:
     """Four to eight questions that have nothing to do with each other."""
     count = 4 + index % 5
     items = [item(PARTS[at % len(PARTS)], seed, index * 8 + at)[1] for at in range(count)]
-    units = [(one["question"].strip(), [], 0) for one in items]
+    units: list[Unit] = [(one["question"].strip(), [], 0) for one in items]
     gold = {f"u{at}": one["answer"] for at, one in enumerate(items)}
     return _case("rg-composite", "decomposable", seed, index, "Answer each question shortly.", units), gold
 
 
 def strings(seed: int, index: int) -> Made:
     """Rewriting a text by rules: every state is a step."""
-    at, states, one = index % PAGE, [""], {}
+    at, states = index % PAGE, [""]
+    one: dict[str, Any] = {}
     for offset in range(PAGE):
         at = (index + offset * 7) % PAGE
         _, one = item("string_manipulation", seed, at)
@@ -102,14 +104,17 @@ def strings(seed: int, index: int) -> Made:
 
 def hanoi(seed: int, index: int) -> Made:
     """Towers of Hanoi: every move is a step."""
+    at, moves = index % PAGE, [""]
+    one: dict[str, Any] = {}
     for offset in range(PAGE):
-        _, one = item("tower_of_hanoi", seed, (index + offset * 7) % PAGE)
+        at = (index + offset * 7) % PAGE
+        _, one = item("tower_of_hanoi", seed, at)
         moves = str(one["answer"]).split("\n")
         if len(moves) <= 10:
             break
-    texts = [f"move {at + 1}" for at in range(len(moves))]
+    texts = [f"move {n + 1}" for n in range(len(moves))]
     case = _case("rg-hanoi", "sequential", seed, index, one["question"], _chain(texts))
-    return case, {f"u{at}": move for at, move in enumerate(moves)} | {"source": (index + offset * 7) % PAGE}
+    return case, {f"u{n}": move for n, move in enumerate(moves)} | {"source": at}
 
 
 def knights(seed: int, index: int) -> Made:
@@ -117,7 +122,9 @@ def knights(seed: int, index: int) -> Made:
     _, one = item("knights_knaves", seed, index)
     clauses = re.split(r",? and |, ", str(one["answer"]).rstrip("."))
     names = [clause.split(" is ")[0] for clause in clauses]
-    units = [(f"What is {name}? One or two words, as in the question.", [], len(names) + 1) for name in names]
+    units: list[Unit] = [
+        (f"What is {name}? One or two words, as in the question.", [], len(names) + 1) for name in names
+    ]
     case = _case("rg-knights", "coupled", seed, index, one["question"], units)
     return case, {f"u{at}": clause.split(" is ")[1] for at, clause in enumerate(clauses)}
 
