@@ -110,3 +110,15 @@ def environment(url: str) -> dict[str, str]:
         "NO_COLOR": "1",
         "COLUMNS": "120",
     }
+
+
+def with_variable(name: str, value: str) -> list[int]:
+    """Processes that were started with a variable of this value."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"{name}={value}".encode() in entry.read_bytes().split(b"\0"):
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return found

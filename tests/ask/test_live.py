@@ -6,6 +6,7 @@ small model says is poor, and that is not judged here: forms, accounts and ends 
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +18,8 @@ from orchestrator.app import local_models, open_models
 from orchestrator.ports.model import Message, Models, Prompt, ToolSpec
 from orchestrator.settings import Settings
 from orchestrator.testing.purse import Purse
-from tests.ask.conftest import ensured
+from tests.ask.conftest import ensured, with_variable
+from tests.cli.conftest import COMMAND
 
 LIVE = os.environ.get("ORCHESTRATOR_LIVE", "")
 CALL_S = 240.0  #: a slow model on a busy core
@@ -94,3 +96,27 @@ async def test_a_tool_is_called(models: Models) -> None:
     tell("tools", said.tool_calls or said.text, purse, began_s)
     assert [call.name for call in said.tool_calls] == ["get_order"]
     assert json.loads(said.tool_calls[0].arguments) == {"order_id": 4412}
+
+
+async def test_ask_ends_and_says_how(weights: Path, tmp_path: Path) -> None:
+    """An answer or an honest end: both are. No process stays behind, and everything is in the journal."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATOR_", "OPENAI_"))}
+    env = kept | {"ORCHESTRATOR_LOCAL_WEIGHTS": str(weights), "NO_COLOR": "1", "ORCHESTRATOR_TEST_MARK": str(tmp_path)}
+    began_s = time.monotonic()
+    done = subprocess.run(  # noqa: ASYNC221  # nothing else runs here
+        [COMMAND, "ask", "--local", "Name three colours.", "--json"],
+        cwd=tmp_path,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=ASK_S,
+        check=False,
+    )
+    document = json.loads(done.stdout)
+    print(f"\n[{LIVE}] ask --local, {time.monotonic() - began_s:.1f} s, exit code {done.returncode}\n{done.stderr}")
+    assert "It is weak" in done.stderr
+    assert document["status"] in {"succeeded", "degraded", "failed", "stopped"}
+    assert done.returncode == {"succeeded": 0, "degraded": 7, "failed": 1, "stopped": 3}[document["status"]]
+    assert document["usage"]["usd"] == 0
+    assert with_variable("ORCHESTRATOR_TEST_MARK", str(tmp_path)) == []

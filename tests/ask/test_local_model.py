@@ -6,15 +6,19 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import anyio
 import pytest
 
 from orchestrator.adapters.local_model import weights
 from orchestrator.adapters.local_model.server import LocalModel, local_model
 from orchestrator.errors import PromiseError
+from tests.ask.conftest import with_variable
+from tests.cli.conftest import COMMAND
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 PATIENCE_S = 60.0
@@ -126,3 +130,36 @@ async def test_a_model_does_not_outlive_a_killed_parent(smollm2: Path) -> None:
             assert select.select([watched], [], [], PATIENCE_S)[0], "the model is an orphan"
         finally:
             os.close(watched)
+
+
+@pytest.mark.model
+@pytest.mark.crash
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_a_question_that_is_ended_leaves_no_model_behind(
+    smollm2: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    mark = {"ORCHESTRATOR_TEST_MARK": str(tmp_path), "ORCHESTRATOR_DRAIN_S": "0"}
+    env = os.environ | mark | {"ORCHESTRATOR_LOCAL_WEIGHTS": str(smollm2)}
+    child = subprocess.Popen(  # noqa: ASYNC220  # a process to be ended, not to be awaited
+        [COMMAND, "ask", "--local", "Name three colours."],
+        cwd=tmp_path,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    name, value = "ORCHESTRATOR_TEST_MARK", str(tmp_path)
+    with child:
+        assert child.stderr is not None
+        lines = iter(child.stderr)
+        assert any("running" in line for line in lines), "the run did not start"
+        assert len(with_variable(name, value)) == 2  # the command, and the model
+        child.send_signal(number)
+        for _ in lines:
+            pass
+        assert child.wait(PATIENCE_S) in {128 + number, -number}
+    end_s = time.monotonic() + PATIENCE_S
+    while with_variable(name, value):
+        assert time.monotonic() < end_s, "the model is an orphan"
+        await anyio.sleep(0.05)
