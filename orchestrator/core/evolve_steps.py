@@ -3,7 +3,7 @@
 from collections import deque
 
 from orchestrator.core import facts as f
-from orchestrator.core.settle import charge_of, check_charge, move, settle, settle_step, spend, unit_of
+from orchestrator.core.settle import charge_of, check_charge, move, pause, settle, settle_step, spend, unit_of
 from orchestrator.core.state import RunState, Sample, Status, Unit
 from orchestrator.core.step_facts import DRAINED
 
@@ -53,6 +53,7 @@ def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
     state, unit = unit_of(run, fact)
     if fact.purpose == "check":
         unit.check_sent = True
+        pause(run, fact.at_s)
         return
     if fact.sample:
         assert unit.samples is not None, "sample 0 is dispatched first"
@@ -171,6 +172,7 @@ def on_verdict(run: RunState, fact: f.CheckVerdict) -> None:
         spend(run, unit, check_charge(fact, unit), fact.usd, fact.tokens)
     unit.check_sent = False
     unit.approval = unit.answer = None
+    pause(run, fact.at_s)
     agree = state.spec.agree
     if unit.samples is not None and fact.check < agree:
         sample = unit.samples[fact.sample]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from orchestrator.core.fact import NO_STEP, WHOLE
 from orchestrator.core.history import check_history
 from orchestrator.core.rebuild import tally
+from orchestrator.core.settle import working
 from orchestrator.core.state import ACTIVE, SETTLED, UPSTREAM, RunState, Status, StepState, Unit
 from orchestrator.core.violation import Violation
 
@@ -58,7 +59,7 @@ def _of_run(run: RunState) -> Iterable[Violation]:
     )
     if any(charge in ledger.charged for charge in ledger.open):
         yield _wrong("charge.once", "a charge is open and settled at once")
-    if (run.paused_at_s is not None) != (run.active == 0 and run.waiting > 0):
+    if (run.paused_at_s is not None) != (working(run) == 0 and run.waiting > 0):
         yield _wrong("pause", f"paused since {run.paused_at_s}, with {run.active} at work and {run.waiting} waiting")
     if run.frozen and run.todo and not run.ended:
         yield _wrong("todo", f"steps {list(run.todo)} were not looked at")

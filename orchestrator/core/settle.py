@@ -34,9 +34,17 @@ def move(run: RunState, unit: Unit, status: Status, at_s: float) -> None:
     pause(run, at_s)
 
 
+def working(run: RunState) -> int:
+    """Units at work: an output whose judge waits for a person's word on the budget is not."""
+    if run.budget_approval is None or run.budget_answer is not None:
+        return run.active
+    units = (unit for state in run.steps for unit in state.all_units())
+    return run.active - sum(unit.status is Status.CHECKING and not unit.check_sent for unit in units)
+
+
 def pause(run: RunState, at_s: float) -> None:
     """The wall clock stands still while everything open waits for a person."""
-    if run.active == 0 and run.waiting > 0:
+    if working(run) == 0 and run.waiting > 0:
         if run.paused_at_s is None:
             run.paused_at_s = at_s
     elif run.paused_at_s is not None:

@@ -285,3 +285,43 @@ async def test_without_room_for_a_judge_nothing_passes_unjudged(policy: str) -> 
         result = await (await engine.submit(plan)).result()
     assert isinstance(result, Stopped | Failed)
     assert endpoint.calls == 0
+
+
+async def test_a_judge_waits_while_a_person_is_asked_for_more_and_is_asked_again_after() -> None:
+    endpoint = VotingEndpoint(answer=voting, told_usd=1.5)
+    step: Data = {"pool": "writer", "task": "Sum up", "checks": [{"judge": {"rubric": "It is fair"}}]}
+    plan = FrozenPlan.model_validate({"name": "poor", "budget": {"on_limit": "ask"}, "steps": {"answer": step}})
+    async with opened(models=endpoint) as engine:
+        made = await engine.submit(plan)
+        await made.result_or_waiting()
+        assert endpoint.calls == 0
+        await Operations(engine.runs).approve(made.id, "budget", "extend", by="ann")
+        result = await made.result()
+        verdicts = [one.verdict for one in await facts(engine, f.CheckVerdict) if one.name == "judge"]
+        assert check_history(await read_all(engine.runs.journal, made.id)) == ()
+    assert isinstance(result, Succeeded)
+    assert verdicts == ["check_broken", "pass"]
+    assert endpoint.calls == 1
+
+
+async def test_a_goal_waits_while_a_person_is_asked_for_more_and_is_planned_after() -> None:
+    endpoint = Endpoint(answer=lambda prompt: json.dumps(FAN_OUT), told_usd=1.5)
+    host = Supervisor(judge=None)
+    async with opened(models=endpoint, supervisor=host) as engine:
+        made = await engine.submit(host.goal("g", budget=Budget(on_limit="ask")))
+        await made.result_or_waiting()
+        assert endpoint.calls == 0
+        await Operations(engine.runs).approve(made.id, "budget", "extend", by="ann")
+        assert isinstance(await made.result(), Succeeded)
+        assert check_history(await read_all(engine.runs.journal, made.id)) == ()
+    assert endpoint.calls == 1
+
+
+@pytest.mark.parametrize("policy", ["degrade", "stop"])
+async def test_without_room_for_a_planner_the_run_stops_and_says_which_limit(policy: str) -> None:
+    endpoint = Endpoint(told_usd=5.0)
+    async with opened(models=endpoint) as engine:
+        goal = Supervisor().goal("g", budget=Budget.model_validate({"on_limit": policy}))
+        result = await (await engine.submit(goal)).result()
+    assert isinstance(result, Stopped)
+    assert (result.reason, endpoint.calls) == ("budget.usd", 0)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import Budget, Failed, Judging, Plan, Succeeded, Supervisor
+from orchestrator import Budget, Failed, Judging, Plan, Succeeded, Supervisor, ladder
 from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history
 from orchestrator.core.story import story
@@ -306,3 +306,41 @@ async def test_an_answer_that_cites_what_did_not_pass_is_refused_and_climbs(what
     assert result.output == {"answer": "x", "citations": {"eu": "y"}}  # type: ignore[union-attr]  # degraded
     assert len(tries) == 2
     assert why in " ".join(tries[1])
+
+
+async def test_each_branch_of_a_mapped_goal_gets_a_plan_and_a_share_of_its_own() -> None:
+    with Plan("mapped") as p:
+        p.result(p.goal("Look at the region", id="look", with_={"region": p.item}, over=["eu", "us", "jp"]))
+
+    def answer(prompt: Prompt) -> Data:
+        return draft(task("read", uses=[use("region", "inputs.region")]))
+
+    host = Supervisor(judge=None)
+    async with opened(models=ScriptedModel(answer), supervisor=host) as engine:
+        run = await engine.submit(p.freeze())
+        result = await run.result()
+        started = await facts(engine, f.ChildStarted)
+        assert check_history(await read_all(engine.runs.journal, run.id)) == ()
+    assert isinstance(result, Succeeded)
+    assert result.output == [{"text": "done: do read"}] * 3
+    assert sorted(one.child for one in started) == [f"{run.id}.look[{at}]" for at in range(3)]
+    assert sum(one.usd for one in started) <= 1.0
+    assert sorted(str(args) for _, _, args in SEEN) == sorted(str({"region": name}) for name in ("eu", "us", "jp"))
+
+
+async def test_a_goal_whose_plan_came_to_nothing_is_planned_anew_and_told_why() -> None:
+    with Plan("again") as p:
+        goal = p.goal("Reach it", id="reach", on_fail=[ladder.retry(1)])
+        p.result(goal)
+    poor, rich = draft(task("a", text="impossible")), draft(task("b"))
+    give_up: Data = {"reason": "no other way", "ops": []}
+    host = Supervisor(judge=None)
+    async with ScriptedModel([poor, give_up, rich]) as models, opened(models=models, supervisor=host) as engine:
+        run = await engine.submit(p.freeze())
+        assert isinstance(await run.result(), Succeeded)
+        planned = await facts(engine, f.GoalPlanned)
+        shown = models.prompts[-1].messages[1].content
+        assert check_history(await read_all(engine.runs.journal, run.id)) == ()
+    assert [one.attempt for one in planned] == [1, 2]
+    assert "data_why_the_plan_before_failed" in shown
+    assert "it cannot be done" in shown
