@@ -93,7 +93,7 @@ def ask(
         as_json=as_json,
         jsonl=jsonl,
         flags=flags(store, pools),
-        local=local,
+        local=settings.local,
     )
     raise typer.Exit(run_async(lambda: ask_goal(settings, asking)))
 

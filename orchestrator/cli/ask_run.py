@@ -19,7 +19,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.summary import RunTally
 from orchestrator.engine.consent import outline
 from orchestrator.engine.handle import Run
-from orchestrator.errors import PromiseError
+from orchestrator.errors import OrchestratorError, PromiseError
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.consent import with_consent, without_consent
 from orchestrator.plan.files import dump_plan
@@ -187,9 +187,15 @@ class Below:
         if plan is None:
             return
         self.plan = without_consent(plan)
-        if self._asking.save is not None:
-            save_plan(self._asking.save, self.plan, self._asking.goal, fact.usd_estimate)
-            say(f"{paint('·', 'dim', sys.stderr)} the plan is kept in {self._asking.save}")
+        file = self._asking.save
+        if file is None:
+            return
+        try:
+            save_plan(file, self.plan, self._asking.goal, fact.usd_estimate)
+        except OrchestratorError as error:
+            say(f"{paint('the plan could not be kept:', 'bad', sys.stderr)} {error}")  # the run goes on all the same
+        else:
+            say(f"{paint('·', 'dim', sys.stderr)} the plan is kept in {file}")
 
 
 async def _plan_only(engine: "Engine", run_id: RunId, asking: Asking, plan: Plan) -> Exit:
