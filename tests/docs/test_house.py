@@ -14,12 +14,14 @@ LOCKS = (
     "requirements.lock",
     "requirements-dev.lock",
     "requirements-bench.lock",
+    "requirements-fleet.lock",
+    "tools/requirements-bench-tasks.lock",
     "tools/requirements-uv.lock",
     "tools/requirements-bench-tasks.lock",
 )
 TOP_LEVEL = {
     *(".ci", ".gitignore", "Makefile", "pyproject.toml", "tools"),
-    *("requirements.lock", "requirements-bench.lock", "requirements-dev.lock"),
+    *("requirements.lock", "requirements-bench.lock", "requirements-dev.lock", "requirements-fleet.lock"),
     *("CHANGELOG.md", "LICENSE", "README.md", "docs"),
     *("orchestrator", "workers", "plans", "benchmarks", "tests", "deploy"),
 }
@@ -87,7 +89,7 @@ def test_a_lock_pins_and_hashes_every_package_and_names_no_address(lock: str) ->
     wrong = [
         entry.splitlines()[0]
         for entry in entries
-        if not re.fullmatch(r"[A-Za-z0-9._-]+==\S+( ; [^\n]+?)? \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry)
+        if not re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==\S+( ; [^\n]+?)? \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry)
     ]
     assert wrong == []
 
