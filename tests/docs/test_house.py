@@ -25,6 +25,9 @@ TOP_LEVEL = {
     *("CHANGELOG.md", "LICENSE", "README.md", "docs"),
     *("orchestrator", "workers", "plans", "benchmarks", "tests", "deploy"),
 }
+PINNED = re.compile(
+    r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==\S+( ; [^\n]+?)? \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+"
+)
 REASON = re.compile(
     r"(?:# noqa: [A-Z]+[0-9]+(?:, ?[A-Z]+[0-9]+)*|# type: ignore\[[a-z-]+(?:, ?[a-z-]+)*\])(?P<reason>.*)"
 )
@@ -86,11 +89,7 @@ def test_a_lock_pins_and_hashes_every_package_and_names_no_address(lock: str) ->
     entries = re.split(r"^(?=[A-Za-z0-9])", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)
     entries = [entry for entry in entries if entry.strip()]
     assert entries
-    wrong = [
-        entry.splitlines()[0]
-        for entry in entries
-        if not re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==\S+( ; [^\n]+?)? \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry)
-    ]
+    wrong = [entry.splitlines()[0] for entry in entries if not PINNED.fullmatch(entry)]
     assert wrong == []
 
 
