@@ -20,6 +20,7 @@ from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.model import Models
 from orchestrator.ports.planner import Planner
+from orchestrator.settings import Settings
 from orchestrator.testing.jumping import JumpingLoop
 from orchestrator.testing.play import Play, Played
 from orchestrator.testing.script import Answer, Failure, Place, Returns, ScenarioFailed, Script, slowed
@@ -54,6 +55,7 @@ class Scenario:
         if isinstance(plan, str | Path):
             plan = load_plan(Path(plan))
         self.plan = plan if isinstance(plan, Plan) else plan.freeze()
+        engine.setdefault("settings", Settings(store="memory:", transport="memory:"))  # whatever the environment says
         self._engine = partial(Engine, pools=tuple(pools), planner=planner, **engine)
         self._models, self._checker = models, checker
         self._script = Script()

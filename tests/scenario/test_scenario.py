@@ -280,3 +280,11 @@ def test_a_gap_is_told_as_the_plan_says() -> None:
     )
     assert isinstance(played.result, Degraded)
     assert [(gap.step, gap.branch, gap.reason) for gap in played.result.gaps] == [("sources", 1, "no source")]
+
+
+def test_what_the_environment_says_of_stores_and_models_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_TRANSPORT", "redis://127.0.0.1:1")
+    monkeypatch.setenv("ORCHESTRATOR_STORE", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("ORCHESTRATOR_LOCAL", "true")
+    played = Scenario(CHAIN).on("first", returns="hello").on("second", returns="HELLO").play()
+    assert isinstance(played.result, Succeeded)
