@@ -25,7 +25,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.postgres = PostgresServer(Path(tempfile.mkdtemp(prefix="bench-pg-", dir=folder))).create().start()
+        self.postgres = PostgresServer(Path(tempfile.mkdtemp(prefix="bench-pg-"))).create().start()
         with_tables(self.postgres)
 
     def close(self) -> None:

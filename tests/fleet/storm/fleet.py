@@ -13,6 +13,7 @@ from tests.servers.proxy import FaultProxy
 from tests.servers.redis import RedisServer
 
 SUPERVISORS, WORKERS = 2, 8
+SLOTS = WORKERS * 2 * 2  #: tasks at work at most: two pools, two at a time
 TAIL_S = 1.0  #: what `appendfsync everysec` may lose
 STARTS_MAX = 6  #: of Redis after a kill
 POOLS = "tests.fleet.storm.storm_pool"

@@ -40,7 +40,7 @@ class Storm:
     open_runs: int = 12  #: at the same time
     every_s: tuple[float, float] = (1.0, 5.0)  #: between two faults
     freeze_s: tuple[float, float] = (1.0, 20.0)
-    lease_s: float = 5.0
+    lease_s: float = 10.0  #: the product's default
     calm_s: float = 600.0  #: after the last fault every run must end within this
     faults_min: int = 0  #: the load goes on until so many faults struck
 
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=50)
-    parser.add_argument("--lease", type=float, default=5.0)
+    parser.add_argument("--lease", type=float, default=10.0)
     parser.add_argument("--report", type=Path, default=Path("storm-report"))
     given = parser.parse_args()
     given.report.mkdir(parents=True, exist_ok=True)
