@@ -11,6 +11,7 @@ __all__ = ["CONSENT", "YES", "consent_step", "with_consent", "without_consent"]
 
 CONSENT = "consent"  #: the step's name; with numbers behind it where the plan has one of that name
 YES, NO = "run", "stop"
+STEPS_MOST = 10_000_000  #: of a budget
 _REFUSED = "nobody agreed to the plan"
 
 
@@ -36,7 +37,9 @@ def with_consent(plan: Plan, ask: str, show: JsonValue, *, expires_s: float = AS
         steps[step_id] = {**step, "needs": [*needs, name]} if step_id in first else step
     budget = data.get("budget", {})
     assert isinstance(budget, dict)
-    return Plan.model_validate({**data, "steps": steps, "budget": {**budget, "steps": plan.budget.steps + 1}})
+    return Plan.model_validate(
+        {**data, "steps": steps, "budget": {**budget, "steps": min(plan.budget.steps + 1, STEPS_MOST)}}
+    )
 
 
 def without_consent(plan: Plan) -> Plan:
