@@ -126,7 +126,11 @@ class RunEngine:
         self._group.start_soon(self._loop.run, name="engine loop")
         self._group.start_soon(self._alarms.timers.run, name="engine timers")
         if self.owning is not None:
-            await self.owning.begin()
+            try:
+                await self.owning.begin()
+            except BaseException as error:  # the store does not answer: nothing that was begun may stay behind
+                await self.__aexit__(type(error), error, error.__traceback__)
+                raise
         return self
 
     async def __aexit__(
