@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--contestants", nargs="*", default=[])
     parser.add_argument("--jobs", type=int, default=4_000)
     parser.add_argument("--reps", type=int, default=3)
-    parser.add_argument("--scale-runs", type=int, default=10_000)
+    parser.add_argument("--scale-runs", type=int, default=0, help="default: 10,000, or 200 with --quick")
     parser.add_argument("--quick", action="store_true", help="reduced sizes, to see that it works")
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--output", type=Path, default=Path("bench-output/queues.json"))
@@ -49,7 +49,7 @@ def main() -> int:
         options = Options(
             jobs=400 if given.quick else given.jobs, reps=1 if given.quick else given.reps,
             contestants=tuple(given.contestants), folder=Path(folder),
-            scale_runs=200 if given.quick else given.scale_runs, kill_wait_s=30.0 if given.quick else 60.0,
+            scale_runs=given.scale_runs or (200 if given.quick else 10_000), kill_wait_s=30.0 if given.quick else 60.0,
         )  # fmt: skip
         site = Site(Path(folder))
         try:
