@@ -9,12 +9,12 @@ import anyio
 import structlog
 
 from orchestrator.core import facts as f
-from orchestrator.core.error_data import error_document, error_of
 from orchestrator.core.fact import WHOLE
 from orchestrator.engine.recovery import read_all
 from orchestrator.errors import OrchestratorError, OwnerUnreachable, PromiseError
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.patch import Patch
+from orchestrator.ports.error_data import error_document, error_of
 from orchestrator.ports.ownership import Petition, Petitions, Verb
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Final, cast
 from anyio.abc import ByteReceiveStream, SocketAttribute, SocketStream
 
 from orchestrator.core.codec import LAYOUTS
-from orchestrator.core.error_data import error_document, error_of
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue, RunId
+from orchestrator.ports.error_data import error_document, error_of
 from orchestrator.ports.journal import Recorded
 
 REQUEST_BYTES_MAX: Final = 1 << 20  #: one request, line break included
