@@ -1,5 +1,7 @@
-"""The servers of a measurement, and our processes on them. Valkey writes its append-only file every second, and
-PostgreSQL syncs every commit to the disk of the temporary folder."""
+"""The servers of a measurement, and our processes on them.
+
+Valkey syncs its append-only file every second, PostgreSQL every commit, both on the disk of the temporary folder.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""arq, polling at 10 ms instead of its 500. Usage: arq_peer.py worker|producer URL …"""
+"""arq, polling at 10 ms instead of its 500. Usage: arq_peer.py worker|producer URL and more."""
 
 import asyncio
 import sys

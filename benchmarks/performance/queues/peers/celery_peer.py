@@ -1,4 +1,4 @@
-"""Celery with its thread pool, results through Redis. Usage: celery_peer.py worker|producer URL …"""
+"""Celery with its thread pool, results through Redis. Usage: celery_peer.py worker|producer URL and more."""
 
 import os
 import sys

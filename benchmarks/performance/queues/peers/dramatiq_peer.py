@@ -1,4 +1,4 @@
-"""dramatiq with async actors and its result back-end. Usage: dramatiq_peer.py worker|producer URL …"""
+"""dramatiq with async actors and its result back-end. Usage: dramatiq_peer.py worker|producer URL and more."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""FastStream's request and reply over a Redis list. Usage: faststream_peer.py worker|producer URL …"""
+"""FastStream's request and reply over a Redis list. Usage: faststream_peer.py worker|producer URL and more."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""SAQ: enqueue, then wait with `refresh`, which listens on pub/sub. Usage: saq_peer.py worker|producer URL …"""
+"""SAQ: enqueue, then wait with `refresh`, which listens on pub/sub. Usage: saq_peer.py worker|producer URL and more."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""streaq with JSON instead of pickle. Usage: streaq_peer.py worker|producer URL …"""
+"""streaq with JSON instead of pickle. Usage: streaq_peer.py worker|producer URL and more."""
 
 import asyncio
 import json
