@@ -17,6 +17,7 @@ from orchestrator.engine.consent import Consenting
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.fleet import announce, keep_reconciled
 from orchestrator.engine.handle import Run
+from orchestrator.engine.offered import check_offers
 from orchestrator.engine.ownership import Owns, Shared
 from orchestrator.engine.promises import Part
 from orchestrator.engine.submission import Freezable
@@ -209,7 +210,8 @@ class Engine:
         given = settings or Settings()
         changes = {"store": store, "open_runs_max": open_runs_max, "drain_s": drain_s}
         self.settings = given.model_copy(update={k: v for k, v in changes.items() if v is not None})
-        self._remote = on_redis(self.settings.transport) and owns != "nothing"  # who drives nothing sends nothing
+        self._fleeting = on_redis(self.settings.transport)  # workers are other processes
+        self._remote = self._fleeting and owns != "nothing"  # who drives nothing sends nothing
         self.registry = Registry(pools) if pools is not None else Registry.from_modules(self.settings.pools)
         self._recover = recover and owns == "mine"
         self._owns: Owns = owns
@@ -251,7 +253,7 @@ class Engine:
                 checker=self._checker or agent.judge,
                 supervisor=Consenting(agent.goals),
                 thinks=self._thinks,
-                ready=self._ready if played is None and not self._remote else None,
+                ready=self._ready if played is None and not self._fleeting and self._owns != "nothing" else None,
                 open_runs_max=self.settings.open_runs_max,
                 shared=shared,
             )
@@ -313,9 +315,9 @@ class Engine:
         return SupervisorAgent.of(self._supervisor or Supervisor(), self.models, catalogue)
 
     def _thinks(self, part: Part) -> None:
-        """Refuse what has to ask a model where none can be had."""
+        """Refuse what has to ask a model where none can be had; who drives nothing asks none."""
         given = {"judge": self._checker, "planner": self._planner}.get(part)
-        if given is None and self.models is self._lazy:
+        if given is None and self.models is self._lazy and self._owns != "nothing":
             self._lazy.need()
 
     def _ready(self, pool: str, function: str | None) -> None:
@@ -349,10 +351,21 @@ class Engine:
         idempotency_key: str | None = None,
         tenant: str = "default",
     ) -> Run:
-        """Accept a run; see `RunEngine.submit`."""
+        """Accept a run; see `RunEngine.submit`. On a fleet, workers that are here and cannot do it refuse it too."""
+        frozen = plan if isinstance(plan, Plan) else plan.freeze()
+        if self._fleeting and self._engine is not None:
+            async with AsyncExitStack() as stack:
+                await check_offers(frozen, self.fleet or self._board(stack))
         return await self.runs.submit(
-            plan, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
+            frozen, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
         )
+
+    def _board(self, stack: AsyncExitStack) -> Fleet:
+        from orchestrator.adapters.redis.board import RedisFleet  # one process needs no client for a server
+
+        board = RedisFleet(self.settings.transport)
+        stack.push_async_callback(board.close)
+        return board
 
     @property
     def runs(self) -> RunEngine:

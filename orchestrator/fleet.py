@@ -3,27 +3,39 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from orchestrator.app import open_models
+from orchestrator.app import local_models, open_models
 from orchestrator.errors import PromiseError
 from orchestrator.models.lazy import LazyModels
 from orchestrator.ports.dead_letters import DeadLetters
 from orchestrator.ports.fleet import Contracts, Fleet
 from orchestrator.settings import Settings, on_redis
 from workers import Registry, Workers, worker_id
-from workers.gate import Gate, misfits
+from workers.gate import Gate, misfits, shut_by, unready_of
 
 
 class FleetWorker:
     """Pools of this process at work for a fleet; `open_worker` makes one."""
 
-    def __init__(self, registry: Registry, workers: Workers, gate: Gate, fleet: Fleet, name: str, where: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        workers: Workers,
+        gate: Gate,
+        fleet: Fleet,
+        unready: dict[str, dict[str, str]],
+        name: str,
+        where: str,
+    ) -> None:
         self.registry, self.workers, self.gate, self.fleet = registry, workers, gate, fleet
+        self.unready = unready  #: functions that cannot work in this process, and why, by pool
         self.name = name  #: as the fleet knows it
         self.where = where  #: of the transport, without passwords
 
     def unfit(self, needed: Mapping[str, Contracts]) -> dict[str, list[str]]:
         """Why pools cannot serve what owners need, by pool; those that can are left out."""
-        found = {pool.name: misfits(pool, needed) for pool in self.registry}
+        found = {
+            pool.name: shut_by(pool, self.unready.get(pool.name, {})) or misfits(pool, needed) for pool in self.registry
+        }
         return {name: reasons for name, reasons in found.items() if reasons}
 
 
@@ -34,7 +46,7 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
     They fetch nothing before `workers.open`. When the block ends, what is not answered is handed back.
 
     Raises:
-        PromiseError: there is no such pool, or the transport is none of a fleet.
+        PromiseError: there is no such pool, the transport is none of a fleet, or the local model does not start.
         TransportUnreachable: there is no server.
     """
     registry, chosen = Registry.from_modules(settings.pools), Registry()
@@ -48,15 +60,18 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
     from orchestrator.adapters.redis.worker import RedisWorkers  # one process needs no client for a server
 
     async with AsyncExitStack() as stack:
-        models = LazyModels(lambda: open_models(settings))  # opened by the first task that asks a model
+        if settings.local:
+            settings = await stack.enter_async_context(local_models(settings))
+        models = LazyModels(lambda: open_models(settings))  # opened where a pool has an agent
         stack.push_async_callback(models.aclose)
+        unready = {pool.name: found for pool in chosen if (found := unready_of(pool, models.need))}
         port = await RedisWorkers.open(settings.transport, worker=worker_id(), lease_s=settings.lease_s)
         stack.push_async_callback(port.close)
         fleet = RedisFleet(settings.transport)
         stack.push_async_callback(fleet.close)
-        gate = Gate(port, port.give_back)
+        gate = Gate(port, port.give_back, unready)
         workers = Workers(chosen, gate, worker=port.name, models=models)
-        yield FleetWorker(chosen, workers, gate, fleet, port.name, fleet.where)
+        yield FleetWorker(chosen, workers, gate, fleet, unready, port.name, fleet.where)
 
 
 @asynccontextmanager

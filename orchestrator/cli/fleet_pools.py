@@ -82,6 +82,7 @@ def row_of(pool: str, backlog: Backlog | None, workers: Sequence[WorkerSeen], de
                 "concurrency": worker.offer.concurrency.get(pool, 0),
                 "digests": dict(worker.offer.digests.get(pool, {})),
                 "refused": [*worker.offer.refused.get(pool, [])],
+                "unready": dict(worker.offer.unready.get(pool, {})),
                 "leaving": worker.offer.leaving,
             }
             for worker in workers
@@ -98,6 +99,11 @@ def misfit_line(row: Row) -> str:
     refused = [str(reason) for worker in staying for reason in cast(list[JsonValue], worker["refused"])]
     if refused and all(worker["refused"] for worker in staying):
         return f"none of its {len(staying)} workers fits: {refused[0]}"
+    unready = [dict(cast(dict[str, JsonValue], worker["unready"])) for worker in staying]
+    for name in unready[0]:
+        if all(name in one for one in unready):
+            what = f"function {name}" if name else "`task` steps"
+            return f"none of its {len(staying)} workers can do its {what}: {unready[0][name]}"
     return ""
 
 
@@ -147,6 +153,8 @@ def _print(rows: Sequence[Row]) -> None:
             print(paint(f"    {one_line(str(worker['name']), 60)}  {state}, {beat}", "dim"))
             for reason in cast(list[JsonValue], worker["refused"]):
                 print(f"      {paint('takes nothing:', 'warn')} {reason}")
+            for name, told in cast(dict[str, JsonValue], worker["unready"] if not worker["refused"] else {}).items():
+                print(f"      {paint('cannot do', 'warn')} {name or 'its task steps'}: {told}")
         busy = cast(int, row["waiting"]) + cast(int, row["delayed"])
         if busy and (why := misfit_line(row)):
             print(f"    {paint('waits:', 'warn', sys.stdout)} {why}")

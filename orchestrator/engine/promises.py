@@ -42,6 +42,18 @@ def check_promises(
             _check_ready(step_id, step, ready)
 
 
+def check_ready(plan: Plan, ready: Ready) -> None:
+    """Refuse a plan, sub-plans included, that may come to a pool which cannot do its part.
+
+    Raises:
+        PromiseError: names the step, the pool, why, and the remedy.
+    """
+    for step_id, step in plan.steps.items():
+        _check_ready(step_id, step, ready)
+        if step.plan is not None:
+            check_ready(step.plan, ready)
+
+
 def _check_thinking(step_id: str, step: Step, thinks: Thinks) -> None:
     """Whether judge, planner and supervisor have a model to ask."""
     asked: list[tuple[Part, str]] = []

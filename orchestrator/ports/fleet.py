@@ -18,6 +18,8 @@ class Offer:
     concurrency: dict[str, int] = field(default_factory=dict)  #: tasks at the same time, by pool
     digests: dict[str, dict[str, str]] = field(default_factory=dict)  #: of its contracts, by pool and function
     refused: dict[str, list[str]] = field(default_factory=dict)  #: pools it takes nothing of, and why
+    #: functions that cannot work there, and why, by pool; "" is what does the pool's `task` steps
+    unready: dict[str, dict[str, str]] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)  #: owners whose needs it has compared with its contracts
     leaving: bool = False  #: it finishes what it has and takes nothing more
 

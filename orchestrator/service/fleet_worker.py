@@ -85,6 +85,7 @@ class WorkerProcess:
                 for pool in worker.registry
             },
             refused=refused,
+            unready=worker.unready,
             seen=sorted(needed),
             leaving=self.leaving,
         )
@@ -131,6 +132,10 @@ async def work(
             health = Health(role="worker", ready=process.ready)
             port = await stack.enter_async_context(serve_health(http, health))
             say(f"healthz and readyz at port {port}")
+        for pool, functions in worker.unready.items():
+            for name, reason in functions.items():
+                what = f"its function {name}" if name else "the agent that does its tasks"
+                say(f"pool {pool}: {what} cannot work here, and is left to other workers: {reason}")
         worker.workers.open(group)
         served = ", ".join(f"{pool.name} ×{pool.concurrency}" for pool in worker.registry)
         say(f"worker {worker.name} serves {served} from {worker.where}")
