@@ -1,4 +1,4 @@
-"""taskiq on Redis Streams, its results polled at 10 ms instead of 200. Usage: taskiq_peer.py worker|producer and more."""
+"""taskiq on Redis Streams, results polled at 10 ms, not 200. Usage: taskiq_peer.py worker|producer URL and more."""
 
 import asyncio
 import sys
