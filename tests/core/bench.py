@@ -58,6 +58,8 @@ class Bench:
             tokens=budget.tokens,
             wall_s=budget.wall,
             steps=budget.steps,
+            calls=budget.calls,
+            closing=budget.closing,
             on_limit=budget.on_limit,
             inputs=inputs or {},
         )
