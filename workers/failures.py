@@ -1,9 +1,12 @@
 """Turns what a worker raised into the words that a run's journal knows."""
 
+import math
 import signal
 import traceback
 from pathlib import PurePath
 from types import CodeType
+
+import anyio
 
 from orchestrator.errors import BudgetExceeded, PromiseError, RetryableError, TerminalError
 from orchestrator.ports.model_errors import ModelError
@@ -96,6 +99,18 @@ def cause_of(error: BaseException) -> BaseException:
                 return leaf
     others = [leaf for leaf in leaves if not isinstance(leaf, RetryableError)]
     return (others or leaves)[0]
+
+
+def ends_more_than_one_task(error: BaseException) -> bool:
+    """Whether an error is meant for the task around user code, or for the whole process, and must be passed on.
+
+    `sys.exit()` in a library is not: it must not end every run of this process.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(ends_more_than_one_task, error.exceptions))
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        return anyio.current_effective_deadline() == -math.inf  # else user code has cancelled itself
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
 
 
 def _told(error: BaseException, code: CodeType | None) -> str:

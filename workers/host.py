@@ -21,7 +21,7 @@ from orchestrator.ports.tasks import StepTask, TaskDone, TaskFailed, TaskKey, Ta
 from orchestrator.ports.transport import WorkerPort
 from workers.context import CURRENT, WorkContext
 from workers.driving import drive
-from workers.failures import failed
+from workers.failures import ends_more_than_one_task, failed
 from workers.isolation import Isolations
 from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, QUEUED_S
 from workers.lines import LoopLine
@@ -239,8 +239,7 @@ class PoolHost:
                 TaskFailed(key=key, worker=self.worker, error="worker", message=message, started_at_s=started_at_s)
             )
         except BaseException as error:
-            # `sys.exit()` in a library must not end every run of this process. An interrupt is meant for all of it.
-            if isinstance(error, KeyboardInterrupt | GeneratorExit | BaseExceptionGroup):
+            if ends_more_than_one_task(error):
                 raise
             if not server.scope.cancel_called:
                 port.post(failed(key, self.worker, error, started_at_s, spec.function.__code__))

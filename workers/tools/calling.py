@@ -12,7 +12,7 @@ from orchestrator.plan.models import canonical_json, digest_of
 from orchestrator.ports.model import ToolCall, ToolSpec
 from orchestrator.ports.model_errors import ModelError
 from workers.context import WorkContext
-from workers.failures import bounded
+from workers.failures import bounded, ends_more_than_one_task
 from workers.limits import TOOL_ARGUMENTS_BYTES_MAX, TOOL_CALLS_MAX, TOOL_RESULT_BYTES_MAX
 from workers.lines import ThreadLine
 from workers.plain import NotPlain, plain_copy, storable
@@ -132,8 +132,10 @@ class ToolBox:
                 return self._told(name, _error(error.message))
             except NotPlain as error:
                 return self._told(name, _error(error.at("result")))
-            except Exception as error:  # noqa: BLE001  # whatever a tool raises is news for the model, not the end of the attempt
-                return self._told(name, _error(f"{type(error).__name__}: {error}"))
+            except BaseException as error:  # whatever a tool raises is news for the model, not the end of the attempt
+                if ends_more_than_one_task(error):
+                    raise
+                return self._told(name, _error(_words_of(error)))
             return self._result(name, result)
         assert clock.cancelled_caught
         ctx._end()
@@ -169,6 +171,15 @@ def _arguments(call: ToolCall) -> dict[str, JsonValue]:
     if not isinstance(plain, dict):
         raise BadCall("the arguments are no JSON object")
     return plain
+
+
+def _words_of(error: BaseException) -> str:
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        return "it was cancelled by its own code"
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  # a broken __str__ is user code too
+        return f"{type(error).__name__}: (its message cannot be read)"
 
 
 def _error(message: str) -> str:
