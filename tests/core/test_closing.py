@@ -1,5 +1,7 @@
 """Limits of calls, and the share of a budget that is kept for the steps of the result until one of them starts."""
 
+from typing import Any
+
 import pytest
 
 from orchestrator.core import commands as c
@@ -13,7 +15,7 @@ from orchestrator.plan.parts import Budget
 from tests.core.bench import Bench, plan_of, words
 
 CHILD = {"name": "c", "steps": {"s": {"pool": "w", "call": "f"}}}
-JUDGED = {"checks": [{"judge": {"rubric": "good"}}]}
+JUDGED: dict[str, object] = {"checks": [{"judge": {"rubric": "good"}}]}
 
 
 def closing(end: dict[str, object] | None = None, on_limit: str = "degrade", **budget: object) -> Bench:
@@ -27,9 +29,9 @@ def reserve(step: str, usd: float = 0.0, tokens: int = 0, charge: str = "r", att
     return f.BudgetReserved(at_s=0.0, step=StepId(step), attempt=attempt, charge=charge, usd=usd, tokens=tokens)
 
 
-def called(step: str, charge: str, usd: float = 0.0, tokens: int = 0, **keys: object) -> f.ModelCalled:
-    plain = {"at_s": 0.0, "step": step, "attempt": 1, "model": "m", "outcome": "ok", "charge": charge}
-    return f.ModelCalled(**{**plain, "usd": usd, "tokens_in": tokens, **keys})  # type: ignore[arg-type]  # its own keys
+def called(step: str, charge: str, usd: float = 0.0, tokens: int = 0, **keys: Any) -> f.ModelCalled:
+    plain: dict[str, Any] = {"at_s": 0.0, "step": step, "attempt": 1, "model": "m", "outcome": "ok", "charge": charge}
+    return f.ModelCalled(**{**plain, "usd": usd, "tokens_in": tokens, **keys})
 
 
 SPEND: dict[str, Input] = {  # eight tenths of one limit, to the last bit
@@ -64,7 +66,7 @@ def test_the_share_is_kept_from_every_other_step_until_a_step_of_the_result_star
 
 
 def test_nothing_is_kept_without_a_result_or_a_share_or_once_the_steps_of_the_result_are_over() -> None:
-    steps = {"a": {}, "end": {"needs": ["a"]}}
+    steps: dict[str, object] = {"a": {}, "end": {"needs": ["a"]}}
     for keys in ({"budget": {"closing": 0.5}}, {"result": "${{ steps.end.output }}"}):
         bench = Bench(plan_of(steps, **keys))
         assert kept_back(bench.machine.state, bench.state("a")) == NOTHING
@@ -288,7 +290,7 @@ def ledger(calls: int | None) -> Ledger:
 def test_a_sub_plan_gets_the_calls_it_asks_for_or_an_equal_part_and_never_more_than_is_left(
     limit: int | None, asked: dict[str, int], waiting: int, kept: int, calls: int | None
 ) -> None:
-    share = share_of(ledger(limit), Budget(**asked), 60.0, waiting, 1, Held(0.0, 0, 0, kept))
+    share = share_of(ledger(limit), Budget.model_validate(asked), 60.0, waiting, 1, Held(0.0, 0, 0, kept))
     parts = waiting + 1
     assert share == Share(usd=8.0 / parts, tokens=800 // parts, wall_s=60.0, steps=40 // parts, calls=calls)
 
@@ -345,7 +347,7 @@ def test_a_call_without_a_word_at_the_end_counts_as_billed_and_sub_plans_settle_
     ],
 )
 def test_a_call_of_which_nobody_knows_whether_it_was_billed_costs_all_that_was_set_aside(
-    told: dict[str, float], usd: float, tokens: int
+    told: dict[str, Any], usd: float, tokens: int
 ) -> None:
     bench = Bench(plan_of({"a": {}}))
     bench.tell(reserve("a", 0.5, 40))

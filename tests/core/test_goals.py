@@ -1,6 +1,7 @@
 """Goals: drafts, the pattern, the plan that is made of them, and inputs about them that come late or twice."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def planned(plan: Plan = MADE, attempt: int = 1, step: str = "g") -> f.GoalPlann
     )
 
 
-def asked(**keys: object) -> c.AskPlan:
+def asked(**keys: Any) -> c.AskPlan:
     """What a supervisor is asked about the goal."""
     plain = c.AskPlan(step=StepId("g"), branch=f.WHOLE, attempt=1, goal="reach it", args={"x": 5}, reasons=())
     return replace(plain, **keys)
@@ -148,7 +149,7 @@ def test_what_a_planner_says_when_nobody_waits_for_it_changes_nothing() -> None:
 def test_a_word_about_an_attempt_that_was_not_made_is_our_bug(event: f.Fact) -> None:
     bench = goal()
     with pytest.raises(IllegalTransition, match="of attempt 2 met g in state running in attempt 1"):
-        bench.machine.handle(event)  # type: ignore[arg-type]  # one of the three
+        bench.machine.handle(event)  # one of the three
     assert list(bench.machine.facts()) == []
 
 
@@ -156,7 +157,7 @@ def test_a_word_about_an_attempt_that_was_not_made_is_our_bug(event: f.Fact) -> 
 def test_a_plan_for_a_step_without_a_goal_is_our_bug(event: f.Fact) -> None:
     bench = Bench(plan_of({"a": {}}))
     with pytest.raises(IllegalTransition, match="met a in state without a goal"):
-        bench.machine.handle(event)  # type: ignore[arg-type]  # one of the three
+        bench.machine.handle(event)  # one of the three
     assert list(bench.machine.facts()) == []
 
 

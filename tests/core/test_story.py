@@ -6,6 +6,8 @@ import pytest
 
 from orchestrator.core import facts as f
 from orchestrator.core.story import Line, story
+from orchestrator.ids import StepId
+from orchestrator.plan.models import Plan
 from orchestrator.plan.patch import Patch, apply_patch
 from tests.core.bench import Bench, plan_of
 
@@ -357,3 +359,127 @@ def test_without_the_plan_a_story_says_what_it_can() -> None:
 )
 def test_steps_that_have_not_started_or_are_not_there(step: str, last: str) -> None:
     assert told(Bench(plan_of({"a": {}, "b": {"needs": ["a"]}})), step)[-1][1] == last
+
+
+MADE = {"name": "made", "steps": {"s": {"pool": "w", "call": "f"}}}
+
+
+def drafted(number: int, *errors: str, purpose: str = "plan", step: str = "g") -> f.PlanDrafted:
+    return f.PlanDrafted(
+        at_s=1.0,
+        step=StepId(step),
+        attempt=1,
+        number=number,
+        purpose=purpose,  # type: ignore[arg-type]  # one of the two
+        tier="strong",
+        accepted=not errors,
+        answer="?",
+        errors=errors,
+    )
+
+
+def chosen(name: f.PatternName, source: str = "") -> f.PatternChosen:
+    return f.PatternChosen(
+        at_s=1.0, step=StepId("g"), attempt=1, pattern=name, row="r7", source=source, reason="two parts"
+    )
+
+
+def planned(steps: int, tries: int, usd_estimate: float) -> f.GoalPlanned:
+    made = Plan.model_validate(MADE)
+    return f.GoalPlanned(
+        at_s=2.0,
+        step=StepId("g"),
+        attempt=1,
+        digest=made.digest,
+        steps=steps,
+        tries=tries,
+        usd_estimate=usd_estimate,
+        plan=made.data,
+    )
+
+
+def test_a_goal_from_its_first_draft_to_its_sub_plan() -> None:
+    bench = Bench(plan_of({"g": {"goal": "reach it"}}, budget={"usd": 1.0, "calls": 9}))
+    sent = (0.0, "attempt 1 asks a supervisor for a plan; inputs 44136fa355b3")
+    assert told(bench, "g")[1:] == [sent, (0.0, "now: attempt 1 is running")]
+    bench.tell(chosen("fan_out", "a paper, 2025"))
+    pattern = "the goal is worked on by agents beside each other: two parts (row r7) [a paper, 2025]"
+    assert told(bench, "g")[1:] == [sent, (1.0, pattern), (1.0, "now: attempt 1 waits for the planner")]
+    errors = ("pool x:\nnot allowed", "no check", "too dear", "too deep", "too wide")
+    bench.tell(drafted(1, *errors))
+    bench.tell(drafted(2, "no check"))
+    bench.tell(drafted(3))
+    bench.tell(planned(steps=1, tries=3, usd_estimate=0.25))
+    digest = Plan.model_validate(MADE).digest.removeprefix("sha256:")[:12]
+    assert told(bench, "g") == [
+        (0.0, f"{ACCEPTED}, 9 calls"),
+        sent,
+        (1.0, pattern),
+        (1.0, "draft 1 of a plan by tier strong was refused: pool x: not allowed; no check; too dear; and 2 more"),
+        (1.0, "draft 2 of a plan by tier strong was refused: no check"),
+        (1.0, "draft 3 of a plan by tier strong is in order"),
+        (2.0, f"the goal is planned after 3 drafts: 1 step, {digest}; about 0.25 USD by the host's rates"),
+        (2.0, "sub-plan R.g was started with a share of 1 USD, 200000 tokens, 999 steps, 9 calls"),
+        (2.0, "now: attempt 1 waits for sub-plan R.g"),
+    ]
+    assert told(bench) == [
+        (0.0, f"{ACCEPTED}, 9 calls"),
+        (1.0, f"g: {pattern}"),
+        (2.0, f"g: the goal is planned after 3 drafts: 1 step, {digest}; about 0.25 USD by the host's rates"),
+        (2.0, "now: g is running and waits for sub-plan R.g"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("one_agent", "by one agent"),
+        ("chain", "as a chain of steps"),
+        ("fan_out", "by agents beside each other"),
+        ("supervisors", "by supervisors with plans of their own"),
+    ],
+)
+def test_the_word_for_every_pattern(name: f.PatternName, how: str) -> None:
+    bench = Bench(plan_of({"g": {"goal": "reach it"}}))
+    bench.tell(chosen(name))
+    assert told(bench, "g")[-2][1] == f"the goal is worked on {how}: two parts (row r7)"
+
+
+def test_a_plan_that_costs_nothing_is_told_without_a_guess() -> None:
+    bench = Bench(plan_of({"g": {"goal": "reach it"}}))
+    bench.tell(planned(steps=4, tries=1, usd_estimate=0.0))
+    digest = Plan.model_validate(MADE).digest.removeprefix("sha256:")[:12]
+    assert told(bench, "g")[-3][1] == f"the goal is planned after 1 draft: 4 steps, {digest}"
+
+
+def test_drafts_of_a_patch_and_a_tool_that_is_about_to_act() -> None:
+    bench = Bench(plan_of({"a": {"on_fail": [{"replan": "step"}]}, "b": {"needs": ["a"]}}))
+    intended = f.ToolIntended(at_s=1.0, step=StepId("a"), attempt=1, key="R/a/mail", tool="mail.send")
+    assert bench.tell(intended) == ["tool.intended a#1"]
+    assert told(bench, "a")[-2:] == [
+        (1.0, "tool mail.send is about to act under the key R/a/mail"),
+        (1.0, "now: attempt 1 waits for a worker of pool w"),
+    ]
+    bench.now = 2.0
+    bench.fail("a")
+    bench.tell(drafted(1, "it drops b", purpose="patch", step="a"))
+    bench.tell(drafted(2, purpose="patch", step="a"))
+    assert told(bench, "a")[-4:] == [
+        (2.0, "the planner is asked for a new step"),
+        (1.0, "draft 1 of a patch by tier strong was refused: it drops b"),
+        (1.0, "draft 2 of a patch by tier strong is in order"),
+        (1.0, "now: attempt 1 waits for the planner"),
+    ]
+
+
+def test_what_a_call_of_a_model_was_like() -> None:
+    bench = Bench(plan_of({"a": {}}))
+    plain = f.ModelCalled(at_s=1.0, step=StepId("a"), attempt=1, model="m", outcome="ok", charge="1")
+    bench.tell(replace(plain, usd=0.5, tokens_in=2, endpoint="house", seconds=1.25))
+    bench.tell(replace(plain, charge="2", tokens_out=3, estimated=True))
+    bench.tell(replace(plain, charge="3", outcome="timeout", unknown=True, estimated=True))
+    assert told(bench, "a")[2:5] == [
+        (1.0, "model m at house was called: ok after 1.25 s (0.5 USD, 2 tokens)"),
+        (1.0, "model m was called: ok (3 tokens); counted here"),
+        (1.0, "model m was called: timeout; nobody can say whether it was billed"),
+    ]
