@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.loop import parking_reason
 from orchestrator.engine.recovery import ended_fact
 from orchestrator.engine.submission import child_attempt, child_ended, child_facts
 from orchestrator.errors import InputError, OrchestratorError
@@ -43,7 +44,7 @@ class SubPlans:
             else:
                 await engine.takeover.take(rows[0])
         except OrchestratorError as error:
-            engine.park(parent, f"its sub-plan {command.child} cannot be followed: {error}")
+            engine.park(parent, f"its sub-plan {command.child} cannot be followed: {parking_reason(error)}")
 
     def _new_child(self, parent: RunDriver, command: c.StartChild) -> None:
         engine = self._engine

@@ -16,7 +16,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.translate import input_of, verdict_of
-from orchestrator.errors import JournalError, JournalFull, JournalUnreachable
+from orchestrator.errors import JournalError, JournalFull, JournalUnreachable, OrchestratorError
 from orchestrator.ids import RunId
 from orchestrator.ports import tasks as t
 from orchestrator.ports.clock import Clock
@@ -70,6 +70,7 @@ class Loop:
         perform: Callable[[RunDriver], None],
         park: Callable[[RunDriver, str], None],
         owner: str = "",
+        leave: Callable[[t.TaskMessage], None] | None = None,
     ) -> None:
         self._owner = owner  #: of the runs that begin here, where several processes share the journal
         self._journal, self._clock, self._perform, self._park = journal, clock, perform, park
@@ -80,6 +81,9 @@ class Loop:
         self.full: JournalFull | None = None  #: there is no room at the moment
         self.posted = 0  #: items so far
         self.journaled = 0  #: of these, those that are handled, with all that followed from them in the journal
+        #: Who keeps the messages whose consequences could not be journaled here; None: nobody else could use them.
+        self._leave = leave
+        self._unsafe: dict[RunDriver, list[t.TaskMessage]] = {}  #: messages of this batch, while somebody keeps them
         self._instant = _instant(journal)
         self._busy = False  #: inside a turn
         self._inline = INLINE_MAX  #: items that may still be handled before the event loop gets a turn
@@ -120,6 +124,7 @@ class Loop:
             if self._instant is not None:
                 self._inline = INLINE_MAX
                 self.turn()
+                self.journaled = self.posted - len(self._inbox)
             else:
                 dirty = self._take()
                 taken = self.posted - len(self._inbox)
@@ -150,6 +155,7 @@ class Loop:
         dirty: dict[RunDriver, list[f.Fact]] = {}
         inbox, now_s = self._inbox, self._clock.now_s()
         self._talk.clear()
+        self._unsafe.clear()
         for _ in range(min(len(inbox), BATCH_MAX)):
             driver, item = inbox.popleft()
             driver.queued -= 1
@@ -161,12 +167,15 @@ class Loop:
                 content = item
             if driver.parked:
                 driver.park(driver.parked)
+                if self._leave is not None and isinstance(content, t.TaskMessage) and goes_on(driver.parked):
+                    self._leave(content)
                 continue
             try:
                 self._handle(driver, content, now_s)
             except Exception as error:  # noqa: BLE001  # whatever a run meets, the others in this loop go on
                 driver.machine.facts()
                 dirty.pop(driver, None)
+                self._unsafe.pop(driver, None)
                 self._park(driver, f"our bug: {_said(error)}")
                 continue
             made = driver.machine.facts()
@@ -194,6 +203,8 @@ class Loop:
 
     def _message(self, driver: RunDriver, message: t.TaskMessage, now_s: float) -> None:
         key = message.key
+        if self._leave is not None:
+            self._unsafe.setdefault(driver, []).append(message)
         if isinstance(message, t.TaskDone | t.TaskFailed):
             driver.inflight.pop(key, None)
             driver.started.pop(key, None)
@@ -263,6 +274,9 @@ class Loop:
             reason = refused.get(driver.run_id)
             if reason is not None:
                 self._park(driver, reason)
+                if self._leave is not None:
+                    for message in self._unsafe.get(driver, ()):
+                        self._leave(message)
                 continue
             driver.journaled(tuple(made))
             if driver.commands:
@@ -304,6 +318,16 @@ class Loop:
                 found |= self._append_now(journal, [entry])
             return found
         return dict.fromkeys(refused, TAKEN)
+
+
+def goes_on(reason: str) -> bool:
+    """Whether a run that is parked so may go on at once: with another owner, or when it can be journaled."""
+    return FAILED in reason or TAKEN in reason
+
+
+def parking_reason(error: OrchestratorError) -> str:
+    """Why a run is parked for an error of its journal: one that did not answer says nothing about the run itself."""
+    return f"{FAILED}: {error}" if isinstance(error, JournalUnreachable) else str(error)
 
 
 def _said(error: Exception) -> str:

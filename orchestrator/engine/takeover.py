@@ -8,7 +8,7 @@ import anyio
 from orchestrator.core.machine import RunMachine
 from orchestrator.core.state import SETTLED
 from orchestrator.engine.driver import RunDriver
-from orchestrator.engine.loop import Resume
+from orchestrator.engine.loop import Resume, parking_reason
 from orchestrator.engine.perform import resuming
 from orchestrator.engine.plan_book import remember
 from orchestrator.engine.recovery import recover
@@ -71,7 +71,7 @@ class TakeOver:
                 engine.journal, row.run_id, engine.owner, lambda m: missing(m, engine.catalogue), epoch
             )
         except JournalError as error:
-            self._park(row, str(error))
+            self._park(row, parking_reason(error))
             return None
         if isinstance(driver, str):
             remember(self.unfit, row.run_id, driver, UNFIT_MAX)

@@ -1,0 +1,113 @@
+"""A run that cannot be read back because its store does not answer is given up for others, and not left alone."""
+
+from collections.abc import Callable, Sequence
+
+import anyio
+import pytest
+
+from orchestrator.adapters.clock import SystemClock
+from orchestrator.adapters.memory.journal import MemoryJournal
+from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.engine.engine import RunEngine
+from orchestrator.engine.ownership import Shared
+from orchestrator.engine.submission import Request, first_facts
+from orchestrator.errors import JournalUnreachable
+from orchestrator.ids import RunId
+from orchestrator.plan.models import Plan
+from orchestrator.ports.journal import Append, Recorded, RunQuery, RunRow
+from orchestrator.ports.ownership import Adopted
+from tests.engine.helpers import real
+from workers import Pool
+from workers.registry import Registry
+
+pytestmark = [pytest.mark.anyio, real]
+ASK = {"human": {"ask": "?", "choices": ["y"], "expires": 1000.0, "then": "y"}}
+INNER = {"name": "c", "steps": {"x": ASK}, "result": "${{ steps.x.output }}"}
+Seen = list[tuple[Sequence[RunId] | None, str]]
+
+
+class _Store(MemoryJournal):
+    """Does not answer reads of some runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: str = ""
+        self.listing = True
+        self.released: Seen = []
+
+    async def read(self, run_id: RunId, after: int = 0, limit: int = 10_000) -> list[Recorded]:
+        if run_id == self.silent:
+            raise JournalUnreachable("the store", "no answer")
+        return await super().read(run_id, after, limit)
+
+    async def runs(self, query: RunQuery) -> list[RunRow]:
+        if not self.listing:
+            raise JournalUnreachable("the store", "no answer")
+        return await super().runs(query)
+
+    async def adopt(self, owner: str, limit: int, but_not: object = ()) -> list[Adopted]:
+        (row,) = await super().runs(RunQuery(run_id=RunId("r")))
+        epoch = await self.claim(row.run_id, owner)
+        (row,) = await super().runs(RunQuery(run_id=RunId("r")))
+        assert row.epoch == epoch
+        return [Adopted(row=row, loads=1)]
+
+    async def release(self, owner: str, run_ids: Sequence[RunId] | None, *, parked: str = "") -> None:
+        self.released.append((run_ids, parked))
+
+    def listen(self, heard: Callable[[str, str], None]) -> Callable[[], None]:
+        return lambda: None
+
+    async def renew(self, owner: str, lease_s: float) -> bool:
+        return True
+
+    async def steady(self, owner: str, run_ids: Sequence[RunId]) -> None: ...
+
+    async def take(self, owner: str, limit: int) -> list[object]:
+        return []
+
+
+def engine_on(store: _Store) -> RunEngine:
+    """An engine that finds everything in one store."""
+    return RunEngine(
+        journal=store,
+        transport=MemoryTransport(),
+        clock=SystemClock(),
+        catalogue=Registry([Pool("p")]),
+        owner="o",
+        shared=Shared(ownership=store, petitions=store, notices=store),  # type: ignore[arg-type]  # what is asked here
+    )
+
+
+async def test_a_store_that_does_not_answer_parks_no_run() -> None:
+    store = _Store()
+    store.silent = "r"
+    plan = Plan.model_validate({"name": "p", "steps": {"x": ASK}})
+    facts = first_facts(Request(run_id=RunId("r"), plan=plan, inputs={}, budget=plan.budget), 0.0)
+    assert not await store.append([Append(run_id=RunId("r"), first_seq=1, epoch=1, facts=facts)])
+
+    async with engine_on(store) as engine:
+        assert engine.owning is not None
+        await engine.owning.adopt_some()
+
+    assert store.released == [([RunId("r")], ""), (None, "")]
+
+
+async def test_nor_does_it_where_a_sub_plan_cannot_be_followed() -> None:
+    store = _Store()
+    plan = Plan.model_validate({"name": "p", "steps": {"s": {"plan": INNER}}})
+    request = Request(run_id=RunId("r"), plan=plan, inputs={}, budget=plan.budget)
+    async with engine_on(store) as engine:
+        engine.start(first_facts(request, engine.clock.now_s()), engine.prepare(plan))
+        await anyio.wait_all_tasks_blocked()
+    store.released.clear()
+    store.listing = False
+
+    async with engine_on(store) as engine:
+        assert engine.owning is not None
+        await engine.owning.adopt_some()
+        await anyio.wait_all_tasks_blocked()
+        reason = engine.parked(RunId("r"))
+
+    assert reason is not None
+    assert reason.startswith("its sub-plan r.s cannot be followed: the journal failed: ")
