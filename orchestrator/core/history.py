@@ -251,7 +251,8 @@ class _Checker:
 
     def room(self, fact: f.StepDispatched, *, first: bool) -> None:
         """Whether the budget has room for an attempt."""
-        if first and self.limit and self.policy != "ask" and not self.account.spares(self.limit, fact.step, self.plan):
+        barred = first and self.limit and self.policy != "ask"
+        if barred and not self.account.spares(self.limit, self.policy, fact.step, self.plan):
             self.wrong("limit.dispatch", fact, f"a first dispatch after the limit {self.limit}")
         for rule, said in self.account.room(first=first):
             self.wrong(rule, fact, said)

@@ -96,11 +96,11 @@ class Account:
             told = f"{self.usd:g} USD, {self.tokens} tokens and {self.calls} calls"
             yield "budget.spent", f"{told} were spent before"
 
-    def spares(self, limit: str, step: StepId, plan: CompiledPlan | None) -> bool:
+    def spares(self, limit: str, policy: str, step: StepId, plan: CompiledPlan | None) -> bool:
         """Whether a step may start although a limit is met: a share of the budget was kept for it."""
-        if not self.closing or limit not in MONEY:
+        if not self.closing or limit not in MONEY or policy != "degrade":
             return False
-        return plan is None or plan.by_id.get(step) in plan.result_steps
+        return plan is None or (plan.result is not None and plan.by_id.get(step) in plan.result_steps)
 
     def ended(self, fact: f.RunEnded) -> str:
         """Whether the totals of the result are those of the records; empty when they are."""

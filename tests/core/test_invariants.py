@@ -9,9 +9,9 @@ from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history, check_state
 from orchestrator.core.ledger import NOTHING
 from orchestrator.core.state import Sample, Status
-from orchestrator.ids import JsonValue
+from orchestrator.ids import JsonValue, StepId
 from orchestrator.plan.compiled import compile_plan
-from tests.core.bench import Bench, plan_of
+from tests.core.bench import Bench, plan_of, words
 
 CHILD = {"name": "c", "steps": {"s": {"pool": "w", "call": "f"}}}
 
@@ -347,3 +347,76 @@ def test_a_plan_that_nobody_knows_is_not_judged_by() -> None:
     assert broken(facts) == []
     patch = f.PlanPatched(at_s=0.0, base="x", digest="y", author="x", reason="y", patch={})  # type: ignore[arg-type]  # digests
     assert broken([*facts, patch]) == []
+
+
+# ---- calls, and the share that is kept
+
+
+def closed(**keys: object) -> Bench:
+    """A run whose money was down to the closing share when its last step started."""
+    values: dict[str, object] = {"result": "${{ steps.end.output }}", **keys}
+    steps: dict[str, object] = {"a": {}, "late": {"needs": ["a"]}, "end": {"needs": ["late"]}}
+    bench = Bench(plan_of(steps, budget={"usd": 10.0, "closing": 0.2, "calls": 9}, **values))
+    bench.tell(f.ModelCalled(at_s=0.0, step=StepId("a"), attempt=1, charge="x", usd=8.0, model="m", outcome="ok"))
+    bench.done("a")
+    bench.done("end")
+    return bench
+
+
+def test_a_closing_step_may_start_after_a_limit_of_money_and_nothing_else_may() -> None:
+    bench = closed()
+    assert bench.ended.status == "degraded"
+    at = where(bench, f.LimitHit)
+    end = where(bench, f.StepDispatched, 0, "end")
+    assert at < end
+    for values in ({"limit": "wall"}, {"limit": "steps"}, {"policy": "stop"}):
+        facts = [*bench.all[:at], replace(bench.all[at], **values), *bench.all[at + 1 :]]
+        assert broken(facts) == [(end + 1, "limit.dispatch")]
+    facts = [replace(fact, closing=0.0) if isinstance(fact, f.RunAccepted) else fact for fact in bench.all]
+    assert broken(facts) == [(end + 1, "limit.dispatch")]
+    other = replace(bench.all[end], step=StepId("late"))
+    assert (end + 1, "limit.dispatch") in broken([*bench.all[:end], other])
+
+
+def test_where_no_result_is_written_no_step_is_a_closing_one() -> None:
+    bench = Bench(plan_of({"a": {}, "b": {"needs": ["a"]}}, budget={"closing": 0.2}))
+    bench.done("a")
+    at = where(bench, f.StepDispatched, 0, "b")
+    facts = [*bench.all[:at], f.LimitHit(at_s=0.0, limit="usd", policy="degrade"), *bench.all[at:]]
+    assert broken(facts) == [(at + 2, "limit.dispatch")]
+
+
+def test_where_the_plan_is_not_known_a_closing_step_is_given_the_benefit_of_the_doubt() -> None:
+    bench = closed()
+    assert broken([replace(fact, plan={}) if isinstance(fact, f.PlanFrozen) else fact for fact in bench.all]) == []
+
+
+def test_calls_are_counted_from_every_record_that_speaks_of_them() -> None:
+    p = {"plan": CHILD, "budget": {"usd": 0.5, "tokens": 10, "steps": 2, "calls": 2}}
+    steps: dict[str, object] = {"a": {}, "p": p, "b": {"needs": ["a", "p"]}}
+    bench = Bench(plan_of(steps, budget={"calls": 4, "on_limit": "ask"}))
+    bench.tell(f.BudgetReserved(at_s=0.0, step=StepId("a"), attempt=1, charge="1"))
+    bench.tell(f.ModelCalled(at_s=0.0, step=StepId("a"), attempt=1, charge="1", model="m", outcome="ok"))
+    bench.tell(f.ModelCalled(at_s=0.0, step=StepId("a"), attempt=1, charge="2", model="m", outcome="ok"))
+    bench.done("a")
+    bench.child("p", calls=2)
+    assert words(bench.all)[-2:] == ["limit.hit calls ask", "approval.asked budget extend/stop then stop"]
+    bench.answer("", "extend")
+    bench.tell(f.BudgetReserved(at_s=0.0, step=StepId("b"), attempt=1, charge="3"))
+    bench.done("b")
+    assert (bench.ended.status, bench.ended.calls) == ("succeeded", 5)  # the last may have been made: nobody said
+    at = where(bench, f.RunEnded)
+    for calls in (4, 6):
+        facts = [*bench.all[:at], replace(bench.all[at], calls=calls)]
+        assert [(one.rule, one.what) for one in check_history(facts)] == [
+            (
+                "end.totals",
+                f"the result says 4 steps, 0 tokens, {calls} calls, 0 USD; the records 4, 0, 5, 0",
+            )
+        ]
+    facts = [replace(fact, calls=1) if isinstance(fact, f.RunAccepted) else fact for fact in bench.all]
+    assert ("budget.reserved", "more than is left of calls") in [(one.rule, one.what) for one in check_history(facts)]
+    extended = where(bench, f.LimitExtended)
+    facts = [*bench.all[:extended], *bench.all[extended + 1 :]]
+    found = [(one.rule, one.what) for one in check_history(facts)]
+    assert ("budget.spent", "0 USD, 0 tokens and 4 calls were spent before") in found

@@ -1,9 +1,13 @@
 """Human steps, and effects whose outcome may be unknown."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.errors import IllegalTransition
+from orchestrator.ids import StepId
 from tests.core.bench import Bench, plan_of, words
 
 HUMAN = {"ask": "Publish?", "show": "${{ steps.a.output }}", "choices": ["yes", "no"], "expires": 60.0, "then": "no"}
@@ -165,3 +169,22 @@ def test_a_crash_between_an_answer_and_what_follows_from_it_loses_neither() -> N
         broken.all = bench.all[:keep]
         broken.crash()
         assert words(broken.all)[-1] == (QUESTION if keep < 7 else "run.ended succeeded")
+
+
+def test_a_tool_may_act_only_while_its_attempt_runs() -> None:
+    intended = f.ToolIntended(at_s=0.0, step=StepId("a"), attempt=1, key="R/a/mail", tool="mail.send")
+    bench = Bench(plan_of({"a": {"on_fail": [{"retry": 1}]}, "s": {"checks": [{"agree": {"runs": 2, "quorum": 2}}]}}))
+    assert bench.tell(intended) == ["tool.intended a#1"]
+    bench.fail("a")
+    assert bench.tell(intended) == []  # the attempt was given up
+    assert bench.tell(replace(intended, attempt=2)) == ["tool.intended a#2"]  # the next one uses the same key
+    with pytest.raises(IllegalTransition):
+        bench.machine.handle(replace(intended, attempt=3))
+    bench.done("a")
+    assert bench.tell(replace(intended, attempt=2)) == []
+    sample = f.ToolIntended(at_s=0.0, step=StepId("s"), attempt=1, sample=1, key="R/s/mail", tool="mail.send")
+    assert bench.tell(sample) == ["tool.intended s#1.1"]
+    bench.done("s", 1, sample=1)
+    assert bench.tell(sample) == []
+    bench.cancel()
+    assert bench.tell(replace(sample, sample=0)) == []
