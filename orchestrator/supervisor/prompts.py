@@ -35,7 +35,9 @@ _REPLANNER: Final = """\
 A step of a running plan has failed for good. Change the plan so that the run can still reach its result, or give up.
 Answer with a reason and operations: add, replace, drop, rewire, retry. Steps that have passed or run cannot be touched.
 The failed step must be replaced or dropped, or get other inputs: the same again is refused.
-What refers to a dropped step must be changed too. No operations means that there is nothing better to do."""
+What refers to a dropped step must be changed too. A step with checks that leads to the result is not dropped or passed
+by: replaced under its own id it keeps them. Steps that ask people stay.
+No operations means that there is nothing better to do."""
 
 _JUDGE: Final = """\
 You judge one output of another agent. You see the task it was given, its inputs, the constraints that hold, and the

@@ -1,6 +1,7 @@
 """The replanner: a failed step becomes a patch that changes what is still open, or the run goes on without one."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.errors import PlanError, PlanningFailed
@@ -14,6 +15,7 @@ from orchestrator.ports.model import Models
 from orchestrator.ports.planner import Draft, ReplanRequest
 from orchestrator.supervisor.allowance import Allowance
 from orchestrator.supervisor.drafts import DraftOp, DraftPatch, DraftStep, cut, read, schema_of
+from orchestrator.supervisor.gates import lost, with_gate
 from orchestrator.supervisor.lowering import Lowering, told
 from orchestrator.supervisor.planning import answer_of
 from orchestrator.supervisor.prompts import again, replan_messages
@@ -53,7 +55,8 @@ class ModelPatches:
             made = self._made(request, allowed, drafts[-1].answer)
             if not isinstance(made, tuple):
                 return None if isinstance(made, GiveUp) else made
-        ask = replan_messages(request, allowed, self.host.about())
+        goals = allowed.goals and self.host.goals_in_patches
+        ask = replan_messages(request, replace(allowed, goals=goals), self.host.about())
         while len(drafts) < min(PATCH_TRIES_MAX, self.host.tries):
             messages = (*ask, *again(tuple(drafts)))
             answer, errors = await answer_of(self.models, tier, messages, _SCHEMA, request.desk, self.deadline_s)
@@ -76,12 +79,21 @@ class ModelPatches:
         steps = [op.step for op in draft.ops if op.step is not None]
         trusted = (canonical_json(request.plan.data),)
         wrong = [*_forms(draft.ops), *allowed.faults(steps, None, trusted), *_scope(request, draft.ops)]
+        wrong += self._goals(request.plan, draft.ops)
         if wrong:
             return cut(wrong)
         lowered = self._ops(request, allowed, draft.ops)
         if isinstance(lowered, tuple):
             return lowered
         return self._checked(request, allowed, draft.reason, lowered)
+
+    def _goals(self, plan: Plan, ops: list[DraftOp]) -> Iterator[str]:
+        """Goals in words of the model's own: what fails may have talked it into them, so the host has to allow them."""
+        known = {step.goal for step in plan.steps.values()}
+        for op in ops:
+            goal = op.step.goal if op.step is not None else None
+            if goal is not None and goal not in known and not self.host.goals_in_patches:
+                yield f"{op.op} {op.id}: a patch brings no goal of its own; write the steps"
 
     def _ops(self, request: ReplanRequest, allowed: Allowance, ops: list[DraftOp]) -> list[JsonValue] | tuple[str, ...]:
         lowering = Lowering(
@@ -100,7 +112,8 @@ class ModelPatches:
                 body = lowering.step(op.step, inputs, many, ids)
                 old = request.plan.data["steps"]
                 assert isinstance(old, dict), "a plan has steps"
-                made.append({op.op: {"id": op.id, "step": _with_gate(body, old.get(op.id))}})
+                gated = with_gate(body, old.get(op.id), ids, self.host.judge)
+                made.append({op.op: {"id": op.id, "step": gated}})
             elif op.op == "drop":
                 made.append({"drop": {"id": op.id}})
             elif op.op == "retry":
@@ -135,21 +148,10 @@ class ModelPatches:
         most = max(allowed.steps + 1, len(plan.steps))
         if len(changed.steps) > most:
             wrong.append(f"the plan would have {len(changed.steps)} steps; at most {most}")
+        wrong += lost(plan, changed)
         if _stands_still(plan, changed, request.step):
             wrong.append(f"nothing changes for {request.step}: replace or drop it, or give it other inputs")
         return cut(wrong) if wrong else patch
-
-
-def _with_gate(body: dict[str, JsonValue], old: JsonValue) -> dict[str, JsonValue]:
-    """A step in the place of an old one keeps that one's checks and form of output: no patch opens a gate."""
-    if not isinstance(old, dict):
-        return body
-    before, after = old.get("checks", []), body.get("checks", [])
-    assert isinstance(before, list), "checks are a list"
-    assert isinstance(after, list), "checks are a list"
-    kept = {"checks": [*before, *(check for check in after if check not in before)]} if before or after else {}
-    form = {"output": old["output"]} if "output" in old else {}
-    return {**body, **form, **kept}
 
 
 def _forms(ops: list[DraftOp]) -> list[str]:

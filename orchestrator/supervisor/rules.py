@@ -47,6 +47,7 @@ class Supervisor:
     `pools` are those that plans may use, by name or with a line on what each is for; None: every pool of the engine.
     `steps`, `fan_out`, `depth` and `tries` cap one plan, `usd_estimate_max` its price by `usd_per_step`. Plans ask
     people only with `people`, and call functions with effects only where `effects` names them as `pool.function`.
+    `goals_in_patches`: a patch may bring goals in words of the model's own; without it only those that the plan has.
     `patterns` decides how work is split up, `measured` is what a comparison on tasks of your own has shown.
 
     Raises:
@@ -63,6 +64,7 @@ class Supervisor:
     tries: int = field(default=limits.SUPERVISED_TRIES, kw_only=True)
     effects: tuple[str, ...] = field(default=(), kw_only=True)
     people: bool = field(default=False, kw_only=True)
+    goals_in_patches: bool = field(default=False, kw_only=True)
     closing: float = field(default=limits.SUPERVISED_CLOSING, kw_only=True)
     usd_per_step: Mapping[Tier, float] = field(default_factory=lambda: dict(USD_PER_STEP), kw_only=True)
     usd_estimate_max: float | None = field(default=None, kw_only=True)  #: None: what is left of the budget
