@@ -19,7 +19,7 @@ from orchestrator.engine.draining import drain
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.grants import Grants
 from orchestrator.engine.handle import Run
-from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told
+from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told, goes_on
 from orchestrator.engine.ownership import Owning, Shared
 from orchestrator.engine.perform import Performer
 from orchestrator.engine.plan_book import PlanBook, remember
@@ -52,7 +52,7 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal, RunQuery
 from orchestrator.ports.planner import GoalPlanner, Planner
 from orchestrator.ports.tasks import TaskMessage
-from orchestrator.ports.transport import Transport
+from orchestrator.ports.transport import Resuming, Transport
 
 OPEN_RUNS_MAX: Final = 1_000  #: runs, without sub-plans, that may be open at once
 CLOSED: Final = "the engine was closed; the run is open in the journal"
@@ -81,8 +81,7 @@ class RunEngine:
         shared: Shared | None = None,
     ) -> None:
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
-        self.open_runs_max = open_runs_max
-        self.transport = transport
+        self.open_runs_max, self.transport = open_runs_max, transport
         self.plans = PlanBook(
             catalogue,
             judge=checker is not None,
@@ -109,7 +108,9 @@ class RunEngine:
         performer = Performer(
             transport=transport, timers=self._alarms.timers, clock=clock, children=SubPlans(self), questions=questions
         )
-        self._loop = Loop(journal, clock, performer.perform, self.park, owner if shared is not None else "")
+        self._keeper = keeper = transport if isinstance(transport, Resuming) else None  #: of tasks that outlive us
+        shared_by = owner if shared is not None else ""
+        self._loop = Loop(journal, clock, performer.perform, self.park, shared_by, keeper.leave if keeper else None)
         self.owning = Owning(self, shared) if shared is not None else None
         self.takeover = TakeOver(self)
         self._group: TaskGroup | None = None
@@ -252,8 +253,9 @@ class RunEngine:
         if driver.over:
             return
         driver.park(reason)
+        drop = self._keeper.let_go if self._keeper and goes_on(reason) else self.transport.revoke
         for key in driver.inflight:
-            self.transport.revoke(key)
+            drop(key)
         driver.inflight.clear()
         above = driver.above
         self.forget(driver)
@@ -393,3 +395,5 @@ class RunEngine:
         driver = self._drivers.get(message.key.run_id)
         if driver is not None:
             self._loop.post(driver, message)
+        elif self._keeper is not None:
+            self._keeper.leave(message)

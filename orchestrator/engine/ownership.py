@@ -13,7 +13,7 @@ import anyio
 import structlog
 
 from orchestrator.core.facts import RunEnded
-from orchestrator.engine.loop import FAILED, TAKEN
+from orchestrator.engine.loop import TAKEN, goes_on
 from orchestrator.engine.petitioning import Petitioner, serve
 from orchestrator.engine.plan_book import remember
 from orchestrator.errors import JournalError
@@ -135,10 +135,7 @@ class Owning:
             if driver.run_id.partition(".")[0] == root:
                 engine.park(driver, reason or "given up")
         mine_alone = (
-            not reason
-            or FAILED in reason
-            or TAKEN in reason
-            or any(name in engine.takeover.unfit for name in (run_id, RunId(root)))
+            not reason or goes_on(reason) or any(name in engine.takeover.unfit for name in (run_id, RunId(root)))
         )
         await self._ownership.release(self.owner, [run_id], parked="" if mine_alone else reason)
 

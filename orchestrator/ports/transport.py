@@ -39,6 +39,14 @@ class Resuming(Protocol):
         """Go on with a task of a run that was taken over: take it over where it is, send it where it is nowhere."""
         ...
 
+    def let_go(self, key: TaskKey) -> None:
+        """Another owner drives the run, or will: leave the task where it is."""
+        ...
+
+    def leave(self, message: TaskMessage) -> None:
+        """What came for a run that is not driven here: keep it for its next owner, if that needs it."""
+        ...
+
 
 class WorkerPort(Protocol):
     """The workers' side."""

@@ -72,7 +72,7 @@ async def local_fleet(
 ) -> AsyncIterator[LocalFleet]:
     """An owner and `workers` worker ports, each with a pool of `slots`."""
     numbers = itertools.count()
-    owner = await RedisTransport.open(url, owner=f"owner-{next(numbers)}", namespace=namespace)
+    owner = await RedisTransport.open(url, owner=f"owner-{next(numbers)}", namespace=namespace, lease_s=lease_s)
     fleet = LocalFleet(owner)
     owner.bind(fleet.heard)
     hosts: list[Workers] = []

@@ -84,7 +84,8 @@ async def test_a_lost_lease_stops_the_work_and_still_books_its_money(server: Red
     owner.send(task(1))
     await fetch(port, 1)
 
-    server.command("XGROUP", "DESTROY", f"{namespace}:q:{POOL}:2", "workers")
+    entry = port._leases[key(1)].entry
+    server.command("XCLAIM", f"{namespace}:q:{POOL}:2", "workers", "another", "0", entry)
     await until(lambda: cancelled == [key(1)])
     spent = TaskSpent(key=key(1), worker="worker", charge="c1", usd=0.5)
     port.post(TaskProgress(key=key(1), worker="worker", message="nobody listens"))

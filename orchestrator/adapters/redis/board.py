@@ -7,8 +7,8 @@ from typing import Final, cast
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.adapters.redis import scripts
+from orchestrator.adapters.redis.backlog import backlog_of
 from orchestrator.adapters.redis.limits import GROUP, NAMESPACE, OWNER_DEAD_S
-from orchestrator.adapters.redis.owner import backlog_of
 from orchestrator.adapters.redis.wire import Wire
 from orchestrator.ports.fleet import Contracts, Offer, WorkerSeen
 from orchestrator.ports.tasks import Backlog

@@ -25,12 +25,13 @@ _KINDS: Final[dict[str, type[object]]] = {
     "failed": t.TaskFailed,
     "spend": t.SpendRequest,
     "intent": t.IntentRequest,
+    "start": t.StartRequest,
     "reply": t.OwnerReply,
 }
 _TAGS: Final = {kind: tag for tag, kind in _KINDS.items()}
 _ADAPTERS: Final = {tag: TypeAdapter(kind) for tag, kind in _KINDS.items()}
 _PURPOSES: Final = ("work", "check")
-ASKS: Final = frozenset({"spend", "intent"})
+ASKS: Final = frozenset({"spend", "intent", "start"})
 
 
 def key_text(key: t.TaskKey) -> str:

@@ -1,31 +1,48 @@
-"""What owners left behind: answers of workers that they have not read, for whoever drives their runs now."""
+"""What owners left behind: words that they have not read, or could not use, for whoever drives their runs now."""
 
-import time
+from collections import deque
 from typing import Final, cast
 
 from orchestrator.adapters.redis import codec
-from orchestrator.adapters.redis.limits import READ_MAX, RECONCILE_S
+from orchestrator.adapters.redis.limits import LEFT_MAX, READ_MAX, STREAM_KEEP_S
+from orchestrator.adapters.redis.sent import Left
 from orchestrator.adapters.redis.wire import Wire, mapping_of
 
-SILENT_S: Final = 2 * RECONCILE_S  #: an owner that was silent for two beats may have left answers unread
-OWNERS_MAX: Final = 32  #: looked at, the latest ones
-Left = tuple[str, dict[bytes, bytes], bytes]  #: tag, fields and body of a message
+OWNERS_MAX: Final = 64  #: looked at, the latest ones
+NOBODY: Final = "~left"  #: stands where an owner's name would
+Unread = tuple[str, dict[bytes, bytes], bytes]  #: tag, fields and body of a message
 
 
-async def left_unread(wire: Wire, namespace: str) -> list[Left]:
-    """Messages to owners that are silent. Questions are left out: a worker asks again by itself.
+async def leave_words(wire: Wire, namespace: str, left: deque[Left]) -> None:
+    """Keep these for whoever looks for them; each leaves the queue once the server has it.
 
-    Nothing is deleted: others may have taken over other runs of the same owner. What comes twice is known by its key,
-    and the streams of the dead are deleted by time.
+    Raises:
+        TransportError: the server cannot be told now.
+    """
+    stream = f"{namespace}:in:{NOBODY}"
+    while left:
+        word = left[0]
+        await wire.call("XADD", stream, "MAXLEN", "~", LEFT_MAX, "*", "t", word.tag, "b", word.body)
+        left.popleft()
+    await wire.call("PEXPIRE", stream, int(STREAM_KEEP_S * 1000))
+
+
+async def left_unread(wire: Wire, namespace: str, me: str) -> list[Unread]:
+    """Messages to other owners that are not journaled yet, as far as is known, and those that were left behind.
+
+    The living are not left out: one that gave a run up may not have seen yet what came for it. Questions are left out:
+    a worker asks again by itself. Nothing is deleted: others may have taken over other runs of the same owner. What
+    comes twice is known by its key, and the streams of the dead are deleted by time.
 
     Raises:
         TransportError: the server cannot be asked now.
     """
-    silent_ms = int((time.time() - SILENT_S) * 1000)
-    owners = cast(list[bytes], await wire.call("ZRANGEBYSCORE", f"{namespace}:owners", "-inf", silent_ms))
-    found: list[Left] = []
-    for owner in owners[-OWNERS_MAX:]:
-        stream, at = f"{namespace}:in:{owner.decode()}", "-"
+    owners = cast(list[bytes], await wire.call("ZRANGE", f"{namespace}:owners", -OWNERS_MAX, -1))
+    found: list[Unread] = []
+    for owner in [*(name.decode() for name in owners), NOBODY]:
+        if owner == me:
+            continue
+        stream, at = f"{namespace}:in:{owner}", "-"
         while True:
             rows = cast(list[list[object]], await wire.call("XRANGE", stream, at, "+", "COUNT", READ_MAX))
             for entry, pairs in rows:

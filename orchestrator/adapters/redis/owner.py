@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Self, cast
 
 import structlog
 
 from orchestrator.adapters.redis import codec, scripts
-from orchestrator.adapters.redis.heritage import SILENT_S, left_unread
+from orchestrator.adapters.redis.backlog import backlog_of
+from orchestrator.adapters.redis.heritage import leave_words, left_unread
 from orchestrator.adapters.redis.inbox import Inbox
 from orchestrator.adapters.redis.limits import (
     BATCH_BYTES_MAX,
@@ -17,42 +19,21 @@ from orchestrator.adapters.redis.limits import (
     BODY_BYTES_MAX,
     GROUP,
     INLINE_BYTES_MAX,
+    LEASE_S,
     NAMESPACE,
+    OWNER_DEAD_S,
     RECONCILE_MAX,
     STREAM_KEEP_S,
 )
 from orchestrator.adapters.redis.pace import Pace, watched
+from orchestrator.adapters.redis.sent import Left, Revoked, Sent
 from orchestrator.adapters.redis.server import check_server
-from orchestrator.adapters.redis.wire import Argument, Wire
+from orchestrator.adapters.redis.wire import SERVER, Argument, Wire
 from orchestrator.errors import PromiseError, TransportError, TransportRefused, TransportUnreachable
 from orchestrator.ids import PoolName
 from orchestrator.ports import tasks as t
 
-LANE_NUMBER = {lane: str(index + 1) for index, lane in enumerate(t.LANES)}
 log = structlog.get_logger(__name__)
-
-
-class _Sent:
-    """A task that was sent and is not answered: what is needed to send it again."""
-
-    __slots__ = ("body", "effect", "key", "lane", "pool", "queued", "sent_at_s", "tried", "unwanted")
-
-    def __init__(self, task: t.StepTask, body: bytes) -> None:
-        self.pool, self.lane = task.pool, LANE_NUMBER[task.lane]
-        self.key = codec.key_text(task.key)
-        self.effect = task.idempotency_key is not None
-        self.sent_at_s = task.sent_at_s
-        self.body = body
-        self.queued = True  #: in the outbox, not in the server yet
-        self.tried = False  #: the server may have it
-        self.unwanted = False  #: revoked before the server was told of it
-
-
-class _Revoked:
-    __slots__ = ("key", "pool")
-
-    def __init__(self, pool: PoolName, key: str) -> None:
-        self.pool, self.key = pool, key
 
 
 class RedisTransport:
@@ -62,16 +43,24 @@ class RedisTransport:
     """
 
     def __init__(
-        self, url: str, *, owner: str, namespace: str = NAMESPACE, clock: Callable[[], float] = time.time
+        self,
+        url: str,
+        *,
+        owner: str,
+        namespace: str = NAMESPACE,
+        clock: Callable[[], float] = time.time,
+        lease_s: float = LEASE_S,
     ) -> None:
-        self.owner, self._ns, self._clock = owner, namespace, clock
+        self.owner, self._ns, self._clock, self._lease_s = owner, namespace, clock, lease_s
         self._out = Wire(url, name=f"orchestrator-owner-{owner}")
         self._aside = Wire(url, name=f"orchestrator-aside-{owner}")
         self._inbox = Inbox(url, namespace, owner, self._deliver_one)
         self._deliver: Callable[[t.TaskMessage], None] | None = None
         self._answer: Callable[[t.OwnerRequest], Awaitable[t.OwnerReply]] | None = None
-        self._sent: dict[t.TaskKey, _Sent] = {}
-        self._outbox: deque[_Sent | _Revoked] = deque()
+        self._sent: dict[t.TaskKey, Sent] = {}
+        self._outbox: deque[Sent | Revoked] = deque()
+        self._left: deque[Left] = deque()  #: words on their way to whoever drives their runs next
+        self._inheriting = False
         self._replies: deque[tuple[str, str, bytes]] = deque()  #: worker, number of its question, answer
         self._answering: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -81,15 +70,21 @@ class RedisTransport:
 
     @classmethod
     async def open(
-        cls, url: str, *, owner: str, namespace: str = NAMESPACE, clock: Callable[[], float] = time.time
+        cls,
+        url: str,
+        *,
+        owner: str,
+        namespace: str = NAMESPACE,
+        clock: Callable[[], float] = time.time,
+        lease_s: float = LEASE_S,
     ) -> Self:
-        """Connect, check the server, begin to listen.
+        """Connect, check the server, begin to listen. `lease_s` is that of the workers.
 
         Raises:
             TransportUnreachable: there is no server at `url`.
             PromiseError: it cannot keep what a transport promises; the error names the remedy.
         """
-        transport = cls(url, owner=owner, namespace=namespace, clock=clock)
+        transport = cls(url, owner=owner, namespace=namespace, clock=clock, lease_s=lease_s)
         try:
             await check_server(transport._aside)
             await transport._beat()
@@ -105,7 +100,7 @@ class RedisTransport:
     async def close(self) -> None:
         """Send what is queued, if the server can be reached, and let go of the connections."""
         deadline = time.monotonic() + 2.0
-        while (self._outbox or self._replies) and time.monotonic() < deadline and self._tasks:  # noqa: ASYNC110  # the end
+        while (self._outbox or self._replies or self._left) and time.monotonic() < deadline and self._tasks:  # noqa: ASYNC110  # the end
             await asyncio.sleep(0.005)
         tasks, self._tasks = [*self._tasks, *self._answering.values()], []
         tasks += [self._resuming] if self._resuming is not None else []
@@ -114,7 +109,7 @@ class RedisTransport:
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             await self._inbox.leave(self._aside)
-            await self._beat(-SILENT_S)  # whoever takes the runs over looks for answers here at once
+            await self._beat(-OWNER_DEAD_S)  # what it needs counts no more
         except TransportError as error:
             log.warning("the transport was not told that this owner leaves", error=str(error))
         for wire in (self._out, self._aside):
@@ -134,7 +129,8 @@ class RedisTransport:
 
         With it, a message stays in the server until it is journaled, and the next owner finds it after a crash.
         """
-        self._inbox.posted, self._inbox.journaled = posted, journaled
+        self._inbox.posted = posted
+        self._inbox.journaled = lambda: journaled() if not self._left else -1  # what is left behind goes first
 
     def send(self, task: t.StepTask) -> None:
         if task.key in self._sent:
@@ -143,7 +139,7 @@ class RedisTransport:
         if len(body) > BODY_BYTES_MAX:
             self._refuse(task.key, f"the task has {len(body)} bytes; {BODY_BYTES_MAX} is the most a transport carries")
             return
-        sent = self._sent[task.key] = _Sent(task, body)
+        sent = self._sent[task.key] = Sent(task, body)
         self._outbox.append(sent)
         self._wake.set()
 
@@ -159,7 +155,7 @@ class RedisTransport:
         if len(body) > BODY_BYTES_MAX:
             self.send(task)  # which refuses it
             return
-        resumed = self._sent[task.key] = _Sent(task, body)
+        resumed = self._sent[task.key] = Sent(task, body)
         resumed.queued = False
         self._resumed.add(task.key)
         if self._resuming is None or self._resuming.done():
@@ -172,8 +168,19 @@ class RedisTransport:
         if sent.queued and not sent.tried:
             sent.unwanted = True
             return
-        self._outbox.append(_Revoked(sent.pool, sent.key))
+        self._outbox.append(Revoked(sent.pool, sent.key))
         self._wake.set()
+
+    def let_go(self, key: t.TaskKey) -> None:
+        """Another owner drives the run from now on, or will: its task goes on, and its answer is the other's."""
+        self._sent.pop(key, None)
+        self._resumed.discard(key)
+
+    def leave(self, message: t.TaskMessage) -> None:
+        """This came for a run that is not driven here: keep it where the next owner of the run looks for it."""
+        if not self._inheriting and isinstance(message, t.TaskDone | t.TaskFailed | t.TaskSpent | t.TaskCalled):
+            self._left.append(Left(message))
+            self._wake.set()
 
     async def backlog(self) -> list[t.Backlog]:
         await self._flushed()
@@ -193,10 +200,18 @@ class RedisTransport:
             [key for key, sent in self._sent.items() if not sent.queued and key not in self._resumed]
         )
 
-    async def _send_missing(self, open_keys: list[t.TaskKey]) -> int:
+    async def _send_missing(self, open_keys: list[t.TaskKey], *, resumed: bool = False) -> int:
         again = 0
+        missing: list[t.TaskKey] = []
+        forgot_s = inf
         for start in range(0, len(open_keys), RECONCILE_MAX):
-            missing = await self.unknown(open_keys[start : start + RECONCILE_MAX])
+            part, since_s = await self._missing(open_keys[start : start + RECONCILE_MAX], None)
+            missing += part
+            forgot_s = min(forgot_s, since_s)
+        # What was answered to an owner before is missing too. From the question on, answers come here.
+        if missing or resumed:
+            await self._inherit()
+        if forgot_s > self._lease_s:  # before, a worker may be about to say that it has a task that the server forgot
             for key in missing:
                 sent = self._sent.get(key)
                 if sent is None or sent.queued:
@@ -219,19 +234,26 @@ class RedisTransport:
         while self._resumed:
             keys, self._resumed = self._resumed, set()
             try:
-                await self._inherit()
-                await self._send_missing([key for key in keys if key in self._sent])
+                await self._send_missing([key for key in keys if key in self._sent], resumed=True)
                 pace.well()
             except TransportError as error:
                 self._resumed |= keys
                 await pace.wait(error)
 
     async def _inherit(self) -> None:
-        for tag, fields, body in await left_unread(self._aside, self._ns):
-            try:
-                self._deliver_one(tag, fields, body)
-            except (codec.Undecodable, KeyError, UnicodeDecodeError) as error:
-                log.error("a message that cannot be read was put aside", error=str(error))
+        """Read what other owners have not, and what was left behind. Words that come twice are known by their keys."""
+        while self._left:  # noqa: ASYNC110  # what a part of this object does
+            await asyncio.sleep(0.005)
+        found = await left_unread(self._aside, self._ns, self.owner)
+        self._inheriting = True
+        try:
+            for tag, fields, body in found:
+                try:
+                    self._deliver_one(tag, fields, body)
+                except (codec.Undecodable, KeyError, UnicodeDecodeError) as error:
+                    log.error("a message that cannot be read was put aside", error=str(error))
+        finally:
+            self._inheriting = False
 
     async def unknown(self, keys: list[t.TaskKey], pool: PoolName | None = None) -> list[t.TaskKey]:
         """Those of `keys` that no worker holds, that nobody could fetch, and whose answer is not on its way here.
@@ -241,15 +263,19 @@ class RedisTransport:
         Raises:
             TransportError: the server cannot be asked now.
         """
+        return (await self._missing(keys, pool))[0]
+
+    async def _missing(self, keys: list[t.TaskKey], pool: PoolName | None) -> tuple[list[t.TaskKey], float]:
+        """See `unknown`; and how many seconds ago the server last forgot something."""
         named: list[Argument] = []
         for key in keys:
             sent = self._sent.get(key)
             named += (sent.pool if sent else pool or "", codec.key_text(key))
-        answer = await self._aside.run(scripts.UNKNOWN, self._ns, GROUP, self.owner, *named)
-        at, positions = cast(tuple[bytes, list[int]], answer)
+        answer = await self._aside.run(scripts.UNKNOWN, self._ns, GROUP, self.owner, SERVER, *named)
+        at, positions, forgot_ms = cast(tuple[bytes, list[int], int], answer)
         # An answer ends a task in the server. It must have had the time to arrive before the task is called lost.
         await self._inbox.reached(at.decode())
-        return [keys[index] for index in positions if index < len(keys)]
+        return [keys[index] for index in positions], forgot_ms / 1000
 
     # ---- what goes out
 
@@ -258,8 +284,10 @@ class RedisTransport:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._outbox or self._replies:
+            while self._outbox or self._replies or self._left:
                 try:
+                    if self._left:
+                        await leave_words(self._out, self._ns, self._left)
                     if self._replies:
                         await self._flush_replies()
                     if self._outbox:
@@ -276,26 +304,26 @@ class RedisTransport:
         After an answer that did not come they are sent again: a known task is not queued twice.
         """
         first = self._outbox[0]
-        batch: list[_Sent | _Revoked] = []
+        batch: list[Sent | Revoked] = []
         size = 0
         for operation in self._outbox:
             if type(operation) is not type(first) or len(batch) >= BATCH_MAX or size > BATCH_BYTES_MAX:
                 break
             batch.append(operation)
-            size += len(operation.body) if isinstance(operation, _Sent) else 0
-        if isinstance(first, _Sent):
+            size += len(operation.body) if isinstance(operation, Sent) else 0
+        if isinstance(first, Sent):
             words: list[Argument] = [self._ns, self.owner, INLINE_BYTES_MAX]
-            for sent in cast(list[_Sent], batch):
+            for sent in cast(list[Sent], batch):
                 if sent.unwanted:
                     continue
                 sent.tried = True
                 words += (sent.pool, sent.lane, sent.key, "1" if sent.effect else "", repr(sent.sent_at_s), sent.body)
             await self._out.run(scripts.SEND, *words)
-            for sent in cast(list[_Sent], batch):
+            for sent in cast(list[Sent], batch):
                 sent.queued = False
         else:
-            words = [self._ns, GROUP, int(STREAM_KEEP_S * 1000)]
-            for revoked in cast(list[_Revoked], batch):
+            words = [self._ns, GROUP, int(STREAM_KEEP_S * 1000), self.owner]
+            for revoked in cast(list[Revoked], batch):
                 words += (revoked.pool, revoked.key)
             await self._out.run(scripts.REVOKE, *words)
         for _ in batch:
@@ -311,7 +339,7 @@ class RedisTransport:
     async def _flushed(self) -> None:
         """Wait until what was queued is in the server, for as long as a call may take."""
         deadline = time.monotonic() + 5.0
-        while self._outbox:
+        while self._outbox or self._left:
             if time.monotonic() > deadline:
                 raise TransportUnreachable(self._out.where, "tasks are still waiting to be sent")
             await asyncio.sleep(0.001)
@@ -369,17 +397,3 @@ class RedisTransport:
         reply = await self._answer(request)
         self._replies.append((*mark, codec.message_bytes(reply)))
         self._wake.set()
-
-
-def backlog_of(row: list[object], now_s: float) -> t.Backlog:
-    """One line of what backlog.lua says."""
-    name, delayed, lanes = cast(tuple[bytes, int, list[tuple[int, int, bytes]]], row)
-    oldest = [float(sent) for _waiting, _running, sent in lanes if sent]
-    return t.Backlog(
-        pool=PoolName(name.decode()),
-        waiting=sum(waiting for waiting, _running, _sent in lanes),
-        delayed=delayed,
-        running=sum(running for _waiting, running, _sent in lanes),
-        oldest_wait_s=max(now_s - min(oldest), 0.0) if oldest else 0.0,
-        by_lane={lane: waiting for lane, (waiting, _running, _sent) in zip(t.LANES, lanes, strict=True)},
-    )

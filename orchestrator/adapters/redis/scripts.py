@@ -1,4 +1,4 @@
-"""The Lua scripts beside this file, each with the digest the server knows it by."""
+"""The Lua scripts beside this file, each with the digest the server knows it by; what they share is put into each."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,8 +15,12 @@ class Script:
     sha: str
 
 
+def _read(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
 def _load(name: str) -> Script:
-    text = files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    text = _read(name).replace("--include standing\n", _read("standing"))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

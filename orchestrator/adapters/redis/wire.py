@@ -14,7 +14,13 @@ from orchestrator.adapters.redis.limits import CALL_S, CONNECT_S
 from orchestrator.adapters.redis.scripts import Script
 from orchestrator.errors import PromiseError, TransportRefused, TransportUnreachable
 
-Argument = str | bytes | int
+
+class _ServerId:
+    """See `SERVER`."""
+
+
+SERVER: Final = _ServerId()  #: among the words of a call: the id of the server process that the connection leads to
+Argument = str | bytes | int | _ServerId
 #: Words with which a server says that it cannot do it now, and did not.
 PASSING: Final = frozenset(
     [
@@ -102,6 +108,7 @@ class Wire:
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
         self.connects = 0  #: how often it was made
+        self._server = b""  #: id of the process at the other end
 
     async def call(self, *words: Argument, block_s: float = 0.0) -> object:
         """Send one command and return its answer, its texts as bytes. A command that blocks says for how long.
@@ -114,7 +121,8 @@ class Wire:
             try:
                 async with asyncio.timeout(CALL_S + block_s):
                     connection = self._connection or await self._connect()
-                    await connection.send_packed_command(connection.pack_command(*words), check_health=False)
+                    said = [self._server if isinstance(word, _ServerId) else word for word in words]
+                    await connection.send_packed_command(connection.pack_command(*said), check_health=False)
                     answer = await connection.read_response(disable_decoding=True, timeout=math.inf)
             except vendor.ResponseError as error:
                 word = first_word(error)
@@ -149,6 +157,9 @@ class Wire:
         connection = self._kind(**self._kwargs)  # type: ignore[arg-type]  # what parse_url made for this class
         self._connection = connection
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        await connection.send_packed_command(connection.pack_command("INFO", "server"), check_health=False)
+        told = cast(bytes, await connection.read_response(disable_decoding=True, timeout=math.inf))
+        self._server = told.partition(b"\nrun_id:")[2].split(maxsplit=1)[0]
         self.connects += 1
         return connection
 

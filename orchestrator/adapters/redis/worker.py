@@ -23,6 +23,9 @@ from orchestrator.adapters.redis.limits import (
     INLINE_BYTES_MAX,
     LEASE_S,
     NAMESPACE,
+    SAID_BYTES_MAX,
+    SAID_KEEP_S,
+    SAID_MAX,
     STOPS_MAX,
     STREAM_KEEP_S,
     WORKER_GONE_S,
@@ -30,7 +33,7 @@ from orchestrator.adapters.redis.limits import (
 from orchestrator.adapters.redis.pace import Pace, watched
 from orchestrator.adapters.redis.queue import PoolQueue, give_words
 from orchestrator.adapters.redis.server import check_server
-from orchestrator.adapters.redis.wire import Argument, Wire
+from orchestrator.adapters.redis.wire import SERVER, Argument, Wire
 from orchestrator.errors import TransportError, TransportRefused
 from orchestrator.ids import PoolName
 from orchestrator.ports import tasks as t
@@ -82,12 +85,22 @@ class RedisWorkers:
         self._ended: OrderedDict[t.TaskKey, Lease] = OrderedDict()  #: answered or lost: money may still be reported
         self._stopped: OrderedDict[str, None] = OrderedDict()  #: entries cancelled before they arrived
         self._outbox: deque[_Word | _Given | _Buried] = deque()
+        self._last_words: deque[tuple[float, _Word]] = deque(
+            maxlen=SAID_MAX
+        )  #: the server has them, and when it got them
         self._asked: dict[str, asyncio.Future[t.OwnerReply]] = {}
         self._numbers = itertools.count(1)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._renewals = Renewals(
-            url, namespace, self.name, lease_s=lease_s, held=self._held, lost=self._lost, said=self._said
+            url,
+            namespace,
+            self.name,
+            lease_s=lease_s,
+            held=self._held,
+            lost=self._lost,
+            forgot=self._say_again,
+            said=self._said,
         )
 
     @classmethod
@@ -101,10 +114,12 @@ class RedisWorkers:
         workers = cls(url, worker=worker, namespace=namespace, lease_s=lease_s)
         try:
             await check_server(workers._out)
+            words = (namespace, GROUP, workers.name, workers._said(), SERVER, int(lease_s * 1000))
+            era, _ = cast(tuple[bytes, list[int]], await workers._out.run(scripts.RENEW, *words))
         except BaseException:
             await workers._out.close()
             raise
-        workers._renewals.start()
+        workers._renewals.start(era.decode())
         workers._tasks = [
             watched(workers._flush_always(), "transport outbox"),
             watched(workers._inbox.run(), "transport inbox"),
@@ -214,9 +229,15 @@ class RedisWorkers:
         """Take a lease for a task that has just come; False when it must not run here now."""
         if self._stopped.pop(lease.entry, self) is None:
             return False
+        lease.era = self._renewals.era
         before = self._leases.get(task.key)
         if before is not None:
-            self._lost([before])  # what runs here under an older delivery must end before it can be run again here
+            # What runs here must end before it can be run again here. Under another entry it was sent anew: where the
+            # server had forgotten it, what runs here goes on in its place, and the server is asked which it is.
+            if before.entry == lease.entry:
+                self._lost([before])
+            else:
+                self._renewals.look()
             self._queue_up(_Given(lease, AGAIN_S))
             return False
         self._leases[task.key] = lease
@@ -330,14 +351,17 @@ class RedisWorkers:
             self._outbox.popleft()
 
     async def _say(self, batch: list[_Word]) -> None:
-        words: list[Argument] = [self._ns, GROUP, self.name, INLINE_BYTES_MAX, int(STREAM_KEEP_S * 1000)]
+        words: list[Argument] = [self._ns, GROUP, self.name, INLINE_BYTES_MAX, int(STREAM_KEEP_S * 1000), SERVER]
         for word in batch:
             lease = word.lease
             words += (word.kind, lease.pool, lease.lane, lease.entry, lease.deliveries, lease.key_text, lease.owner)
-            words += (word.tag, word.body, word.number)
+            words += (word.tag, word.body, word.number, lease.era)
         sent = cast(list[int], await self._out.run(scripts.POST, *words))
+        now_s = time.monotonic()
         for word, good in zip(batch, sent, strict=True):
             if good:
+                if word.kind in "fm" and len(word.body) <= SAID_BYTES_MAX:
+                    self._last_words.append((now_s, word))
                 continue
             if word.kind == "a":
                 future = self._asked.get(word.number)
@@ -345,6 +369,14 @@ class RedisWorkers:
                     future.set_result(_UNWANTED)
             elif word.kind == "f":
                 log.warning("an answer came too late and was dropped", task=str(word.lease.key))
+
+    def _say_again(self) -> None:
+        """The server forgot: an owner may not have read the last words. Those it has read change nothing."""
+        since_s = time.monotonic() - SAID_KEEP_S
+        again = [word for at_s, word in self._last_words if at_s >= since_s]
+        self._last_words.clear()
+        for word in again:
+            self._queue_up(word)
 
     async def _tidy_always(self) -> None:
         """Forget workers that died and hold nothing."""

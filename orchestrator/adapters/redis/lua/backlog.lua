@@ -1,7 +1,10 @@
 #!lua flags=allow-oom,no-cluster
--- Per pool: {pool, delayed, {per lane {waiting, running, sent_at_s of the oldest waiting or ''}}}. ARGV: namespace, group.
+-- Per pool: {pool, delayed, {per lane {waiting, running, sent_at_s of the oldest waiting or ''}}, running without an entry}.
+-- ARGV: namespace, group.
 local ns, group = ARGV[1], ARGV[2]
 local rows = {}
+local clock = redis.call('TIME')
+local now = clock[1] .. string.format('%03d', math.floor(tonumber(clock[2]) / 1000))
 local function sent(list)
   for j = 1, #list, 2 do
     if list[j] == 's' then return list[j + 1] end
@@ -53,6 +56,7 @@ for _, pool in ipairs(names) do
     end
     lanes[lane] = {waiting, pending - back, oldest}
   end
-  rows[#rows + 1] = {pool, redis.call('ZCARD', ns .. ':delay:' .. pool), lanes}
+  rows[#rows + 1] = {pool, redis.call('ZCARD', ns .. ':delay:' .. pool), lanes,
+    redis.call('ZCOUNT', ns .. ':kept:' .. pool, now, '+inf')}
 end
 return rows

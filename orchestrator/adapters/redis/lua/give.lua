@@ -2,6 +2,7 @@
 -- Hand tasks back unfinished; that counts as no delivery. With a delay nobody gets the task before it has passed.
 -- ARGV: namespace, group, consumer; then per task pool, lane, id, deliveries, key, delay_ms.
 local ns, group, me = ARGV[1], ARGV[2], ARGV[3]
+--include standing
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local given = 0
@@ -27,6 +28,9 @@ for i = 4, #ARGV, 6 do
         redis.call('HSET', ns .. ':open:' .. pool, key, 'd 0-0 ' .. string.match(known, '(%S+)$'))
       end
     end
+  elseif redis.call('HGET', ns .. ':open:' .. pool, key) and standing(me, pool, lane, id, count, key, true) == 'kept' then
+    take_out(pool, key) -- there is no entry to hand back: its owner finds it missing and sends it again
+    given = given + 1
   end
 end
 return given
