@@ -164,10 +164,10 @@ def on_replan_refused(run: RunState, fact: f.ReplanRefused) -> None:
     """The next rung follows."""
     run.last_refusal = fact
     _, unit = unit_of(run, fact)
-    unit.replan = ""
     unit.reasons = (*unit.reasons, f"no new plan: {fact.reason}")
     run.replans += 1
-    move(run, unit, Status.REJECTED, fact.at_s)
+    move(run, unit, Status.REJECTED, fact.at_s)  # while it still shows whom it waited for
+    unit.replan = ""
 
 
 def on_reserved(run: RunState, fact: f.BudgetReserved) -> None:

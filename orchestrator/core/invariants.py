@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from orchestrator.core.fact import NO_STEP, WHOLE
 from orchestrator.core.history import check_history
 from orchestrator.core.rebuild import tally
-from orchestrator.core.settle import working
-from orchestrator.core.state import ACTIVE, SETTLED, UPSTREAM, RunState, Status, StepState, Unit
+from orchestrator.core.settle import occupied, with_person, working
+from orchestrator.core.state import SETTLED, UPSTREAM, RunState, Status, StepState, Unit
 from orchestrator.core.violation import Violation
 
 __all__ = ["Violation", "check_history", "check_state"]
@@ -49,8 +49,8 @@ def _of_run(run: RunState) -> Iterable[Violation]:
                 run.finally_held,
                 sum(state.spec.held for state in last if state.status not in SETTLED and not state.started),
             ),
-            "active": (run.active, sum(unit.status in ACTIVE for unit in units)),
-            "waiting": (run.waiting, sum(unit.status is Status.WAITING for unit in units) + asked),
+            "active": (run.active, sum(occupied(unit, unit.status) for unit in units)),
+            "waiting": (run.waiting, sum(with_person(unit, unit.status) for unit in units) + asked),
             "usd_reserved": (round(ledger.usd_reserved, 6), round(sum(one.usd for one in held), 6)),
             "tokens_reserved": (ledger.tokens_reserved, sum(one.tokens for one in held)),
             "steps_reserved": (ledger.steps_reserved, sum(one.steps for one in held)),

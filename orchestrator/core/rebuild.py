@@ -21,9 +21,9 @@ def replace_plan(run: RunState, plan: CompiledPlan, touched: frozenset[StepId], 
     for state in run.steps:
         for unit in state.all_units():
             if unit.replan:
-                unit.replan = ""
                 unit.error = "refused"
-                move(run, unit, Status.REJECTED, at_s)
+                move(run, unit, Status.REJECTED, at_s)  # while it still shows whom it waited for
+                unit.replan = ""
     recount(run)
 
 

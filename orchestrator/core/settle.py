@@ -18,16 +18,26 @@ def unit_or_none(run: RunState, fact: f.StepFact) -> Unit | None:
     return state.find(fact.branch) if state is not None else None
 
 
+def occupied(unit: Unit, status: Status) -> bool:
+    """Whether a unit keeps the clocks going in a status: at work, checked, between two tries, with the planner."""
+    return status in ACTIVE or (status is Status.WAITING and bool(unit.replan))
+
+
+def with_person(unit: Unit, status: Status) -> bool:
+    """Whether a unit waits for a person in a status, so that its clocks stand still."""
+    return status is Status.WAITING and not unit.replan
+
+
 def move(run: RunState, unit: Unit, status: Status, at_s: float) -> None:
     """Change a unit's status and keep the counts of working and waiting units; the wall clock pauses by them."""
     was = unit.status
     if was is status:
         return
-    run.active += (status in ACTIVE) - (was in ACTIVE)
-    if was is Status.WAITING:
+    run.active += occupied(unit, status) - occupied(unit, was)
+    if with_person(unit, was):
         run.waiting -= 1
         unit.paused_s += at_s - unit.waiting_at_s
-    if status is Status.WAITING:
+    if with_person(unit, status):
         run.waiting += 1
         unit.waiting_at_s = at_s
     unit.status = status

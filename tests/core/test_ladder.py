@@ -364,3 +364,58 @@ def test_who_else_waits_for_a_patch_climbs_on_when_the_plan_has_changed() -> Non
         "step.gap b#1 boom",
         "step.dispatched a#2 first",
     ]
+
+
+def test_the_clocks_of_wall_and_total_stand_still_for_people_and_not_for_the_planner() -> None:
+    ladder = {"on_fail": [{"replan": "step"}, {"retry": 1}], "timeout": {"attempt": 20.0, "total": 50.0}}
+    bench = Bench(plan_of({"a": ladder}, budget={"wall": 100.0}))
+    bench.fail("a")
+    assert (bench.machine.state.active, bench.machine.state.waiting, bench.machine.state.paused_at_s) == (1, 0, None)
+    bench.crash()
+    assert bench.commands[-1] == c.SetTimer(kind="wall", at_s=100.0)
+    bench.now = 60.0
+    refused = f.ReplanRefused(at_s=60.0, step="a", attempt=1, reason="no idea")  # type: ignore[arg-type]  # an id
+    assert bench.tell(refused)[1:] == [
+        "step.failed a#1 total timeout of 50 s: boom; no new plan: no idea",
+        "run.ended failed",
+    ]
+    bench = Bench(plan_of({"a": {"on_fail": [{"replan": "step"}, "gap"]}}, budget={"wall": 100.0}))
+    bench.fail("a")
+    bench.now = 100.0
+    assert bench.timer("wall") == ["limit.hit wall degrade", "step.gap a#1 budget.wall", "run.ended stopped"]
+    assert bench.commands[0] == c.Revoke(step="a", branch=-1, attempt=1, sample=0)  # type: ignore[arg-type]  # an id
+    asks = {"on_fail": [{"ask": {"expires": 900.0}}], "timeout": {"attempt": 20.0, "total": 50.0}}
+    bench = Bench(plan_of({"a": asks}, budget={"wall": 100.0}))
+    bench.fail("a")
+    assert (bench.machine.state.active, bench.machine.state.waiting, bench.machine.state.paused_at_s) == (0, 1, 0.0)
+    bench.now = 500.0
+    assert bench.timer("wall") == []
+    assert bench.answer("a", "retry")[1:] == ["step.dispatched a#2 ladder"]
+
+
+def test_a_planner_at_work_keeps_the_clock_going_beside_a_person_who_is_asked() -> None:
+    human = {"human": {"ask": "?", "choices": ["x"], "expires": 900.0}}
+    bench = Bench(plan_of({"h": human, "a": {"on_fail": [{"replan": "downstream"}, "gap"]}}))
+    bench.fail("a")
+    assert (bench.machine.state.active, bench.machine.state.waiting, bench.machine.state.paused_at_s) == (1, 1, None)
+    bench.now = 7.0
+    bench.tell(f.ReplanRefused(at_s=7.0, step="a", attempt=1, reason="no idea"))  # type: ignore[arg-type]  # an id
+    assert (bench.machine.state.active, bench.machine.state.waiting, bench.machine.state.paused_at_s) == (0, 1, 7.0)
+    bench = Bench(plan_of({"h": human, "a": {"on_fail": [{"replan": "downstream"}, "gap"]}, "b": {"needs": ["a"]}}))
+    bench.fail("a")
+    plan = bench.machine.state.plan.plan
+    body = {"patch": 1, "base": plan.digest, "author": "p", "reason": "r", "ops": [{"retry": {"step": "b"}}]}
+    patch = Patch.model_validate(body)
+    bench.tell(
+        f.PlanPatched(
+            at_s=8.0,
+            base=plan.digest,
+            digest=apply_patch(plan, patch, locked=()).digest,
+            author="p",
+            reason="r",
+            asked_by="a",  # type: ignore[arg-type]  # an id
+            patch=patch.canonical(),
+        )
+    )
+    assert bench.statuses() == {"h": "running", "a": "gap", "b": "running"}
+    assert (bench.machine.state.active, bench.machine.state.waiting, bench.machine.state.paused_at_s) == (1, 1, None)
