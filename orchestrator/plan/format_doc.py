@@ -192,7 +192,7 @@ def _limits() -> Iterator[tuple[str, ...]]:
     ):
         for name, meaning in LIMIT_MEANINGS[module.__name__.rpartition(".")[2]].items():
             value = getattr(module, name)
-            yield f"`{name}`", f"{value:,}" if isinstance(value, int) else f"{value:,.0f}", meaning
+            yield f"`{name}`", f"{value:,}" if isinstance(value, int) else f"{value:,.12g}", meaning
 
 
 def render() -> dict[str, str]:

@@ -38,6 +38,12 @@ def test_rows_say_type_default_and_place() -> None:
     assert found["plan", "steps"] == ("mapping of name to step (1 to 100,000)", "required", "plan")
 
 
+def test_limits_are_told_to_the_digit() -> None:
+    text = MANUAL.read_text()
+    for row in ("`CLOSING_SHARE_MAX` | 0.5", "`DURATION_MAX_S` | 31,622,400", "`STEPS_MAX` | 100,000"):
+        assert f"| {row} |" in text
+
+
 def test_a_key_without_a_meaning_cannot_be_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(format_words.MEANINGS, ("step", "if"))
     with pytest.raises(KeyError):
