@@ -30,6 +30,7 @@ def may_start(turn: Turn, state: StepState) -> bool:
             run.held |= {state.spec.index}
         else:
             hit_limit(turn, "steps")
+            _leave_spared(turn, state, "steps")
         return False
     return not _spent_out(turn, state)
 
@@ -57,11 +58,17 @@ def _spent_out(turn: Turn, state: StepState) -> bool:
     spent = run.ledger.spent_out(kept_back(run, state))
     if spent is not None:
         hit_limit(turn, spent)
-        if _spared(run, state):  # not even what was kept back is left
-            for unit in state.all_units():
-                if unit.status is Status.PENDING:
-                    leave_gap(turn, state, unit, f"budget.{run.limit}")
+        _leave_spared(turn, state, run.limit)
     return spent is not None
+
+
+def _leave_spared(turn: Turn, state: StepState, limit: str) -> None:
+    """A closing step was spared when a limit of money was met, and cannot start all the same: it is left out too."""
+    if not _spared(turn.run, state):
+        return
+    for unit in state.all_units():
+        if unit.status is Status.PENDING:
+            leave_gap(turn, state, unit, f"budget.{limit}")
 
 
 def hit_limit(turn: Turn, limit: LimitName) -> None:

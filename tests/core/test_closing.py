@@ -416,3 +416,38 @@ def test_a_judge_that_found_no_room_meets_the_limit_and_its_output_is_left_out()
     ]
     assert bench.judge("a", "check_broken", 1, "no room")[-2:] == ["step.gap a#1 budget.usd", "run.ended stopped"]
     assert words(bench.all)[-1] == "run.ended stopped"
+
+
+# ---- one limit after another
+
+
+def test_a_closing_step_for_which_no_dispatch_is_left_is_left_out_too() -> None:
+    bench = closing(steps=2)
+    assert bench.fail("a", "budget") == [  # its worker found only the share that is kept
+        "attempt.failed a#1 budget",
+        "limit.hit usd degrade",
+        "step.gap a#1 budget.usd",
+        "step.gap late budget.usd",
+    ]
+    assert bench.done("b")[-2:] == ["step.gap end budget.steps", "run.ended stopped"]
+    bench = closing({"foreach": {"over": [1, 2], "max_parallel": 1}}, steps=3)
+    bench.fail("a", "budget")
+    assert bench.done("b")[-1] == "step.dispatched end[0]#1 first"
+    assert bench.done("end", 5, branch=0)[-3:] == [
+        "step.gap end[1] budget.steps",
+        "step.passed end",
+        "run.ended degraded",
+    ]
+    assert bench.ended.output == [5, None]
+
+
+def test_wall_time_ends_what_a_limit_of_money_spared() -> None:
+    bench = closing(wall=60.0)
+    bench.fail("a", "budget")
+    bench.now = 60.0
+    assert bench.timer("wall") == [
+        "limit.hit wall degrade",
+        "step.gap b#1 budget.wall",
+        "step.gap end budget.wall",
+        "run.ended stopped",
+    ]
