@@ -111,6 +111,18 @@ def _verdict(turn: Turn, event: f.CheckVerdict) -> Sequence[Pair]:
     return NOBODY
 
 
+def _voted(turn: Turn, event: f.JudgeVoted) -> Sequence[Pair]:
+    """A vote counts once, while this very judge is asked."""
+    pair = find(turn, event)
+    if pair is None:
+        return NOBODY
+    _, unit = pair
+    asked = unit.status is Status.CHECKING and unit.check_sent and unit.check == event.check
+    if asked and unit.attempt == event.attempt and event.number not in {vote.number for vote in unit.votes}:
+        turn.emit(event)
+    return NOBODY
+
+
 def _child_ended(turn: Turn, event: f.ChildEnded) -> Sequence[Pair]:
     """The account of a sub-plan is settled however late it ends; who waits for it is told."""
     run = turn.run
@@ -289,6 +301,7 @@ ARRIVALS: Final[dict[type[Input], Arrival]] = dict(
         _on(f.BudgetSettled, charge),
         _on(f.BudgetReserved, reserve),
         _on(f.CheckVerdict, _verdict),
+        _on(f.JudgeVoted, _voted),
         _on(f.ChildEnded, _child_ended),
         _on(f.ApprovalAnswered, _answered),
         _on(f.CancelRequested, _cancel),

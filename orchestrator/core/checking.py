@@ -230,6 +230,7 @@ def _check_command(turn: Turn, state: StepState, unit: Unit, check: CompiledChec
             task=unit.text or spec.step.description or str(spec.id),
             args=unit.args or {},
             output=unit.output,
+            votes=unit.votes,
         )
     assert check.args is not None, "every call has some"
     args = check.args.resolve({**unit_scope(turn.run, state, unit), "output": unit.output, "args": unit.args or {}})

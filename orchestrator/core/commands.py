@@ -5,6 +5,7 @@ from typing import Literal
 
 from orchestrator.core.fact import NO_STEP
 from orchestrator.core.plan_facts import PatternChosen, PlanDrafted
+from orchestrator.core.step_facts import JudgeVoted
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Judge
@@ -58,6 +59,7 @@ class AskJudge:
     task: str
     args: dict[str, JsonValue]
     output: JsonValue
+    votes: tuple[JudgeVoted, ...] = ()  #: given before a crash, or before others broke
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ EVOLVE: Final[dict[type[f.Fact], Rule]] = dict(
         _rule(f.AttemptFailed, steps.on_attempt_failed),
         _rule(f.LeaseLost, steps.on_lease_lost),
         _rule(f.CheckVerdict, steps.on_verdict),
+        _rule(f.JudgeVoted, steps.on_voted),
         _rule(f.StepRejected, steps.on_rejected),
         _rule(f.StepBackoff, steps.on_backoff),
         _rule(f.StepEscalated, steps.on_escalated),

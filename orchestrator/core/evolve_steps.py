@@ -73,12 +73,13 @@ def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:
     unit.sent_at_s = fact.at_s
     unit.input_digest = fact.digest
     unit.check = unit.broken = unit.begun = 0
+    unit.starter = ""
     unit.open_samples = 1
     unit.check_sent = unit.terminal = unit.repeat = False
     unit.error = unit.digest = ""
     unit.output = unit.approval = unit.answer = unit.said = unit.last_broken = unit.outcome = unit.evidence = None
     unit.samples = {0: Sample()} if state.spec.agree else None
-    unit.drafts, unit.pattern, unit.sub = (), None, None
+    unit.drafts, unit.votes, unit.pattern, unit.sub = (), (), None, None
     if fact.cause == "ladder":
         unit.rung_used = unit.rung_used + 1 if fact.rung == unit.rung else 1
         unit.rung = fact.rung
@@ -92,6 +93,7 @@ def on_started(run: RunState, fact: f.StepStarted) -> None:
     """A worker has begun."""
     _, unit = unit_of(run, fact)
     unit.begun |= 1 << fact.sample
+    unit.starter = fact.actor
 
 
 def on_tool_called(run: RunState, fact: f.ToolCalled) -> None:
@@ -165,12 +167,20 @@ def on_lease_lost(run: RunState, fact: f.LeaseLost) -> None:
     move(run, unit, Status.REJECTED, fact.at_s)
 
 
+def on_voted(run: RunState, fact: f.JudgeVoted) -> None:
+    """A judge has given one of several votes; a resume asks for the others."""
+    _, unit = unit_of(run, fact)
+    unit.votes = (*unit.votes, fact)
+
+
 def on_verdict(run: RunState, fact: f.CheckVerdict) -> None:
     """A check has spoken: about one sample before `agree`, about the unit's output otherwise."""
     state, unit = unit_of(run, fact)
     if fact.usd or fact.tokens:
         spend(run, unit, check_charge(fact, unit), fact.usd, fact.tokens)
     unit.check_sent = False
+    if fact.verdict != "check_broken":  # else the votes that were readable still are
+        unit.votes = ()
     unit.approval = unit.answer = None
     pause(run, fact.at_s)
     agree = state.spec.agree

@@ -42,6 +42,7 @@ from orchestrator.core.step_facts import (
     CheckVerdict,
     EffectDone,
     EffectIntended,
+    JudgeVoted,
     LeaseLost,
     ModelCalled,
     StepBackoff,
@@ -69,7 +70,7 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected, StepBackoff,
     StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
     ChildStarted, ChildEnded, ApprovalAsked, ApprovalAnswered, ApprovalExpired, ReplanAsked, ReplanRefused,
-    BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned,
+    BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned, JudgeVoted,
 )  # fmt: skip
 FACT_BY_KIND: Final[dict[str, type[Fact]]] = {fact.KIND: fact for fact in FACTS}
 
@@ -92,6 +93,7 @@ __all__ = [
     "EffectIntended",
     "Fact",
     "GoalPlanned",
+    "JudgeVoted",
     "LeaseLost",
     "LimitExtended",
     "LimitHit",

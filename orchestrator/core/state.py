@@ -12,6 +12,7 @@ from orchestrator.core.facts import (
     ApprovalExpired,
     CheckVerdict,
     ChildEnded,
+    JudgeVoted,
     PatternChosen,
     PlanDrafted,
     PlanPatched,
@@ -73,6 +74,7 @@ class Unit:
     check: int = 0  #: the next check to speak; 0 is the schema
     check_sent: bool = False  #: the check was handed to a pool or a model
     begun: int = 0  #: which samples of this attempt a worker has begun: bit n for sample n
+    starter: str = ""  #: who began this attempt last; of an effect: the only one who may
     open_samples: int = 0  #: tasks of this attempt still without an answer
     error: str = ""  #: of the last failed attempt
     retry_after_s: float = 0.0
@@ -105,6 +107,7 @@ class Unit:
     replan: str = ""  #: the scope asked for, while a patch is awaited
     child: RunId | None = None
     drafts: tuple[PlanDrafted, ...] = ()  #: of the planner, in this attempt
+    votes: tuple[JudgeVoted, ...] = ()  #: of the judge who is asked
     pattern: PatternChosen | None = None
     sub: Plan | None = None  #: of a goal, once it is planned
     samples: dict[int, Sample] | None = None
@@ -122,7 +125,7 @@ class Unit:
         self.args = self.text = self.samples = self.evidence = self.refused = None
         self.approval = self.answer = self.said = self.last_broken = self.outcome = None
         self.pattern = self.sub = None
-        self.reasons = self.drafts = ()
+        self.reasons = self.drafts = self.votes = ()
         self.open_samples = 0
         self.check_sent = self.effect_open = False
         self.replan = ""

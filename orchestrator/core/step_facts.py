@@ -185,6 +185,19 @@ class CheckVerdict(StepFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeVoted(StepFact):
+    """One of several votes of a judge on one output, so that a resume need not pay for it again."""
+
+    KIND: ClassVar[str] = "judge.voted"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("reasons",)
+
+    check: int  #: position in the step's list, from 1
+    number: int  #: from 1, within one question
+    score: float  #: 0 to 1
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepRejected(StepFact):
     """The attempt is refused; the ladder decides what follows."""
 

@@ -187,6 +187,9 @@ class _Teller:
         cost = _cost(fact.usd, fact.tokens)
         return f"check {fact.check} ({fact.name}{_by(fact.actor)}) {words[fact.verdict]}{sample}{score}{why}{cost}"
 
+    def voted(self, fact: f.JudgeVoted) -> str:
+        return f"vote {fact.number} of check {fact.check} (judge): score {fact.score:g}"
+
     def rejected(self, fact: f.StepRejected) -> str:
         repeat = "; the same output was refused before" if fact.repeat else ""
         final = "; trying the same again cannot help" if fact.terminal else ""
@@ -342,6 +345,7 @@ _TELL: Final[dict[type[f.Fact], _Tell]] = dict(
         _tell(f.AttemptFailed, _Teller.failed_attempt),
         _tell(f.LeaseLost, _Teller.lost),
         _tell(f.CheckVerdict, _Teller.verdict),
+        _tell(f.JudgeVoted, _Teller.voted),
         _tell(f.StepRejected, _Teller.rejected),
         _tell(f.StepBackoff, _Teller.backoff),
         _tell(f.StepEscalated, _Teller.escalated),

@@ -53,6 +53,7 @@ UNIT: Final[dict[Status, Edges]] = {
     },
     Status.CHECKING: {
         f.CheckVerdict: _to(Status.CHECKING),
+        f.JudgeVoted: _to(Status.CHECKING),
         f.BudgetReserved: _to(Status.CHECKING),  # by a check that calls a model
         f.StepDispatched: _to(Status.CHECKING, Status.RUNNING),  # a check; or the attempt that a person asked for
         f.ApprovalAsked: _to(Status.WAITING),

@@ -10,6 +10,7 @@ from orchestrator.core.inputs import Input
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.loop import Item
 from orchestrator.errors import BudgetExceeded
+from orchestrator.ports.checker import Vote
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.model import ModelCall
 from orchestrator.ports.planner import Choice, Draft
@@ -97,6 +98,28 @@ class RunDesk:
                 errors=tuple(map(kept, draft.errors)),
             ),
         )
+
+    def voted_on(self, check: int) -> Callable[[Vote], Awaitable[None]]:
+        """What journals the votes of a judge on a check."""
+
+        async def voted(vote: Vote) -> None:
+            key = self._key
+            await self._tell(
+                self._driver,
+                f.JudgeVoted(
+                    at_s=self._clock.now_s(),
+                    actor=self._who,
+                    step=key.step_id,
+                    branch=key.branch,
+                    attempt=key.attempt,
+                    check=check,
+                    number=vote.number,
+                    score=vote.score,
+                    reasons=tuple(map(kept, vote.reasons)),
+                ),
+            )
+
+        return voted
 
     async def decided(self, choice: Choice) -> None:
         """Journal how the work is split up."""

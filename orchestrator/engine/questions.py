@@ -19,7 +19,7 @@ from orchestrator.ids import Digest, StepId
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Supervision
 from orchestrator.plan.patch import Patch, apply_patch
-from orchestrator.ports.checker import Checker, Judgement, JudgeRequest
+from orchestrator.ports.checker import Checker, Judgement, JudgeRequest, Vote
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.model_errors import ModelError
 from orchestrator.ports.planner import Choice, GoalPlanner, GoalRequest, Planned, Planner, ReplanRequest, Room
@@ -84,6 +84,7 @@ class Asked:
 
     async def _judge(self, driver: RunDriver, key: TaskKey, scope: anyio.CancelScope, command: c.AskJudge) -> None:
         assert self._checker is not None, "plans with judges are refused without one"
+        desk = self._desk(driver, key, "judge")
         request = JudgeRequest(
             run_id=driver.run_id,
             step=command.step,
@@ -95,11 +96,13 @@ class Asked:
             tier=command.judge.tier,
             pass_at=command.judge.pass_at,
             votes=command.judge.votes,
-            meter=self._desk(driver, key, "judge"),
+            meter=desk,
+            cast=tuple(Vote(number=one.number, score=one.score, reasons=one.reasons) for one in command.votes),
+            voted=desk.voted_on(command.check),
         )
         try:
             said = await self._answer(driver, key, scope, self._checker.judge(request))
-        except _Unwanted:
+        except (_Unwanted, EngineClosed, JournalConflict):
             return
         except TimeoutError:
             said = Judgement(verdict="check_broken", reasons=("the judge did not answer in time",))
@@ -146,7 +149,7 @@ class Asked:
             if patch is not None:
                 changed = patch, apply_patch(plan, patch, locked=locked(run) - {command.step})
                 self._prepare(changed[1])
-        except _Unwanted:
+        except (_Unwanted, EngineClosed, JournalConflict):
             return
         except TimeoutError:
             refusal = "the planner did not answer in time"

@@ -1,10 +1,20 @@
 """The checker port: who judges an output by a rubric."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.ports.model import Meter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One of several opinions of a judge."""
+
+    number: int  #: from 1
+    score: float  #: 0 to 1
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +32,9 @@ class JudgeRequest:
     pass_at: float  #: 0 to 1
     votes: int
     meter: Meter = field(repr=False, compare=False)  #: who pays
+    cast: tuple[Vote, ...] = ()  #: votes that were given, and paid for, before a crash
+    #: records a vote in the journal before the judge goes on, so that it is not paid for again
+    voted: Callable[[Vote], Awaitable[None]] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from typing import Final, cast
 
 import anyio
 
-from orchestrator.errors import BudgetExceeded
-from orchestrator.ports.checker import Judgement, JudgeRequest
+from orchestrator.errors import BudgetExceeded, EngineClosed, JournalConflict
+from orchestrator.ports.checker import Judgement, JudgeRequest, Vote
 from orchestrator.ports.model import Models, Prompt, Tier
 from orchestrator.ports.model_errors import ModelError
 from orchestrator.supervisor.prompts import JUDGE_SCHEMA, judge_messages
@@ -17,12 +17,6 @@ JUDGED_CHARS_MAX: Final = 400_000  #: of a question to a judge; what is longer i
 VOTE_TOKENS_MAX: Final = 1_024  #: of one answer
 REASONS_MAX: Final = 10  #: of one verdict
 REASON_CHARS: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Vote:
-    score: float
-    reasons: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -42,21 +36,36 @@ class ModelJudge:
 
         Raises:
             BudgetExceeded: there was no room for enough votes.
+            EngineClosed, JournalConflict: the run is not driven here any more.
         """
         messages = judge_messages(request)
         size = sum(len(message.content) for message in messages)
         if size > JUDGED_CHARS_MAX:
             reason = f"the question has {size:,} characters, and a judge reads {JUDGED_CHARS_MAX:,}"
             return Judgement(verdict="check_broken", reasons=(reason,))
-        said: list[_Vote | ModelError | BudgetExceeded | None] = [None] * request.votes
+        said: list[Vote | ModelError | BudgetExceeded | None] = [None] * request.votes
+        for vote in request.cast:
+            if vote.number <= request.votes:
+                said[vote.number - 1] = vote
+
+        gone: list[Exception] = []
 
         async def ask(at: int) -> None:
-            said[at] = await self._vote(request, at)
+            try:
+                said[at] = found = await self._vote(request, at)
+                if isinstance(found, Vote) and request.votes > 1 and request.voted is not None:
+                    await request.voted(found)  # a single one is the verdict, which is journaled
+            except (EngineClosed, JournalConflict) as error:
+                gone.append(error)
+                group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
             for at in range(request.votes):
-                group.start_soon(ask, at)
-        votes = sorted((one for one in said if isinstance(one, _Vote)), key=lambda vote: vote.score)
+                if said[at] is None:
+                    group.start_soon(ask, at)
+        if gone:
+            raise gone[0]
+        votes = sorted((one for one in said if isinstance(one, Vote)), key=lambda vote: vote.score)
         if len(votes) * 2 <= request.votes:
             for one in said:
                 if isinstance(one, BudgetExceeded):
@@ -66,7 +75,7 @@ class ModelJudge:
         median = votes[(len(votes) - 1) // 2]  # the lower of two: in doubt against the output
         return self._verdict(request, median, votes)
 
-    def _verdict(self, request: JudgeRequest, median: _Vote, votes: list[_Vote]) -> Judgement:
+    def _verdict(self, request: JudgeRequest, median: Vote, votes: list[Vote]) -> Judgement:
         if median.score >= request.pass_at:
             return Judgement(verdict="pass", score=median.score, reasons=median.reasons[:REASONS_MAX])
         against = [reason for vote in votes if vote.score < request.pass_at for reason in vote.reasons]
@@ -74,7 +83,7 @@ class ModelJudge:
         mend = median.score >= self.fix_from * request.pass_at
         return Judgement(verdict="fix" if mend else "reject", score=median.score, reasons=reasons)
 
-    async def _vote(self, request: JudgeRequest, at: int) -> _Vote | ModelError | BudgetExceeded | None:
+    async def _vote(self, request: JudgeRequest, at: int) -> Vote | ModelError | BudgetExceeded | None:
         prompt = Prompt(
             tier=cast(Tier, request.tier),
             messages=judge_messages(request),
@@ -87,10 +96,10 @@ class ModelJudge:
             answer = (await self.models.complete(prompt, request.meter)).data
         except (ModelError, BudgetExceeded) as error:
             return error
-        return _read(answer)
+        return _read(answer, at + 1)
 
 
-def _read(answer: object) -> _Vote | None:
+def _read(answer: object, number: int) -> Vote | None:
     """A vote; None for anything else, whatever the gateway has let through."""
     if not isinstance(answer, dict):
         return None
@@ -100,4 +109,4 @@ def _read(answer: object) -> _Vote | None:
     if not isinstance(reasons, list):
         return None
     told = tuple(one[:REASON_CHARS] if isinstance(one, str) else json.dumps(one)[:REASON_CHARS] for one in reasons)
-    return _Vote(float(score), told)
+    return Vote(number=number, score=float(score), reasons=told)

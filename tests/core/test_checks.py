@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.gate import check_schema, values_at
-from orchestrator.ids import JsonValue
+from orchestrator.ids import JsonValue, StepId
 from tests.core.bench import Bench, plan_of
 
 
@@ -288,3 +288,33 @@ def test_a_lost_sample_loses_the_attempt_and_the_others_are_taken_back() -> None
 def test_checks_that_ask_others_stand_after_agree() -> None:
     with pytest.raises(ValueError, match="go after agree"):
         plan_of({"a": {"checks": [{"call": "look"}, AGREE]}})
+
+
+def voted(number: int, score: float = 0.9, check: int = 1, attempt: int = 1) -> f.JudgeVoted:
+    return f.JudgeVoted(at_s=0.0, step=StepId("a"), attempt=attempt, check=check, number=number, score=score)
+
+
+def test_a_vote_counts_once_while_its_judge_is_asked_and_a_resume_asks_for_the_others() -> None:
+    votes: dict[str, object] = {"judge": {"rubric": "good", "votes": 3}}
+    bench = Bench(plan_of({"a": {"task": "Write", "checks": [votes, votes], "on_fail": [{"retry": 1}]}}))
+    assert bench.tell(voted(1)) == [], "nothing is produced, so nothing is judged"
+    bench.done("a", "text")
+    assert bench.tell(voted(2, 0.3)) == ["judge.voted a#1"]
+    assert bench.tell(voted(2, 0.8)) == [], "the same vote once more"
+    assert bench.tell(voted(1, check=2)) == [], "another judge, who is not asked yet"
+    bench.crash()
+    (asked,) = [command for command in bench.commands if isinstance(command, c.AskJudge)]
+    assert [vote.score for vote in asked.votes] == [0.3]
+    bench.judge("a", "check_broken")
+    assert [vote.score for vote in bench.unit("a").votes] == [0.3], "what could be read still can"
+    bench.judge("a", "pass")
+    assert (bench.unit("a").check, bench.unit("a").votes) == (2, ())
+    assert bench.tell(voted(1)) == [], "that judge has spoken"
+    assert bench.tell(voted(1, check=2)) == ["judge.voted a#1"]
+    bench.judge("a", "fix", 2, "why")
+    assert bench.unit("a").votes == ()
+    assert bench.tell(voted(3, check=2)) == [], "of the attempt before"
+    bench.done("a", "text 2")
+    bench.judge("a", "pass")
+    assert bench.judge("a", "pass", 2)[-1] == "run.ended succeeded"
+    assert bench.tell(voted(1, attempt=2)) == [], "after the end"

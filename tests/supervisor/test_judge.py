@@ -1,15 +1,21 @@
 """The judge: blind, three-way, by median, and broken rather than generous."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import anyio
 import pytest
 
 from orchestrator import Plan, Succeeded, checks, ladder
+from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.core import facts as f
-from orchestrator.errors import BudgetExceeded
+from orchestrator.core.story import story
+from orchestrator.engine.recovery import read_all
+from orchestrator.errors import BudgetExceeded, JournalConflict
 from orchestrator.ids import JsonValue, RunId, StepId
-from orchestrator.ports.checker import Judgement, JudgeRequest
+from orchestrator.ports.checker import Judgement, JudgeRequest, Vote
+from orchestrator.ports.model import Completion, Prompt
 from orchestrator.ports.model_errors import ModelUnavailable
 from orchestrator.supervisor.judging import JUDGED_CHARS_MAX, ModelJudge
 from orchestrator.testing.purse import Purse
@@ -140,3 +146,58 @@ async def test_reasons_reach_the_next_attempt_and_no_text_of_a_judge_can_stop_a_
         verdicts = [one for one in await facts(engine, f.CheckVerdict) if one.name == "judge"]
     assert not isinstance(result, Succeeded)  # the same output again: nothing was mended
     assert [one.reasons for one in verdicts] == [("NUL \ufffd and half a character ?",)] * 2
+
+
+async def test_votes_that_were_cast_before_a_crash_are_not_asked_for_again_and_new_ones_are_told() -> None:
+    told: list[Vote] = []
+
+    async def voted(vote: Vote) -> None:
+        told.append(vote)
+
+    cast = (Vote(number=2, score=0.1, reasons=("thin",)), Vote(number=9, score=1.0))
+    request = replace(Case(votes=3).request(), cast=cast, voted=voted)
+    async with ScriptedModel([good(0.3), good(0.9)]) as models:
+        said = await ModelJudge(models).judge(request)
+        seeds = [prompt.seed for prompt in models.prompts]
+    assert seeds == [0, 2], "the second vote is there"
+    assert sorted((vote.number, vote.score) for vote in told) == [(1, 0.3), (3, 0.9)]
+    assert (said.verdict, said.score) == ("fix", 0.3)
+
+
+async def test_a_judge_whose_run_has_gone_to_another_owner_says_nothing() -> None:
+    async def voted(_vote: Vote) -> None:
+        raise JournalConflict("R", "taken")
+
+    models = ScriptedModel(lambda _prompt: good())
+    with pytest.raises(JournalConflict):
+        await ModelJudge(models).judge(replace(Case(votes=3).request(), voted=voted))
+
+
+async def test_a_kill_in_the_middle_of_a_vote_pays_for_no_vote_twice() -> None:
+    journal, asked = MemoryJournal(), anyio.Event()
+
+    class Stalling(ScriptedModel):
+        """Answers the first and the second vote; the third never comes."""
+
+        async def complete(self, prompt: Prompt, *rest: Any) -> Completion:
+            if prompt.seed == 2:
+                asked.set()
+                await anyio.sleep_forever()
+            return await super().complete(prompt, *rest)
+
+    judge = checks.judge("It is short", votes=3)
+    with Plan("p") as plan:
+        plan.result(plan.task("research", "find it", id="a", checks=[judge]))
+    async with opened(journal, models=Stalling([good(0.9), good(0.1)])) as engine:
+        run_id = (await engine.submit(plan.freeze())).id
+        await asked.wait()
+        while len(await facts(engine, f.JudgeVoted)) < 2:  # noqa: ASYNC110  # a journal tells nobody
+            await anyio.sleep(0.001)
+    async with ScriptedModel([good(0.85)]) as models, opened(journal, models=models, recover=False) as engine:
+        (run,) = await engine.runs.recover(run_id)
+        assert isinstance(await run.result(), Succeeded)
+        (verdict,) = [one for one in await facts(engine, f.CheckVerdict) if one.name == "judge"]
+        assert [prompt.seed for prompt in models.prompts] == [2]
+        told = [line.text for line in story(await read_all(journal, run_id), "a")]
+    assert (verdict.verdict, verdict.score) == ("pass", 0.85)
+    assert sorted(line.partition("score ")[2] for line in told if line.startswith("vote ")) == ["0.1", "0.85", "0.9"]
