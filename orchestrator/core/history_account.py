@@ -56,23 +56,24 @@ class Account:
         elif isinstance(fact, f.ModelCalled):
             yield from self._settle(fact.charge, fact.usd, fact.tokens_in + fact.tokens_out, 0, calls=1)
         elif isinstance(fact, f.ChildStarted):
-            self.open[fact.child] = Held(fact.usd, fact.tokens, fact.steps, fact.calls or 0)
-            yield from self._over() if not last else ()
+            self.open[fact.child] = own = Held(fact.usd, fact.tokens, fact.steps, fact.calls or 0)
+            yield from self._over(own) if not last else ()
         elif isinstance(fact, f.BudgetReserved):
-            self.open[fact.charge] = Held(fact.usd, fact.tokens, 0, 1)
-            yield from self._over() if not last else ()
+            self.open[fact.charge] = own = Held(fact.usd, fact.tokens, 0, 1)
+            yield from self._over(own) if not last else ()
 
-    def _over(self) -> Iterable[Broken]:
+    def _over(self, own: Held) -> Iterable[Broken]:
+        """Of what was set aside last, more than was left: dearer answers may have eaten what others set aside."""
         usd, tokens, steps, calls = (sum(amounts) for amounts in zip(*self.open.values(), strict=True))
         over = [
             name
-            for name, spent, aside, limit in (
-                ("usd", self.usd, usd, self.usd_limit * (1 + _ROUNDING)),
-                ("tokens", self.tokens, tokens, self.tokens_limit),
-                ("steps", self.steps, steps, self.steps_limit),
-                ("calls", self.calls, calls, self.calls_limit if self.calls_limit is not None else inf),
+            for name, mine, spent, aside, limit in (
+                ("usd", own.usd, self.usd, usd, self.usd_limit * (1 + _ROUNDING)),
+                ("tokens", own.tokens, self.tokens, tokens, self.tokens_limit),
+                ("steps", own.steps, self.steps, steps, self.steps_limit),
+                ("calls", own.calls, self.calls, calls, self.calls_limit if self.calls_limit is not None else inf),
             )
-            if aside and spent + aside > limit
+            if mine and spent + aside > limit
         ]
         if over:
             yield "budget.reserved", f"more than is left of {', '.join(over)}"

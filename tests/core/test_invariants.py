@@ -11,6 +11,7 @@ from orchestrator.core.ledger import NOTHING
 from orchestrator.core.state import Sample, Status
 from orchestrator.ids import JsonValue, StepId
 from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.models import Plan
 from tests.core.bench import Bench, plan_of, words
 
 CHILD = {"name": "c", "steps": {"s": {"pool": "w", "call": "f"}}}
@@ -420,3 +421,19 @@ def test_calls_are_counted_from_every_record_that_speaks_of_them() -> None:
     facts = [*bench.all[:extended], *bench.all[extended + 1 :]]
     found = [(one.rule, one.what) for one in check_history(facts)]
     assert ("budget.spent", "0 USD, 0 tokens and 4 calls were spent before") in found
+
+
+def test_who_sets_nothing_aside_takes_nothing_although_answers_were_dearer_than_was_thought() -> None:
+    steps: dict[str, object] = {"a": {}, "b": {}, "g": {"goal": "reach it"}}
+    bench = Bench(plan_of(steps, budget={"usd": 1.0}))
+    at_g = {"at_s": 0.0, "step": StepId("g"), "attempt": 1}
+    bench.tell(f.BudgetReserved(at_s=0.0, step=StepId("a"), attempt=1, charge="r", usd=0.5))
+    bench.done("b", usd=1.5)
+    made = Plan.model_validate(CHILD)
+    planned = f.GoalPlanned(digest=made.digest, steps=1, tries=1, usd_estimate=0.0, plan=made.data, **at_g)  # type: ignore[arg-type]  # the three
+    assert bench.tell(planned) == ["goal.planned g#1", "child.started g#1"]  # whose journal breaks no rule
+    started = bench.made[-1]
+    assert isinstance(started, f.ChildStarted)
+    assert started.usd == 0.0
+    facts = [*bench.all[:-1], replace(started, usd=0.125)]
+    assert [(one.rule, one.what) for one in check_history(facts)] == [("budget.reserved", "more than is left of usd")]
