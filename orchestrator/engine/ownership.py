@@ -16,6 +16,7 @@ from orchestrator.core.facts import RunEnded
 from orchestrator.engine.loop import TAKEN, goes_on
 from orchestrator.engine.petitioning import Petitioner, serve
 from orchestrator.engine.plan_book import remember
+from orchestrator.engine.takeover import parents_first
 from orchestrator.errors import JournalError
 from orchestrator.ids import RunId
 from orchestrator.ports.ownership import LEASE_S, Adopted, Notices, Ownership, Petitions
@@ -120,7 +121,8 @@ class Owning:
         held = await self._ownership.held(self.owner)
         for driver in drivers:
             epoch = held.get(driver.run_id)
-            if not driver.over and (epoch is None or epoch > driver.epoch):
+            ending = bool(driver.machine.state.ended)  # the store may know of its end before the answer is here
+            if not driver.over and not ending and (epoch is None or epoch > driver.epoch):
                 engine.park(driver, TAKEN)
         undriven = {run_id: engine.parked(run_id) or "" for run_id in held if engine.driver(run_id) is None}
         for run_id, reason in undriven.items():
@@ -161,12 +163,12 @@ class Owning:
         limit = min(ADOPT_MAX, engine.room())
         adopted = await self._ownership.adopt(self.owner, limit, but_not=tuple(engine.takeover.unfit))
         driven: list[RunId] = []
-        for one in adopted:
-            driver = await engine.takeover.take(one.row, claimed=True)
+        for row in parents_first(one.row for one in adopted):
+            driver = await engine.takeover.take(row, claimed=True)
             if driver is not None:
                 driven.append(driver.run_id)
-            elif engine.parked(one.row.run_id):
-                await self._give_up(one.row.run_id, engine.parked(one.row.run_id) or "")
+            elif engine.parked(row.run_id):
+                await self._give_up(row.run_id, engine.parked(row.run_id) or "")
         await self._settle(adopted)
         return len(adopted), driven
 

@@ -1,6 +1,6 @@
 """Taking over runs that another process left open. A run that cannot go on here is parked, and the others go on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -37,7 +37,7 @@ class TakeOver:
         """Take over every open run, oldest first, or one with its sub-plans; return those that were not driven yet."""
         rows = await self._engine.journal.runs(RunQuery(status=("open",), limit=RECOVER_MAX))
         found: list[RunDriver] = []
-        for row in reversed(rows):
+        for row in parents_first(reversed(rows)):
             wanted = run_id is None or row.run_id == run_id or row.run_id.startswith(f"{run_id}.")
             if wanted and self._engine.driver(row.run_id) is None:
                 driver = await self.take(row)
@@ -77,6 +77,10 @@ class TakeOver:
             remember(self.unfit, row.run_id, driver, UNFIT_MAX)
             self._park(row, driver)
             return None
+        why = engine.parked(row.parent) if row.parent is not None else None
+        if why is not None:  # since this one was begun to be read
+            engine.note_parked(row.run_id, f"its parent {row.parent} is parked: {why}")
+            return None
         engine.keep(driver)
         engine.post(driver, Resume(driver.epoch, kept=resuming(engine.transport) is not None))
         return driver
@@ -87,6 +91,11 @@ class TakeOver:
         parent = engine.driver(row.parent) if row.parent is not None else None
         if parent is not None:
             engine.park(parent, f"its sub-plan {row.run_id} is parked: {reason}")
+
+
+def parents_first(rows: Iterable[RunRow]) -> list[RunRow]:
+    """Runs in their order, but none before its parent: clocks of owners differ, so a sub-plan may seem the older one."""
+    return sorted(rows, key=lambda row: row.run_id.count("."))
 
 
 def missing(machine: RunMachine, catalogue: PoolCatalogue) -> str:

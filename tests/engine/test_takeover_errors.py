@@ -1,6 +1,7 @@
 """A run that cannot be read back because its store does not answer is given up for others, and not left alone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.core.facts import RunEnded
 from orchestrator.engine.engine import RunEngine
+from orchestrator.engine.handle import Run
 from orchestrator.engine.ownership import Shared
 from orchestrator.engine.submission import Request, first_facts
 from orchestrator.errors import JournalUnreachable
@@ -111,3 +114,60 @@ async def test_nor_does_it_where_a_sub_plan_cannot_be_followed() -> None:
 
     assert reason is not None
     assert reason.startswith("its sub-plan r.s cannot be followed: the journal failed: ")
+
+
+async def test_a_parent_hears_of_a_sub_plan_that_seems_older_than_itself() -> None:
+    store = _Store()
+    plan = Plan.model_validate({"name": "p", "steps": {"s": {"plan": INNER}}})
+    request = Request(run_id=RunId("r"), plan=plan, inputs={}, budget=plan.budget)
+    async with engine_on(store) as engine:
+        engine.start(first_facts(request, engine.clock.now_s()), engine.prepare(plan))
+        await anyio.wait_all_tasks_blocked()
+    store._runs[RunId("r.s")].row = replace(store._runs[RunId("r.s")].row, accepted_at_s=0.0)  # a late clock
+
+    async with engine_on(store) as engine:
+        await engine.takeover.recover(None)
+        parent, child = engine.driver(RunId("r")), engine.driver(RunId("r.s"))
+
+    assert parent is not None
+    assert child is not None
+    assert child.above is parent
+
+
+class _SlowEnd(_Store):
+    """Has written the end of a run long before it says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.say = anyio.Event(), anyio.Event()
+
+    async def append(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
+        refused = self.append_now(entries)
+        if any(isinstance(fact, RunEnded) for entry in entries for fact in entry.facts):
+            self.written.set()
+            await self.say.wait()
+        return refused
+
+    async def held(self, owner: str) -> dict[RunId, int]:
+        rows = await self.runs(RunQuery(status=("open",)))
+        return {row.run_id: row.epoch for row in rows}
+
+
+async def test_a_run_whose_end_is_being_written_was_not_taken_by_others() -> None:
+    store = _SlowEnd()
+    plan = Plan.model_validate({"name": "p", "steps": {"x": {**ASK, "if": "run.steps > 5"}}})
+
+    async with engine_on(store) as engine, anyio.create_task_group() as group:
+        runs: list[Run] = []
+
+        async def submit() -> None:
+            runs.append(await engine.submit(plan))
+
+        group.start_soon(submit)
+        await store.written.wait()
+        assert engine.owning is not None
+        await engine.owning.compare()
+        store.say.set()
+
+    (run,) = runs
+    assert engine.parked(run.id) is None
