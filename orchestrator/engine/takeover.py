@@ -94,7 +94,7 @@ class TakeOver:
 
 
 def parents_first(rows: Iterable[RunRow]) -> list[RunRow]:
-    """Runs in their order, but none before its parent: clocks of owners differ, so a sub-plan may seem the older one."""
+    """Runs in their order, but none before its parent: by the clock of another owner a sub-plan may be older."""
     return sorted(rows, key=lambda row: row.run_id.count("."))
 
 
