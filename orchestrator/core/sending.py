@@ -1,7 +1,7 @@
 """Sending the next attempt of a unit: to a pool, to a person, or as a sub-plan."""
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
@@ -213,9 +213,8 @@ def start_sub_plan(turn: Turn, state: StepState, unit: Unit, plan: Plan) -> None
     run = turn.run
     asked = state.spec.step.budget or plan.budget
     others = [other for other in run.steps if other is not state and other.status not in SETTLED]
-    inner = ("plan", "goal")
-    waiting = sum(other.spec.kind in inner and other.status is Status.PENDING for other in others) + len(state.ready)
-    beside = any(other.spec.kind not in inner and not other.spec.finally_ for other in others)
+    beside = any(other.spec.kind not in _INNER and not other.spec.finally_ for other in others)
+    waiting = _wanting(run, unit)
     kept = kept_back(run, state)._replace(steps=run.finally_held)
     share = share_of(run.ledger, asked, wall_left_s(turn), waiting + beside, len(plan.steps), kept)
     child = child_id(run, state, unit)
@@ -234,6 +233,32 @@ def start_sub_plan(turn: Turn, state: StepState, unit: Unit, plan: Plan) -> None
         )
     )
     turn.ask(start_child(run, state, unit, plan, wall_s=share.wall_s))
+
+
+_INNER: Final = ("plan", "goal")
+_WANTING: Final = frozenset({Status.RUNNING, Status.BACKOFF, Status.WAITING, Status.REJECTED})
+
+
+def _wanting(run: RunState, but: Unit) -> int:
+    """How many others will want a share for a sub-plan: not begun, being planned, or to be tried again.
+
+    A goal is planned for a while before its sub-plan starts: the first of several that has its plan must not take what
+    the others, and their planners, live on.
+    """
+    found = 0
+    for state in run.steps:
+        if state.spec.kind not in _INNER or state.status in SETTLED:
+            continue
+        if state.status is Status.PENDING:
+            found += 1
+            continue
+        units = [state.unit] if state.units is None else state.units
+        found += len(state.ready)
+        found += sum(
+            unit is not but and unit.status in _WANTING and (unit.child is None or unit.child not in run.ledger.open)
+            for unit in units
+        )
+    return found
 
 
 def start_child(run: RunState, state: StepState, unit: Unit, plan: Plan, *, wall_s: float) -> c.StartChild:

@@ -17,6 +17,7 @@ from tests.core.bench import Bench, plan_of, words
 GOAL = {"goal": "reach it", "with": {"x": "${{ inputs.x }}"}, "on_fail": [{"retry": 1}]}
 MADE = Plan.model_validate({"name": "made", "inputs": {"x": {}}, "steps": {"s": {"pool": "w", "call": "f"}}})
 OTHER = Plan.model_validate({"name": "other", "inputs": {"x": {}}, "steps": {"s": {"pool": "w", "call": "g"}}})
+OTHER_S = Plan.model_validate({"name": "s", "steps": {"s": {"pool": "w", "call": "f"}}})
 
 
 def goal(**keys: object) -> Bench:
@@ -296,3 +297,24 @@ def test_drafts_of_a_patch_for_a_goal_count_although_it_had_a_plan() -> None:
     again = bench.commands[0]
     assert isinstance(again, c.AskReplan)
     assert (again.scope, again.drafts) == ("step", (draft(1, "no", purpose="patch"),))
+
+
+def test_goals_that_are_planned_beside_each_other_get_equal_shares_whichever_has_its_plan_first() -> None:
+    """The first one with a plan does not take what the others, and their planners, live on."""
+    steps: dict[str, object] = {name: {"goal": "reach it", "on_fail": [{"retry": 1}]} for name in ("g", "h", "i")}
+    bench = Bench(plan_of(steps, budget={"usd": 3.0, "tokens": 3_000}))
+    bench.tell(planned(OTHER_S, step="h"))
+    bench.tell(planned(OTHER_S, step="g"))
+    bench.fail("i", "planning")  # it is tried again, so it still wants its share
+    bench.tell(planned(OTHER_S, step="i", attempt=2))
+    started = [(fact.step, fact.usd, fact.tokens) for fact in bench.all if isinstance(fact, f.ChildStarted)]
+    assert started == [("h", 1.0, 1_000), ("g", 1.0, 1_000), ("i", 1.0, 1_000)]
+
+
+def test_branches_of_a_goal_get_equal_shares() -> None:
+    steps: dict[str, object] = {"g": {"goal": "reach it", "foreach": {"over": [1, 2, 3], "as": "n", "max_parallel": 2}}}
+    bench = Bench(plan_of(steps, budget={"usd": 3.0}))
+    for branch in (1, 0):
+        bench.tell(replace(planned(OTHER_S), branch=branch))
+    started = [(fact.branch, fact.usd) for fact in bench.all if isinstance(fact, f.ChildStarted)]
+    assert started == [(1, 1.0), (0, 1.0)], "the third has not begun, and wants as much"
