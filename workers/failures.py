@@ -39,6 +39,21 @@ class ChildDied(Exception):
         return f"the child process was ended by {name}{told}"
 
 
+class MayNotBegin(Exception):
+    """The owner of a run does not want this beginning of an effect: its worker does not call the function.
+
+    The owner drops the word of it where nobody waits for the attempt any more. Where somebody else had begun the
+    attempt and has lost it since, nobody can know whether the effect happened: `on_unknown` of the step decides.
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return "another worker had begun it" if self.limit == "begun" else "nobody wanted it any more"
+
+
 def failed(
     key: TaskKey, worker: str, error: BaseException, started_at_s: float = 0.0, code: CodeType | None = None
 ) -> TaskFailed:
@@ -72,6 +87,8 @@ def _words(error: BaseException, code: CodeType | None) -> tuple[str, str, float
             return "terminal", str(error), None
         case BudgetExceeded():
             return "budget", str(error), None
+        case MayNotBegin():
+            return "lost", str(error), None
         case BadArguments():
             return "input", str(error), None
         case NotPlain():

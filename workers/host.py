@@ -6,6 +6,7 @@ the lead. A thousand steps that never wait are thus run by one coroutine, ten th
 """
 
 import math
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -17,11 +18,11 @@ from anyio.abc import TaskGroup
 
 from orchestrator.ids import PoolName
 from orchestrator.ports.model import Models
-from orchestrator.ports.tasks import StepTask, TaskDone, TaskFailed, TaskKey, TaskStarted
+from orchestrator.ports.tasks import StartRequest, StepTask, TaskDone, TaskFailed, TaskKey, TaskStarted
 from orchestrator.ports.transport import WorkerPort
 from workers.context import CURRENT, WorkContext
 from workers.driving import drive
-from workers.failures import ends_more_than_one_task, failed
+from workers.failures import MayNotBegin, ends_more_than_one_task, failed
 from workers.isolation import Isolations
 from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, QUEUED_S
 from workers.lines import LoopLine
@@ -218,12 +219,13 @@ class PoolHost:
             port.post(self._unknown(task))
             return
         started_at_s = self._clock()
-        if (started_at_s - task.sent_at_s > QUEUED_S and task.sent_at_s) or task.idle_s is not None:
-            port.post(TaskStarted(key=key, worker=self.worker, at_s=started_at_s))
+        self._announce(task, started_at_s)
         server.key = key
         surroundings = copy_context()  # what user code sets must not leak into the next task
         try:
             work = self._begin(server, spec, task)
+            if _is_effect(task):
+                work = self._once_allowed(task, work)
             surroundings.run(CURRENT.set, server.context)  # type: ignore[arg-type]  # set by _begin
             output = await drive(work, surroundings, server.suspended)
             if spec.isolation == "async":
@@ -249,6 +251,30 @@ class PoolHost:
         finally:
             self._suspended.pop(key, None)
 
+    def _announce(self, task: StepTask, started_at_s: float) -> None:
+        """Say that a task has begun, where that is not told from its dispatch; of an effect its owner is asked."""
+        waited = started_at_s - task.sent_at_s > QUEUED_S and bool(task.sent_at_s)
+        if (waited or task.idle_s is not None) and not _is_effect(task):
+            self._port.post(TaskStarted(key=task.key, worker=self.worker, at_s=started_at_s))
+
+    async def _once_allowed(self, task: StepTask, work: Coroutine[object, object, object]) -> object:
+        """Do the work of an effect once its owner has said that this very beginning is wanted.
+
+        What carries tasks may give one again whose step has passed, or that somebody else has begun.
+        """
+        begun = False
+        try:
+            # As a name of this beginning the worker's own would not do: it may get the same task once more.
+            who = f"{self.worker}/{secrets.token_hex(4)}"
+            reply = await self._port.ask(StartRequest(key=task.key, worker=who))
+            if not reply.granted:
+                raise MayNotBegin(reply.limit)
+            begun = True
+            return await work
+        finally:
+            if not begun:
+                work.close()
+
     def _begin(self, server: _Server, spec: WorkerSpec, task: StepTask) -> Coroutine[object, object, object]:
         """The coroutine that does the work, not begun."""
         if spec.isolation == "async":
@@ -272,6 +298,10 @@ class PoolHost:
         have = ", ".join(sorted(pool.functions)) or "none"
         what = f"function {task.function!r}; it has {have}" if task.function else "handler for `task` steps"
         return TaskFailed(key=task.key, worker=self.worker, error="terminal", message=f"pool {pool.name} has no {what}")
+
+
+def _is_effect(task: StepTask) -> bool:
+    return task.idempotency_key is not None and task.key.purpose == "work"
 
 
 def arguments_of(spec: WorkerSpec, task: StepTask) -> dict[str, object]:

@@ -121,7 +121,7 @@ class RunEngine:
 
     async def __aenter__(self) -> Self:
         self.transport.bind(self._deliver)
-        self.transport.bind_answer(Grants(self.clock, self.driver, self.tell).answer)
+        self.transport.bind_answer(Grants(self.clock, self.driver, self.tell, self.ended).answer)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._loop.run, name="engine loop")

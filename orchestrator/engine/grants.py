@@ -1,19 +1,24 @@
 """Answers workers that ask before they act, for money or leave to change the world: journaled first, then granted."""
 
 from collections.abc import Awaitable, Callable
-from typing import assert_never
+from typing import Final, assert_never
+
+import anyio
 
 from orchestrator.core import facts as f
 from orchestrator.core.closing import short_of
 from orchestrator.core.inputs import Input
 from orchestrator.core.state import Status
 from orchestrator.engine.driver import RunDriver
-from orchestrator.errors import EngineClosed, JournalConflict, ValueRefused
+from orchestrator.errors import EngineClosed, JournalConflict, OrchestratorError, RunNotFound, ValueRefused
 from orchestrator.ids import RunId
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.tasks import IntentRequest, OwnerReply, OwnerRequest, SpendRequest, TaskKey
+from orchestrator.ports.tasks import IntentRequest, OwnerReply, OwnerRequest, SpendRequest, StartRequest, TaskKey
 
 UNWANTED = OwnerReply(granted=False, limit="run", left=0.0)
+LOOK_S: Final = 1.0  #: between two looks whether a run that is open, and not driven here, is over or driven here
+LOOKS_MAX: Final = 120  #: whoever drives it answers the worker meanwhile, or takes the run over and begins anew
+BEGUN = OwnerReply(granted=False, limit="begun", left=0.0)
 
 
 class Grants:
@@ -24,11 +29,14 @@ class Grants:
         clock: Clock,
         driver: Callable[[RunId], RunDriver | None],
         tell: Callable[[RunDriver, Input], Awaitable[None]],
+        ended: Callable[[RunId], Awaitable[f.RunEnded | None]],
     ) -> None:
-        self._clock, self._driver, self._tell = clock, driver, tell
+        self._clock, self._driver, self._tell, self._ended = clock, driver, tell, ended
 
     async def answer(self, request: OwnerRequest) -> OwnerReply:
         """Granted once it is journaled; `limit` and `left` say what stood against it."""
+        if isinstance(request, StartRequest):
+            return await self._start(request)
         driver = self._driver(request.key.run_id)
         if driver is None or driver.over:
             return UNWANTED
@@ -81,6 +89,47 @@ class Grants:
         except ValueRefused:
             return OwnerReply(granted=False, limit="value", left=0.0)
         return OwnerReply(granted=True) if _at_work(driver, key) else UNWANTED
+
+    async def _start(self, request: StartRequest) -> OwnerReply:
+        """Whether an effect may begin. Only the owner of the run can say that it may not: of a run that is open and
+        not driven here, the question is left to whoever drives it, and the worker asks that one next."""
+        key = request.key
+        if key.purpose == "check":
+            return UNWANTED  # a check that changes the world is none
+        for _ in range(LOOKS_MAX):
+            driver = self._driver(key.run_id)
+            try:
+                if driver is not None and not driver.over:
+                    return await self._begin(driver, request)
+                if await self._ended(key.run_id) is not None:
+                    return UNWANTED
+            except RunNotFound:
+                return UNWANTED
+            except OrchestratorError:
+                pass  # another has it now, or the store does not answer
+            await anyio.sleep(LOOK_S)
+        return UNWANTED
+
+    async def _begin(self, driver: RunDriver, request: StartRequest) -> OwnerReply:
+        key, now_s = request.key, self._clock.now_s()
+        started = f.StepStarted(
+            at_s=now_s,
+            actor=request.worker,
+            step=key.step_id,
+            branch=key.branch,
+            attempt=key.attempt,
+            sample=key.sample,
+        )
+        await self._tell(driver, started)
+        if not _at_work(driver, key):
+            return UNWANTED
+        state = driver.machine.state.step(key.step_id)
+        unit = state.find(key.branch) if state is not None else None
+        if unit is None or unit.starter != request.worker:
+            return BEGUN
+        if key in driver.inflight:
+            driver.inflight[key] = driver.started[key] = now_s  # a sign of life, and what its time counts from
+        return OwnerReply(granted=True)
 
 
 def _at_work(driver: RunDriver, key: TaskKey) -> bool:

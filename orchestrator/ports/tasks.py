@@ -153,13 +153,22 @@ class IntentRequest:
     tool: str
 
 
-OwnerRequest = SpendRequest | IntentRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """A worker asks whether it may begin a step with an effect. A task may be delivered late or twice, so the owner
+    says yes to one beginning of an attempt that is at work, once that is journaled, and to no other."""
+
+    key: TaskKey
+    worker: str  #: names this one beginning; equal when it asks again, and never used for another
+
+
+OwnerRequest = SpendRequest | IntentRequest | StartRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerReply:
     """Granted, or which limit refused and what is left of it. `run`: nobody wants this attempt any more; `value`: what
-    was said cannot be kept."""
+    was said cannot be kept; `begun`: another worker has begun this attempt."""
 
     granted: bool
     limit: str = ""

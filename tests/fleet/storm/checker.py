@@ -10,6 +10,7 @@ from orchestrator.core.invariants import check_history
 from orchestrator.engine.recovery import read_all
 from orchestrator.ports.journal import Journal, Recorded, RunQuery
 
+EFFECT = "published"
 STEPS_BESIDE = 1  #: of a storm's plan, beside the branches of its map
 
 
@@ -23,7 +24,9 @@ class Findings:
     lost: int = 0  #: attempts recorded as lost
     adoptions: int = 0
     effects: int = 0  #: runs whose effect the witness saw: under one key, with one value
-    late: int = 0  #: of the executions, those begun after the step had passed: a task that Redis remembered again
+    effects_begun: int = 0  #: attempts at them that began; one per run, and one for each whose worker was lost
+    landed_late: int = 0  #: effects that a frozen worker had begun before, and made once it was thawed: the key's case
+    late: int = 0  #: of the pure executions, those begun after the step had passed: a task that Redis remembered again
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -88,7 +91,7 @@ def _one_run(
     twice = [name for name, count in accepted.items() if count > 1]
     if twice:
         found.wrong.append(f"{run_id}: accepted more than once: {twice}")
-    wanted = {*(f"squares[{n}]" for n in range(branches)), "squares", "published"}
+    wanted = {*(f"squares[{n}]" for n in range(branches)), "squares", EFFECT}
     if set(accepted) - {"squares"} != wanted - {"squares"}:
         found.wrong.append(f"{run_id}: passed {len(accepted)} of {len(wanted)} steps")
 
@@ -97,19 +100,30 @@ def _witness(
     found: Findings, seen: Sequence[Seen], passed: Mapping[tuple[str, str], float], acknowledged: Mapping[str, int]
 ) -> None:
     effects: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    begun: defaultdict[str, list[str]] = defaultdict(list)  #: attempts of each run's effect, as they began
     for line in seen:
         if line.run not in acknowledged:
             continue  # a run whose acknowledgement was lost with the connection; it is judged by nobody
+        done_s = passed.get((line.run, line.step))
+        late = done_s is not None and line.at_s > done_s
         if line.word == "effect":
-            key, total, _pid = line.rest
+            _attempt, _beginning, key, total, _pid = line.rest
             effects[line.run].add((key, total))
+            found.landed_late += late
             continue
         found.begun += 1
-        done_s = passed.get((line.run, line.step))
         if done_s is None:
             found.wrong.append(f"{line.run}: the witness saw {line.step}, which never passed")
-        elif line.at_s > done_s:
-            found.late += 1  # harmless, and waste: its answer has no run to go to, its effect the key it had before
+        elif line.step == EFFECT:
+            begun[line.run].append(line.rest[0])
+            if late:
+                found.wrong.append(f"{line.run}: its effect began again {line.at_s - done_s:.3f} s after it had passed")
+        else:
+            found.late += late
+    for run_id, attempts in begun.items():
+        if len(set(attempts)) != len(attempts):
+            found.wrong.append(f"{run_id}: an attempt of its effect began more than once: {attempts}")
+        found.effects_begun += len(attempts)
     for run_id, kinds in effects.items():
         if len(kinds) != 1:
             found.wrong.append(f"{run_id}: different effects under way: {sorted(kinds)}")

@@ -62,7 +62,8 @@ class Account:
         return {
             "seed": self.storm.seed, "runs": found.runs, "steps": found.steps, "executions": found.begun,
             "waste": round(found.waste, 5), "waste_max": WASTE_MAX, "effects": found.effects,
-            "begun_after_passed": found.late,
+            "effects_begun": found.effects_begun, "effects_landed_late": found.landed_late,
+            "pure_begun_after_passed": found.late,
             "adoptions": found.adoptions, "leases_lost": found.lost, "faults": dict(self.faults.most_common()),
             "faults_total": sum(self.faults.values()), "processes_started": self.restarts,
             "lasted_s": round(self.lasted_s, 1), "calm_s": round(self.calm_s, 1), "wrong": found.wrong[:100],
@@ -77,8 +78,9 @@ class Account:
             f"# Kill storm, seed {self.storm.seed}\n\n"
             f"{found.runs:,} runs, {found.steps:,} steps in {self.lasted_s:.0f} s on {os.cpu_count()} cores; "
             f"{sum(self.faults.values())} faults; every run had ended {self.calm_s:.0f} s after the last one.\n\n"
-            f"Executions {found.begun:,}: waste {found.waste:.2%} (at most {WASTE_MAX:.0%}), of it {found.late} "
-            f"begun after the step had passed. "
+            f"Executions {found.begun:,}: waste {found.waste:.2%} (at most {WASTE_MAX:.0%}), of it {found.late} pure "
+            f"ones begun after their step had passed. {found.effects:,} effects in {found.effects_begun:,} attempts; "
+            f"{found.landed_late} landed after their step had passed, from a worker frozen in the middle of one. "
             f"{found.adoptions} adoptions, {found.lost} attempts lost, {self.restarts} processes started.\n\n"
             f"| Fault | Times |\n| --- | --- |\n{rows}\n\n## What was wrong\n\n{wrong}\n"
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import time
 
 from workers import Pool, WorkContext
@@ -31,9 +32,10 @@ async def square(ctx: WorkContext, number: int, pause_s: float) -> int:
 
 @publishing.worker(honours_key=True)
 async def publish(ctx: WorkContext, total: int) -> str:
-    """An effect: the same key has one effect, however often it is asked for."""
+    """An effect, in two lines, so that what a death in the middle left half done can be told."""
     key = ctx.idempotency_key
-    note("began", ctx.run_id, ctx.step_id)
+    begun = secrets.token_hex(4)
+    note("began", ctx.run_id, ctx.step_id, ctx.attempt, begun)
     await asyncio.sleep(0.02)
-    note("effect", ctx.run_id, ctx.step_id, key, total)
+    note("effect", ctx.run_id, ctx.step_id, ctx.attempt, begun, key, total)
     return str(key)
