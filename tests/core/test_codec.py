@@ -21,6 +21,7 @@ from orchestrator.core.facts import (
     ModelCalled,
     RunEnded,
     StepExpanded,
+    StepProgress,
     StepQuarantined,
 )
 from orchestrator.core.shapes import shape_of
@@ -46,6 +47,19 @@ def odd_values() -> st.SearchStrategy[object]:
 def back(fact: Fact, epoch: int = 1) -> codec.Decoded:
     header, payload = encode(fact, epoch)
     return decode(RUN, 7, header, payload, had_payload=payload is not None)
+
+
+def test_a_payload_that_says_nothing_is_not_kept_and_its_fact_comes_back_all_the_same() -> None:
+    quiet = StepProgress(at_s=1.0, step=StepId("a"), attempt=1, fraction=0.5)
+    check_fact(quiet)
+    header, payload = encode(quiet, 1)
+    assert payload is None
+    found = decode(RUN, 7, header, None, had_payload=False)
+    assert (found.fact, found.forgotten) == (quiet, False)
+    check_fact(replace(quiet, message="half"))
+    assert encode(replace(quiet, message="half"), 1)[1] is not None
+    with pytest.raises(ValueRefused):
+        check_fact(replace(quiet, fraction=float("nan")))  # its header is looked at although its payload is empty
 
 
 @given(any_fact())

@@ -483,3 +483,17 @@ def test_what_a_call_of_a_model_was_like() -> None:
         (1.0, "model m was called: ok (3 tokens); counted here"),
         (1.0, "model m was called: timeout; nobody can say whether it was billed"),
     ]
+
+
+def test_the_votes_of_a_judge_are_told_one_by_one() -> None:
+    bench = Bench(plan_of({"a": {"checks": [{"judge": {"rubric": "good", "votes": 3}}]}}))
+    bench.done("a", "text")
+    for number, score in ((1, 0.9), (2, 0.25)):
+        vote = f.JudgeVoted(at_s=1.0, step=StepId("a"), attempt=1, check=1, number=number, score=score, reasons=("so",))
+        assert bench.tell(vote) == ["judge.voted a#1"]
+    assert told(bench, "a")[-4:] == [
+        (0.0, "check 1 was sent to a model"),
+        (1.0, "vote 1 of check 1 (judge): score 0.9"),
+        (1.0, "vote 2 of check 1 (judge): score 0.25"),
+        (1.0, "now: attempt 1 waits for check 1"),
+    ]
