@@ -136,3 +136,36 @@ def _baselines(
     rule = "single" if rate("single") >= THRESHOLD else team
     found["45 % rule"] = (rule, rate(rule))
     return found
+
+
+def advice_rows(found: Sequence[Advice]) -> tuple[list[str], list[list[str]]]:
+    """The advisor's table."""
+    header = [
+        "class",
+        "use",
+        "chosen again in resamples",
+        "success",
+        "95 % (exact)",
+        "n",
+        "always single",
+        "majority per benchmark",
+        "45 % rule",
+    ]
+    body = [
+        [
+            one.klass,
+            one.architecture,
+            f"{one.confidence:.0%}",
+            f"{one.success:.3f}",
+            f"{one.interval[0]:.2f} – {one.interval[1]:.2f}",
+            str(one.n),
+            *[
+                f"{one.baselines[rule][1]:.3f}" + (f" ({one.baselines[rule][0]})" if rule != "always single" else "")
+                if rule in one.baselines
+                else "–"
+                for rule in ("always single", "majority per benchmark", "45 % rule")
+            ],
+        ]
+        for one in found
+    ]
+    return header, body

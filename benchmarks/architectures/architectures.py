@@ -58,8 +58,7 @@ def take(desk: Desk, view: RunView, output: JsonValue | None = None) -> None:
     episode = desk.episode
     chosen = view.output if output is None else output
     if view.status not in {"succeeded", "degraded"}:
-        episode.reason = view.reason
-        episode.status = "budget" if view.status == "stopped" else "no answer"
+        episode.reason, episode.status = view.reason, "no answer"
         return
     final = chosen.get("final") if isinstance(chosen, dict) else None
     episode.final, episode.claims = final, claims_of(chosen)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,14 +14,16 @@ from benchmarks.architectures import machine
 from benchmarks.architectures.advisor import advise, table, write_table
 from benchmarks.architectures.endpoint import EndpointAgent
 from benchmarks.architectures.model import Agent, Case
+from benchmarks.architectures.pairs import pairs
 from benchmarks.architectures.record import Episode
+from benchmarks.architectures.recovery import killed, planted, plants
 from benchmarks.architectures.replay import Recorder, ReplayAgent
 from benchmarks.architectures.report import Report, write
 from benchmarks.architectures.runner import INFO_TRIALS, Bench, Ceiling, Matrix, grade, write_spec
 from benchmarks.architectures.simulated import GoldWorld, SimulatedAgent
 from benchmarks.architectures.suite import Suite
 from benchmarks.architectures.summary import power, rows
-from benchmarks.architectures.sweep import Point, swept
+from benchmarks.architectures.sweep import Swept, swept
 from benchmarks.architectures.tasks import TaskHost
 from orchestrator.settings import Settings
 
@@ -158,28 +159,61 @@ async def run(options: Options, settings: Settings, told: Told) -> Done:
             async with bench:
                 episodes = await bench.all()
             label = agent.label
-        matrix_s, matrix_cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
-        grade(episodes, host)
-        points = await _sweep(options, suite, host, ceiling, bench, told)
-    report = _report(options, suite, label, episodes, cases, points, bench.stopped)
+            matrix_s, matrix_cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+            grade(episodes, host)
+            left = _left(ceiling, bench.spending.booked)
+            faults = await _faults(suite, matrix, recorder, host, store=store, ceiling=left) if not real else None
+        booked = bench.spending.booked + (faults.booked if faults else 0.0)
+        stopped = bench.stopped or (faults is not None and faults.stopped)
+        sweep = await _sweep(options, suite, host, ceiling, booked, told) if not stopped else Swept()
+    report = dataclasses.replace(
+        _report(options, suite, label, episodes, cases),
+        points=sweep.points,
+        planted=planted(episodes, faults.episodes, suite.architectures) if faults else (),
+        killed=await killed(suite.recovery.steps, suite.recovery.killed) if suite.recovery.steps else None,
+        advice=advise(episodes, cases, options.seed) if episodes and not bench.stopped else (),
+        notes=_notes(options, suite, episodes, host.broke, stopped=bench.stopped, rest=stopped or sweep.stopped),
+    )
     files = write(report, options.output)
-    advice = options.output / "advice.json"
+    advice, facts = options.output / "advice.json", options.output / "machine.json"
     write_table(advice, table(episodes, cases), agent=label)
     machine.write(
-        options.output / "machine.json",
+        facts,
         {
             "episodes": len(episodes),
             "episodes_per_cpu_second": round(len(episodes) / matrix_cpu_s, 1),
             "episodes_per_second": round(len(episodes) / matrix_s, 1),
             "matrix_s": round(matrix_s, 1),
             "load": os.getloadavg(),
-            "usd_booked": round(bench.spending.booked, 6),
+            "usd_booked": round(booked + sweep.booked, 6),
             "attempts_lost": sum(one.lost for one in episodes),
         },
     )
-    return Done(
-        report=report, files=[*files, advice, options.output / "machine.json"], episodes=episodes, stopped=bench.stopped
-    )
+    return Done(report=report, files=[*files, advice, facts], episodes=episodes, stopped=stopped or sweep.stopped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Faults:
+    """What came of the tasks with a planted wrong answer."""
+
+    episodes: list[Episode]
+    booked: float
+    stopped: bool
+
+
+async def _faults(
+    suite: Suite, matrix: Matrix, agent: Agent, host: TaskHost, *, store: str, ceiling: Ceiling
+) -> _Faults | None:
+    """The first instances of every family once more, with a wrong answer planted; None where none are asked for."""
+    chosen_ = plants({case.id: case for case in matrix.cases}, suite.recovery.planted)
+    if not chosen_:
+        return None
+    cases = tuple(case for case in matrix.cases if case.id in chosen_)
+    again = dataclasses.replace(matrix, cases=cases, trials={}, planted=chosen_)
+    async with Bench(again, agent, store=store, ceiling=ceiling) as bench:
+        episodes = await bench.all()
+    grade(episodes, host)
+    return _Faults(episodes=episodes, booked=bench.spending.booked, stopped=bench.stopped)
 
 
 def _ceiling(options: Options) -> Ceiling:
@@ -188,22 +222,21 @@ def _ceiling(options: Options) -> Ceiling:
     return Ceiling(usd=options.budget_usd, run_usd=min(Ceiling().run_usd, max(options.budget_usd / 5, 1e-6)))
 
 
-async def _sweep(
-    options: Options, suite: Suite, host: TaskHost, ceiling: Ceiling, bench: Bench, told: Told
-) -> list[Point]:
-    if suite.sweep is None or bench.stopped:
-        return []
+def _left(ceiling: Ceiling, booked: float) -> Ceiling:
+    return dataclasses.replace(ceiling, usd=ceiling.usd - booked)
+
+
+async def _sweep(options: Options, suite: Suite, host: TaskHost, ceiling: Ceiling, booked: float, told: Told) -> Swept:
+    if suite.sweep is None:
+        return Swept()
     total = sum(len(values) for values in suite.sweep.values.values())
     at = 0
 
     def next_(what: str) -> None:
         nonlocal at
-        told(f"sweep {what}", at, total, bench.spending.booked)
+        told(f"sweep {what}", at, total, booked)
         at += 1
 
-    left = dataclasses.replace(
-        ceiling, usd=ceiling.usd - bench.spending.booked if math.isfinite(ceiling.usd) else math.inf
-    )
     return await swept(
         suite.sweep,
         suite.parameters,
@@ -211,35 +244,41 @@ async def _sweep(
         seed=options.seed,
         host=host,
         store=f"sqlite:///{(options.output / 'sweep.db').resolve()}",
-        ceiling=left,
+        ceiling=_left(ceiling, booked),
         told=next_,
     )
 
 
-def _report(
-    options: Options,
-    suite: Suite,
-    label: str,
-    episodes: list[Episode],
-    cases: dict[str, Case],
-    points: list[Point],
-    stopped: bool,
-) -> Report:
+def _notes(
+    options: Options, suite: Suite, episodes: list[Episode], broke: list[str], *, stopped: bool, rest: bool
+) -> list[str]:
+    """What a reader must know before the tables. `rest`: what follows the matrix was cut."""
     notes = []
-    if stopped:
+    if options.budget_usd is not None and stopped:
+        share = _ceiling(options).run_usd
         notes.append(
-            f"STOPPED by the budget of {options.budget_usd:g} USD after {len(episodes)} episodes: arms are not whole."
+            f"STOPPED by the budget of {options.budget_usd:g} USD after {len(episodes)} episodes: arms are not whole. "
+            f"One run may take {share:g} USD of it."
         )
+    elif options.budget_usd is not None and rest:
+        notes.append(f"STOPPED by the budget of {options.budget_usd:g} USD after the matrix: faults and sweep are cut.")
+    if met := sum(one.status == "budget" for one in episodes):
+        notes.append(f"{met} episodes met the ceiling of one run ({Ceiling().run_usd:g} USD): they count as no answer.")
+    if broke:
+        often, first = len(broke), broke[0]
+        notes.append(f"Graders broke on {often} answers, which count as wrong; the first time by {first}")
     if any(count < LIMIT_NOTE for count in suite.families.values()):
         notes.append("Few instances per family: read the intervals, not the means.")
+    return notes
+
+
+def _report(options: Options, suite: Suite, label: str, episodes: list[Episode], cases: dict[str, Case]) -> Report:
     return Report(
         title=f"Architectures compared: suite {suite.name}, seed {options.seed}",
         agents=label,
         command=options.command(),
         suite=suite.source,
         rows=rows(episodes, cases),
-        points=points,
-        advice=advise(episodes, cases, options.seed) if episodes and not stopped else (),
+        pairs=pairs(episodes, cases),
         power={name: found for name in suite.architectures if (found := power(episodes, name))},
-        notes=notes,
     )

@@ -94,3 +94,13 @@ def best_per_cell() -> dict[str, dict[str, int]]:
             counts[max((SINGLE, *TEAMS), key=lambda team: rates[team][at])] += 1
         found[benchmark] = counts
     return found
+
+
+def paper_rows() -> tuple[list[str], list[list[str]]]:
+    """Table 5 of the paper, through the functions of this harness."""
+    overhead, efficiency, table5 = table5_overhead(), table5_efficiency(), published().table5
+    return ["", *TEAMS], [
+        ["turns, printed", *[f"{table5['turns'][team]:.1f}" for team in TEAMS]],
+        ["O %, from turns", *[f"{overhead[team]:.1f}" for team in TEAMS]],
+        ["E_c, from turns and success", *[f"{efficiency[team]:.4f}" for team in TEAMS]],
+    ]

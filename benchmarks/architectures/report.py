@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.architectures import svg
-from benchmarks.architectures.advisor import Advice
-from benchmarks.architectures.published import published, table5_efficiency, table5_overhead
+from benchmarks.architectures.advisor import Advice, advice_rows
+from benchmarks.architectures.faults import Recovered
+from benchmarks.architectures.pairs import Pair, pair_rows
+from benchmarks.architectures.published import paper_rows, published
+from benchmarks.architectures.recovery import Planted, killed_rows, planted_rows
 from benchmarks.architectures.statistics import holm
 from benchmarks.architectures.summary import Row
 from benchmarks.architectures.sweep import Point
@@ -35,6 +38,9 @@ class Report:
     points: Sequence[Point] = ()
     advice: Sequence[Advice] = ()
     power: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    pairs: Sequence[Pair] = ()  #: ours against each other architecture
+    planted: Sequence[Planted] = ()
+    killed: Recovered | None = None
     notes: Sequence[str] = ()  #: what the reader must know: stopped by a budget, small n
 
 
@@ -116,39 +122,6 @@ def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *["| " + " | ".join(row) + " |" for row in body]])
 
 
-def advice_rows(report: Report) -> tuple[list[str], list[list[str]]]:
-    """The advisor's table."""
-    header = [
-        "class",
-        "use",
-        "chosen again in resamples",
-        "success",
-        "95 % (exact)",
-        "n",
-        "always single",
-        "majority per benchmark",
-        "45 % rule",
-    ]
-    body = [
-        [
-            one.klass,
-            one.architecture,
-            f"{one.confidence:.0%}",
-            f"{one.success:.3f}",
-            f"{one.interval[0]:.2f} – {one.interval[1]:.2f}",
-            str(one.n),
-            *[
-                f"{one.baselines[rule][1]:.3f}" + (f" ({one.baselines[rule][0]})" if rule != "always single" else "")
-                if rule in one.baselines
-                else "–"
-                for rule in ("always single", "majority per benchmark", "45 % rule")
-            ],
-        ]
-        for one in report.advice
-    ]
-    return header, body
-
-
 def kind_rows(report: Report) -> tuple[list[str], list[list[str]]]:
     """Turns by kind, over all tasks."""
     members = [row for row in report.rows if row.scope == "all"]
@@ -218,17 +191,6 @@ def losses(report: Report) -> list[str]:
     return found
 
 
-def paper_rows() -> tuple[list[str], list[list[str]]]:
-    """Table 5 of the paper, through the functions of this harness."""
-    teams = ("Ind", "Dec", "Cen", "Hyb")
-    overhead, efficiency, table5 = table5_overhead(), table5_efficiency(), published().table5
-    return ["", *teams], [
-        ["turns, printed", *[f"{table5['turns'][team]:.1f}" for team in teams]],
-        ["O %, from turns", *[f"{overhead[team]:.1f}" for team in teams]],
-        ["E_c, from turns and success", *[f"{efficiency[team]:.4f}" for team in teams]],
-    ]
-
-
 def plots(report: Report) -> dict[str, str]:
     """The pictures, by name of file."""
     whole = [row for row in report.rows if row.scope == "all"]
@@ -288,8 +250,19 @@ def sections(report: Report) -> list[tuple[str, str, list[str], list[list[str]]]
     found: list[tuple[str, str, list[str], list[list[str]]]] = []
     if report.advice:
         remark = "Measured on these instances; a choice that resamples seldom repeat is no finding."
-        found.append((f"What to use ({report.agents})", remark, *advice_rows(report)))
+        found.append((f"What to use ({report.agents})", remark, *advice_rows(report.advice)))
     found += [(title, "", list(COLUMNS), body) for title, body in groups(report)]
+    if report.pairs:
+        remark = (
+            "The same instances under both. +: solved by ours alone; −: by the other alone. p by McNemar's exact test, "
+            "adjusted by Holm over this table; cost is money of ours per task over the other's."
+        )
+        found.append((f"Ours against each other architecture ({report.agents})", remark, *pair_rows(report.pairs)))
+    if report.planted:
+        remark = "The first answer to the first step is wrong in every task; the same tasks and seeds as without."
+        found.append((f"Recovery from a planted wrong answer ({report.agents})", remark, *planted_rows(report.planted)))
+    if report.killed:
+        found.append(("Recovery from killed workers (real processes, SIGKILL)", "", *killed_rows(report.killed)))
     found.append((f"Turns by kind ({report.agents})", "", *kind_rows(report)))
     if report.power:
         most = max(k for one in report.power.values() for k in one)
@@ -311,6 +284,12 @@ def intro(report: Report) -> list[str]:
         lines.append(
             "A simulation shows how architectures and scheduler behave under written assumptions. "
             "It says nothing of the quality of any model."
+        )
+    elif report.agents.startswith("real"):
+        lines.append(
+            "The steps of a task, and which needs which, come with the task: the lead of the plan-DAG is asked for a "
+            "plan and pays for it, but its answer is not used. Compared is how work is organised, not how well a model "
+            "plans."
         )
     return lines
 
@@ -384,6 +363,11 @@ def as_json(report: Report) -> str:
         "suite": report.suite,
         "notes": list(report.notes),
         "rows": [asdict(row) for row in report.rows],
+        "pairs": [asdict(one) for one in report.pairs],
+        "planted": [asdict(one) for one in report.planted],
+        "killed": dict(zip(*[killed_rows(report.killed)[0], killed_rows(report.killed)[1][0]], strict=True))
+        if report.killed
+        else None,
         "sweep": [asdict(point) for point in report.points],
         "advice": [asdict(one) for one in report.advice],
         "pass_k": {name: {str(k): value for k, value in one.items()} for name, one in report.power.items()},

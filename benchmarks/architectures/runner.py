@@ -68,6 +68,10 @@ class BudgetGone(Exception):
     """The benchmark's own ceiling is reached: no further episode is begun."""
 
 
+class RunCeilingMet(Exception):
+    """One run met its own ceiling; says which."""
+
+
 class Spending:
     """What is booked, and what runs that are open may still book."""
 
@@ -121,6 +125,8 @@ class EpisodeDesk:
         inputs: dict[str, JsonValue] = {"case": self.case.id, "trial": episode.trial, **given}
         view = await self._bench.run(built, inputs, key)
         episode.add(view)
+        if view.status == "stopped":
+            raise RunCeilingMet(view.reason)
         return view
 
 
@@ -212,6 +218,11 @@ class Bench:
             except BudgetGone:
                 self.stopped = True  # an episode without its end is no observation
                 return
+            except RunCeilingMet as met:
+                if math.isfinite(self.ceiling.usd):
+                    self.stopped = True  # a share of a small budget says nothing of the architecture
+                    return
+                episode.status, episode.reason = "budget", str(met)
             if name == "ours":
                 turns = len(episode.turns)
             found[case.id, name, trial] = episode

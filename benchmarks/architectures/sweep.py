@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.architectures.model import CLASSES, Case
@@ -43,6 +43,7 @@ CHANGES: Final[Mapping[str, Callable[[Parameters, Protocols, float], Settings]]]
     "debate_rounds": lambda is_, how, value: (is_, dataclasses.replace(how, debate_rounds=int(value))),
     "rounds": lambda is_, how, value: (is_, dataclasses.replace(how, rounds=int(value))),
     "retries": lambda is_, how, value: (is_, dataclasses.replace(how, retries=int(value))),
+    "escalate": lambda is_, how, value: (is_, dataclasses.replace(how, escalate=bool(value))),
     "tier": lambda is_, how, value: (is_, dataclasses.replace(how, tier=TIERS[int(value)])),
     "worker_tier": lambda is_, how, value: (is_, dataclasses.replace(how, worker_tier=TIERS[int(value)])),
     "spread": lambda is_, how, value: (is_, dataclasses.replace(how, spread=value)),
@@ -74,6 +75,15 @@ class Point:
         return wilson(self.successes, self.n)
 
 
+@dataclass(slots=True, kw_only=True)
+class Swept:
+    """What came of a sweep."""
+
+    points: list[Point] = field(default_factory=list)
+    booked: float = 0.0
+    stopped: bool = False  #: the budget was gone before its end
+
+
 async def swept(
     sweep: Sweep,
     is_: Parameters,
@@ -84,8 +94,8 @@ async def swept(
     store: str,
     ceiling: Ceiling,
     told: Callable[[str], None],
-) -> list[Point]:
-    """Every point of a sweep, on the same instances and seeds.
+) -> "Swept":
+    """Every point of a sweep, on the same instances and seeds; what one spends is not there for the next.
 
     Raises:
         ValueError: a parameter cannot be swept.
@@ -95,7 +105,7 @@ async def swept(
     cases = [case for family in sweep.families for case in host.cases(family, seed, sweep.count)]
     world = GoldWorld(host.golds([case.id for case in cases]))
     by_id = {case.id: case for case in cases}
-    points: list[Point] = []
+    found = Swept()
     for parameter, values in sweep.values.items():
         for value in values:
             told(f"{parameter} = {value:g}")
@@ -108,14 +118,19 @@ async def swept(
                 agent=f"simulated {changed.to_json()}",
             )
             async with Bench(
-                matrix, SimulatedAgent(changed, seed, by_id, world), store=store, ceiling=ceiling
+                matrix,
+                SimulatedAgent(changed, seed, by_id, world),
+                store=store,
+                ceiling=dataclasses.replace(ceiling, usd=ceiling.usd - found.booked),
             ) as bench:
                 episodes = await bench.all()
+            found.booked += bench.spending.booked
             if bench.stopped:
-                return points
+                found.stopped = True
+                return found
             grade(episodes, host)
-            points += _points(parameter, value, episodes, by_id, sweep.architectures)
-    return points
+            found.points += _points(parameter, value, episodes, by_id, sweep.architectures)
+    return found
 
 
 def _points(

@@ -1,9 +1,12 @@
 """The task host's client: public cases in, grades out; answers never enter this process but for a simulation."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,17 +18,22 @@ from orchestrator.ids import JsonValue
 
 ENVIRONMENT: Final = "ORCHESTRATOR_BENCH_PYTHON"  #: the interpreter whose environment holds the task packages
 TASKS_VENV: Final = Path(".venv-tasks") / "bin" / "python"
+LOCKED: Final = ".locked"  #: in that environment: it was installed to the end
+PATIENCE_S: Final = 300.0  #: for one answer of the host; a grader that hangs must not hang a benchmark
+TAIL_LINES: Final = 5  #: of what the host wrote to stderr, shown with an error
 
 
 class TaskHostError(OrchestratorError):
-    """Tasks cannot be made or graded; says why, and what to install."""
+    """Tasks cannot be made or graded; says why, and what to do. Episodes that were journaled are not lost by it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
     def __str__(self) -> str:
-        remedy = f"tools/bench-tasks.sh makes .venv-tasks with the task packages, or set {ENVIRONMENT}"
+        remedy = "mend the task module and repeat the command: episodes that are done are kept, and not paid again"
+        if "ModuleNotFoundError" in self.reason or "ImportError" in self.reason or "cannot be started" in self.reason:
+            remedy = f"tools/bench-tasks.sh makes .venv-tasks with the task packages, or set {ENVIRONMENT}"
         return f"{self.reason}\n  remedy: {remedy}"
 
 
@@ -34,28 +42,37 @@ def interpreter() -> str:
     if chosen := os.environ.get(ENVIRONMENT):
         return chosen
     found = Path(__file__).resolve().parents[2] / TASKS_VENV
-    return str(found) if found.exists() else sys.executable
+    return str(found) if (found.parents[1] / LOCKED).exists() else sys.executable
 
 
 class TaskHost:
-    """The child process. Use as a context manager; one question at a time."""
+    """The child process. Use as a context manager; one question at a time.
 
-    def __init__(self, python: str | None = None) -> None:
+    `patience_s` bounds each answer; a host that takes longer is killed, and TaskHostError says so.
+    """
+
+    def __init__(self, python: str | None = None, *, patience_s: float = PATIENCE_S) -> None:
         self._python = python or interpreter()
+        self._patience_s = patience_s
         self._process: subprocess.Popen[str] | None = None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        self.broke: list[str] = []  #: why graders broke on answers, which count as wrong
 
     def __enter__(self) -> Self:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         environment = {name: value for name, value in os.environ.items() if "KEY" not in name and "TOKEN" not in name}
-        self._process = subprocess.Popen(
-            [self._python, "-P", "-m", "benchmarks.architectures.host"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
-        )
+        try:
+            self._process = subprocess.Popen(
+                [self._python, "-P", "-m", "benchmarks.architectures.host"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                text=True,
+                env=environment | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+        except OSError as error:
+            raise TaskHostError(f"the task host ({self._python}) cannot be started: {error}") from error
         return self
 
     def __exit__(
@@ -64,11 +81,13 @@ class TaskHost:
         if self._process is not None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            self._process.stdin.close()
-            self._process.terminate()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+            self._process.kill()  # it holds nothing that could be lost, and its tasks may not heed a request
             self._process.wait(timeout=10)
             self._process.stdout.close()
             self._process = None
+        self._said.close()
 
     def cases(self, family: str, seed: int, count: int) -> list[Case]:
         """Public cases, the same for the same seed."""
@@ -92,21 +111,42 @@ class TaskHost:
         }
         found = self._ask(asked)
         assert isinstance(found, dict), "the host writes a mapping"
+        broke = found["broke"]
+        assert isinstance(broke, list), "the host writes a list"
+        self.broke += [str(why) for why in broke]
         return found["success"], found["steps"]  # type: ignore[return-value]  # as the host writes it
 
     def _ask(self, asked: JsonValue) -> JsonValue:
         assert self._process is not None, "use `with TaskHost()`"
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        late = threading.Event()
+        timer = threading.Timer(self._patience_s, self._give_up, (late,))
+        timer.start()
         try:
             self._process.stdin.write(json.dumps(asked, ensure_ascii=True) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        finally:
+            timer.cancel()
         if not line:
-            raise TaskHostError(f"the task host ({self._python}) is gone")
+            what = asked["op"] if isinstance(asked, dict) else ""
+            why = f"did not answer `{what}` within {self._patience_s:g} s" if late.is_set() else "is gone"
+            raise TaskHostError(f"the task host ({self._python}) {why}{self._tail()}")
         answer = json.loads(line)
         if "error" in answer:
             raise TaskHostError(answer["error"])
         return answer["ok"]  # type: ignore[no-any-return]  # JSON
+
+    def _give_up(self, late: threading.Event) -> None:
+        late.set()
+        if self._process is not None:
+            self._process.kill()
+
+    def _tail(self) -> str:
+        """The last lines that the host wrote to stderr, on lines of their own; empty when there are none."""
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+        return "".join(f"\n  | {line}" for line in lines)

@@ -49,7 +49,10 @@ async def hybrid(desk: Desk) -> None:
 async def _rounds(desk: Desk, *, peer_phases: int) -> None:
     episode, protocols, units = desk.episode, desk.protocols, units_of(desk.case)
     plan = Node(id="plan", request=_lead(desk, "plan", units=units))
-    await desk.run(desk.shelf.plan("lead-plan", (plan,)))
+    planned = await desk.run(desk.shelf.plan("lead-plan", (plan,)))
+    if planned.status != "succeeded":
+        take(desk, planned)  # without a plan there is no answer
+        return
     parts = {agent: part for agent, part in shares(units, protocols.agents).items() if part}
     found: Claims = {}  # what the lead holds
     own: dict[str, Claims] = {agent: {} for agent in parts}
@@ -177,6 +180,9 @@ async def placebo(desk: Desk) -> None:
 async def _planned(desk: Desk, gate: Gate) -> None:
     node = Node(id="plan", request=_lead(desk, "plan", units=units_of(desk.case)))
     view = await desk.run(desk.shelf.plan("lead-plan", (node,)))
+    if view.status != "succeeded":
+        take(desk, view)  # without a plan there is no answer
+        return
     needs = _needs(desk, view.output)
     desk.episode.exchanges = 1
     if not wants_a_team(desk, needs):

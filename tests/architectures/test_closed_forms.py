@@ -110,8 +110,15 @@ def test_amplification_has_no_value_where_the_single_agent_never_fails() -> None
 
 
 def test_information_gain_is_finite_at_the_ends() -> None:
-    assert m.information_gain(5, 10, 10) == pytest.approx(0.5 * math.log(0.25 / (10.5 / 11 * 0.5 / 11)))
+    assert m.information_gain(5, 10, 10) == pytest.approx(0.5 * math.log2(0.25 / (10.5 / 11 * 0.5 / 11)))
     assert m.information_gain(10, 10, 10) == 0.0
+
+
+def test_information_gain_is_in_bits_of_which_a_quarter_of_the_variance_is_one() -> None:
+    q, samples = 0.5, 1_000_000
+    after = round(samples * (0.5 + math.sqrt(0.25 - 0.25 * q * (1 - q))))  # q (1 - q) is a quarter of 1/4
+
+    assert m.information_gain(samples // 2, after, samples) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_redundancy_both_ways() -> None:
