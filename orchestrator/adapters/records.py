@@ -15,7 +15,7 @@ DIGEST_BYTES: Final = 32
 _SALTS_DRAWN: Final = 256
 
 Encoded = list[tuple[bytes, bytes | None]]
-ROW_NAMES: Final = tuple(field.name for field in fields(RunRow))
+ROW_NAMES: Final = tuple(field.name for field in fields(RunRow) if field.name != "parked")  #: that all journals have
 
 
 def encode_all(entries: Sequence[Append]) -> list[Encoded]:

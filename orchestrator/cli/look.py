@@ -89,6 +89,8 @@ def ps(
     print(paint(laid[0], "dim"))
     for line, row in zip(laid[1:], rows, strict=True):
         print(line.replace(str(row["status"]), paint(str(row["status"]), _style(str(row["status"]))), 1))
+        if row["parked"]:
+            print(f"  parked: {one_line(str(row['parked']), 200)}")
 
 
 def _style(status: str) -> str:
@@ -130,6 +132,8 @@ def _head(summary: Document, detail: Document) -> None:
     if detail["reason"]:
         print(f"  {one_line(str(detail['reason']), 400)}")
     if summary["status"] in {"running", "waiting", "cancelling"} and not detail["driven"]:
+        if detail["parked"]:
+            print(f"  parked: {one_line(str(detail['parked']), 400)}")
         print(f"  nobody drives it now: orchestrator resume {summary['run']}")
     if detail["forgotten"]:
         print("  its payloads were forgotten: outputs and reasons are gone, the audit trail is whole")

@@ -55,6 +55,7 @@ class RunRow:
     request_digest: str
     usd: float  #: 0 until the run has ended
     tokens: int
+    parked: str = ""  #: why no owner may take it over by itself, where several processes share the journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

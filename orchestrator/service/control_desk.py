@@ -129,7 +129,13 @@ class Desk:
             match = _STEP.fullmatch(args.step)
             if match is None or match[1] not in known:
                 raise WrongState(f"step {args.step!r}", "not in this run", f"steps: {', '.join(list(known)[:40])}")
-        return [{"seq": line.seq, "at": line.at_s, "text": line.text} for line in story(records, args.step)]
+        told: list[JsonValue] = [
+            {"seq": one.seq, "at": one.at_s, "text": one.text} for one in story(records, args.step)
+        ]
+        if row.parked and row.status == "open":
+            text = f"the run is parked: {row.parked}; orchestrator resume {row.run_id}"
+            told.append({"seq": 0, "at": records[-1].fact.at_s, "text": text})
+        return told
 
     async def cost(self, args: MaybeRunArgs) -> JsonValue:
         """What runs cost: newest first, or one run by step."""
@@ -198,6 +204,10 @@ class Desk:
         """Whether every record is as it was written."""
         row = await self.row(args.run) if args.run is not None else None
         return await keeping.verify(self.journal, row.run_id if row is not None else None)
+
+    async def check(self, args: VerifyArgs) -> JsonValue:
+        """Whether what was written keeps the rules of a run."""
+        return await keeping.check(self.journal, (await self.row(args.run)).run_id if args.run is not None else None)
 
     async def export(self, args: RunArgs) -> AsyncGenerator[JsonValue, None]:
         """Events with their proof."""
@@ -370,6 +380,7 @@ def _row(row: RunRow) -> dict[str, JsonValue]:
         "usd": row.usd,
         "tokens": row.tokens,
         "progress": None,
+        "parked": row.parked,
     }
 
 

@@ -1,8 +1,10 @@
 """The commands on a store that processes share: a terminal of its own, and one that asks whoever drives the run."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 
 from tests.cli.conftest import Shell, shell
@@ -81,6 +83,27 @@ def test_a_killed_owner_leaves_a_run_that_is_resumed_once_its_lease_has_ended(fl
     fleet.open_the_gate()
     fleet.until(lambda: fleet("resume", run, code=None).code == 0, "the lease ends and the run goes on")
     assert fleet.witnessed() == ["done before", "done before and after"]
+
+
+def test_a_parked_run_says_why(fleet: Shell) -> None:
+    owner = fleet.start("run", "gated.plan.yaml")
+    fleet.until(fleet.witnessed, "the run's first step")
+    run = only(fleet)["run"]
+    owner.kill()
+    owner.wait()
+    reason = "3 owners ended while they loaded it"
+    asyncio.run(park(fleet.env["ORCHESTRATOR_STORE"], reason))
+
+    assert only(fleet)["parked"] == reason
+    assert f"  parked: {reason}" in fleet("ps").lines
+    assert f"  parked: {reason}" in fleet("show", run, code=None).lines
+    assert fleet("why", run, "--json").json[-1]["text"] == f"the run is parked: {reason}; orchestrator resume {run}"
+
+
+async def park(url: str, reason: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE runs SET owner = '', parked = $1", reason)
+    await connection.close()
 
 
 def test_a_server_that_is_not_there_or_not_prepared_is_named_with_the_remedy(

@@ -24,7 +24,7 @@ _RUN: Final = """
 SELECT r.id, r.last_seq, r.forgotten_seq, (SELECT e.hash FROM events e WHERE e.run = r.id AND e.seq = $2)
 FROM runs r WHERE r.run_id = $1
 """
-ROWS: Final = f"SELECT {', '.join(ROW_NAMES)} FROM runs"  # noqa: S608 # names of our fields
+ROWS: Final = f"SELECT {', '.join(ROW_NAMES)}, coalesce(parked, '') FROM runs"  # noqa: S608 # names of our fields
 
 
 async def read(connection: Connection, run_id: RunId, after: int, limit: int) -> list[Recorded]:
@@ -109,5 +109,5 @@ async def runs(connection: Connection, query: RunQuery) -> list[RunRow]:
 
 
 def row_of(row: asyncpg.Record) -> RunRow:
-    """A row of `ROWS`."""
-    return RunRow(**dict(zip(ROW_NAMES, row, strict=True)))
+    """A row of `ROWS`, or one without its last column, of a run that is not parked."""
+    return RunRow(**dict(zip((*ROW_NAMES, "parked"), row, strict=False)))
