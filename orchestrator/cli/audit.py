@@ -59,6 +59,40 @@ def verify(
 
 
 @app.command()
+def check(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run, with its sub-plans.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every run of the store.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every rule of a run against its records: one acceptance, nothing read unpassed, no cent booked twice.
+
+    `verify` says that nothing was changed since it was written; this says that what was written is right.
+    Exit codes: 0 every rule is kept, 1 one is broken, 2 usage.
+    """
+    if (run is not None) == every:
+        raise typer.BadParameter("name a RUN, or --all", param_hint="RUN")
+    settings = settings_of(store)
+
+    async def work() -> JsonValue:
+        async with looking(settings) as asker:
+            return await asker.ask("check", run=run)
+
+    told = cast(dict[str, JsonValue], run_async(work))
+    broken = cast(list[dict[str, JsonValue]], told["broken"])
+    if as_json:
+        show_json(told)
+    else:
+        for one in broken:
+            at = f"[{one['branch']}]" if one["branch"] is not None else ""
+            step = f", step {one['step']}{at}" if one["step"] is not None else ""
+            print(f"{paint('✗', 'bad')} run {one['run']}, record {one['record']}{step}: {one['rule']}: {one['what']}")
+        sign = paint("✗ broken", "bad", sys.stderr) if broken else paint("✓ every rule is kept", "good", sys.stderr)
+        say(f"{sign}  {told['runs']} runs, {told['records']} records")
+    raise typer.Exit(Exit.FAILED if broken else Exit.OK)
+
+
+@app.command()
 def export(
     run: RunName,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="F", help="A new file.")] = None,

@@ -123,6 +123,7 @@ VERBS: Final[dict[str, type[Args]]] = {
     "quarantine": QuarantineArgs,
     "patch": PatchArgs,
     "verify": VerifyArgs,
+    "check": VerifyArgs,
     "export": RunArgs,
     "gc": GcArgs,
     "backup": BackupArgs,

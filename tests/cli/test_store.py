@@ -3,6 +3,12 @@
 import json
 import stat
 
+import anyio
+
+from orchestrator.adapters.sql.journal import SqliteJournal
+from orchestrator.core.facts import CancelRequested
+from orchestrator.ports.journal import Append, RunQuery
+
 
 def test_backup_and_restore(shell) -> None:
     shell("run", "chain.plan.yaml")
@@ -82,3 +88,31 @@ def test_verify_finds_a_changed_byte(shell) -> None:
 
     ended = shell("audit", "verify", "--all", code=1)
     assert "the payload does not fit its digest" in ended.out
+
+
+def test_check_reads_every_run_by_the_rules(shell) -> None:
+    shell("run", "chain.plan.yaml")
+    shell("run", "gaps.plan.yaml", code=7)
+
+    told = shell("audit", "check", "--all", "--json").json
+    assert (told["runs"], told["broken"]) == (2, [])
+    assert "✓ every rule is kept  1 runs" in shell("audit", "check", "last").err
+    assert "name a RUN, or --all" in shell("audit", "check", code=2).err
+
+
+def test_check_names_the_first_rule_that_is_broken(shell) -> None:
+    run = shell("run", "chain.plan.yaml", "--json").json["run"]
+
+    async def append_after_the_end() -> None:
+        journal = await SqliteJournal.open(shell.home / ".orchestrator" / "journal.db")
+        row = (await journal.runs(RunQuery(run_id=run)))[0]
+        late = CancelRequested(at_s=1.0, reason="too late")
+        entry = Append(run_id=run, first_seq=row.last_seq + 1, epoch=row.epoch, facts=(late,))
+        assert await journal.append([entry]) == ()
+        await journal.close()
+
+    anyio.run(append_after_the_end)
+
+    assert shell("audit", "verify", run).code == 0
+    ended = shell("audit", "check", run, code=1)
+    assert "end.last: cancel.requested after the run has ended" in ended.out
