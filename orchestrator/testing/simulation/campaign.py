@@ -1,0 +1,197 @@
+"""Many schedules, counted: violations, legal moves met, faults in every phase, speed. `python -m` runs it.
+
+python -m orchestrator.testing.simulation.campaign --from 0 --seeds 1000 [--report FILE] [--failures FOLDER]
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from orchestrator.core import facts as f
+from orchestrator.core.machine import RunMachine
+from orchestrator.core.state import SETTLED, Status, StepState
+from orchestrator.core.transitions import ANY_TIME, MAPPED, UNIT, Edges
+from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.models import Plan
+from orchestrator.ports.journal import Recorded
+from orchestrator.testing.simulation.profile import AT_MOVES, AT_TIMES, Schedule
+from orchestrator.testing.simulation.shrink import shrink
+from orchestrator.testing.simulation.world import Outcome, simulate
+
+TWICE: Final = 100  #: every so many schedules, one is played twice and must be the same byte for byte
+Edge = tuple[str, str, str, str]  #: table, status, fact, status
+
+
+def _edges(name: str, table: dict[Status, Edges]) -> set[Edge]:
+    return {
+        (name, status, kind.KIND, target)
+        for status, edges in table.items()
+        for kind, targets in edges.items()
+        for target in targets
+    }
+
+
+LEGAL: Final = frozenset(_edges("unit", UNIT) | _edges("mapped", MAPPED))
+#: phases a unit can be in while a fault strikes: what is settled only waits for the others
+PHASES: Final = tuple(
+    sorted(status.value for status in Status if status not in SETTLED and status is not Status.REJECTED)
+)
+PAIRS: Final = frozenset((fault, phase) for fault in (*AT_MOVES, *AT_TIMES) for phase in PHASES)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What some schedules have shown."""
+
+    schedules: int = 0
+    facts: int = 0
+    twice: int = 0
+    cpu_s: float = 0.0
+    virtual_s: float = 0.0
+    statuses: Counter[str] = field(default_factory=Counter)
+    edges: Counter[Edge] = field(default_factory=Counter)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failures: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one schedule."""
+        self.schedules += 1
+        self.facts += outcome.facts
+        self.virtual_s += outcome.virtual_s
+        self.statuses += outcome.statuses
+        self.pairs.update({pair: n for pair, n in outcome.struck.items() if pair in PAIRS})
+        for records in outcome.histories.values():
+            self.edges.update(edges_of(records))
+        if outcome.violations:
+            self.failures.append(outcome)
+
+    def document(self) -> dict[str, object]:
+        """The figures of the report."""
+        missing = sorted(LEGAL - self.edges.keys())
+        return {
+            "schedules": self.schedules,
+            "violations": len(self.failures),
+            "facts": self.facts,
+            "played_twice": self.twice,
+            "virtual_days": round(self.virtual_s / 86_400, 2),
+            "schedules_per_cpu_second": round(self.schedules / self.cpu_s, 2) if self.cpu_s else 0.0,
+            "runs": dict(sorted(self.statuses.items())),
+            "legal_moves": {"met": len(LEGAL) - len(missing), "of": len(LEGAL)},
+            "legal_moves_not_met": [" ".join(edge) for edge in missing],
+            "fault_phase_pairs": {"met": len(self.pairs), "of": len(PAIRS)},
+            "fault_phase_pairs_not_met": [" ".join(pair) for pair in sorted(PAIRS - self.pairs.keys())],
+            "failing": [
+                {"schedule": one.schedule.document(), "violations": list(one.violations)} for one in self.failures
+            ],
+        }
+
+
+def edges_of(records: Iterable[Recorded]) -> list[Edge]:
+    """The moves that a run's facts made, as its machine sees them."""
+    machine: RunMachine | None = None
+    held: list[f.Fact] = []
+    found: list[Edge] = []
+    for record in records:
+        fact = record.fact
+        if machine is None:
+            held.append(fact)
+            if isinstance(fact, f.PlanFrozen):
+                machine = RunMachine(compile_plan(Plan.model_validate(fact.plan)))
+                for early in held:
+                    machine.replay(early)
+            continue
+        found += _moves(machine, fact)
+    return found
+
+
+def _moves(machine: RunMachine, fact: f.Fact) -> list[Edge]:
+    if isinstance(fact, f.PlanPatched | f.StepQuarantined):
+        before = _statuses(machine)
+        machine.replay(fact)
+        after = _statuses(machine)
+        return [
+            (name.partition(" ")[0], was, fact.KIND, after[name])
+            for name, was in before.items()
+            if name in after and after[name] != was
+        ]
+    state = machine.state.step(fact.step) if isinstance(fact, f.StepFact) and fact.step else None
+    if state is None or type(fact) in ANY_TIME or not isinstance(fact, f.StepFact):
+        machine.replay(fact)
+        return []
+    table, was = _status(state, fact.branch)
+    machine.replay(fact)
+    _, now = _status(state, fact.branch)
+    return [(table, was, fact.KIND, now)]
+
+
+def _status(state: StepState, branch: int) -> tuple[str, str]:
+    unit = state.find(branch)
+    if branch < 0 and state.spec.mapped:
+        return "mapped", state.status.value
+    return "unit", unit.status.value if unit is not None else Status.PENDING.value
+
+
+def _statuses(machine: RunMachine) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for state in machine.state.steps:
+        if state.spec.mapped:
+            found[f"mapped {state.spec.id}"] = state.status.value
+        for unit in state.all_units():
+            if unit.branch >= 0 or not state.spec.mapped:
+                found[f"unit {state.spec.id} {unit.branch}"] = unit.status.value
+    return found
+
+
+def campaign(first: int, schedules: int) -> Tally:
+    """Play schedules `first` and following. The one every hundredth is played twice."""
+    tally, began_s = Tally(), time.process_time()
+    for seed in range(first, first + schedules):
+        again = seed % TWICE == 0
+        outcome = simulate(Schedule(seed=seed), record=again)
+        tally.add(outcome)
+        if again:
+            tally.twice += 1
+            if simulate(Schedule(seed=seed), record=True).digest != outcome.digest:
+                raise AssertionError(f"schedule {seed} was not the same twice (I27)")
+    tally.cpu_s = time.process_time() - began_s
+    return tally
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play, print the figures; 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--from", dest="first", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--failures", type=Path, help="a folder for shrunk failing schedules")
+    given = parser.parse_args(arguments)
+    document = campaign_document(given.first, given.seeds, given.failures)
+    text = json.dumps(document, indent=1)
+    print(text)  # noqa: T201  # a program of its own
+    if given.report is not None:
+        given.report.write_text(text + "\n", encoding="utf-8")
+    return 1 if document["violations"] else 0
+
+
+def campaign_document(first: int, seeds: int, failures: Path | None) -> dict[str, object]:
+    """Play a campaign; failing schedules are shrunk and kept as files."""
+    tally = campaign(first, seeds)
+    for outcome in tally.failures if failures is not None else ():
+        small = shrink(outcome)
+        assert failures is not None, "just asked"
+        failures.mkdir(parents=True, exist_ok=True)
+        told = {"schedule": small.schedule.document(), "violations": list(small.violations)}
+        (failures / f"{small.schedule.seed}.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return tally.document()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+__all__ = ["LEGAL", "PAIRS", "Tally", "campaign", "edges_of", "main"]

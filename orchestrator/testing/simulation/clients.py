@@ -1,0 +1,169 @@
+"""The people of a schedule: they submit, submit again, answer, cancel, take back, and note what they were told."""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from orchestrator.engine.operations import OpenApproval, Operations
+from orchestrator.errors import IdempotencyConflict, OrchestratorError
+from orchestrator.ids import JsonValue, RunId
+from orchestrator.testing.simulation.plans import PLANS, plan_number
+from orchestrator.testing.simulation.profile import Profile
+from orchestrator.testing.simulation.supervisors import Supervisor
+from orchestrator.testing.simulation.witness import Witness
+
+PATIENCE_S: Final = 20.0  #: a client waits for an answer
+LOOK_S: Final = 2.0  #: between two looks for questions
+PERSON: Final = "ann"
+
+
+class Clients:
+    """All clients of one schedule."""
+
+    def __init__(
+        self,
+        supervisors: list[Supervisor],
+        profile: Profile,
+        dice: random.Random,
+        witness: Witness,
+        calm: Callable[[], bool],
+    ) -> None:
+        self._supervisors, self._profile, self._dice, self._witness, self._calm = (
+            supervisors,
+            profile,
+            dice,
+            witness,
+            calm,
+        )
+        self._silent: dict[tuple[str, str, float], bool] = {}
+        self.waiting = 0  #: requests that have no answer yet
+
+    async def _somebody(self) -> Supervisor:
+        """A supervisor that can be asked."""
+        while True:
+            up = [one for one in self._supervisors if one.up]
+            if up:
+                return self._dice.choice(up)
+            await anyio.sleep(0.5)
+
+    async def submit(self, number: int) -> None:
+        """Hand a run in under one key until somebody takes it, perhaps at two doors at once."""
+        self.waiting += 1
+        plan = plan_number(self._dice.randrange(PLANS))
+        inputs: dict[str, JsonValue] = {
+            "items": list(range(self._dice.choice((0, 1, 2, 3, 4)))),
+            "flag": self._dice.random() < 0.7,
+        }
+        key, doors = f"k{number}", self._dice.choice((1, 1, 1, 2))
+        await anyio.sleep(self._dice.random() * self._profile.faults_s / 2)
+
+        async def door() -> None:
+            while True:
+                supervisor = await self._somebody()
+                engine = supervisor.engine
+                with anyio.move_on_after(PATIENCE_S):
+                    try:
+                        assert engine is not None, "it is up"
+                        run = await engine.submit(plan, inputs, idempotency_key=key)
+                    except OrchestratorError:
+                        await anyio.sleep(1.0)
+                        continue
+                    self._witness.told(key, run.id)
+                    return
+
+        async with anyio.create_task_group() as group:
+            for _ in range(doors):
+                group.start_soon(door)
+        if self._dice.random() < 0.2:
+            await self._other_body(key, number)
+        self.waiting -= 1
+
+    async def _other_body(self, key: str, number: int) -> None:
+        """The same key with another request never makes a run."""
+        supervisor = await self._somebody()
+        assert supervisor.engine is not None, "it is up"
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                await supervisor.engine.submit(
+                    plan_number(0), {"items": [number, "x"], "flag": False}, idempotency_key=key
+                )
+            except IdempotencyConflict:
+                return
+            except OrchestratorError:
+                return
+            self._witness.note("I20", f"key {key} was taken for two requests")
+
+    async def people(self) -> None:
+        """Answer questions, or leave them to expire."""
+        while True:
+            await anyio.sleep(LOOK_S * self._dice.random())
+            for supervisor in self._supervisors:
+                engine = supervisor.engine
+                if engine is None or not supervisor.up:
+                    continue
+                for asked in await Operations(engine).approvals():
+                    mark = (str(asked.run_id), asked.step, asked.expires_at_s)
+                    if mark not in self._silent:
+                        self._silent[mark] = self._dice.random() < self._profile.silent
+                    must = self._calm() and asked.subject in ("budget", "effect")  # they would wait for a day
+                    if not must and (self._silent[mark] or self._dice.random() > LOOK_S / self._profile.people_s):
+                        continue
+                    self._silent[mark] = True
+                    await self._answer(asked)
+
+    async def _answer(self, asked: OpenApproval) -> None:
+        """At any door: the owner is found."""
+        supervisor = await self._somebody()
+        engine = supervisor.engine
+        choice = self._dice.choice(asked.choices)
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                assert engine is not None, "it is up"
+                await Operations(engine).approve(asked.run_id, asked.step, choice, by=PERSON)
+            except OrchestratorError:
+                return
+            if asked.subject != "budget":
+                name, _, branch = asked.step.rstrip("]").partition("[")
+                self._witness.answers.append((asked.run_id, name, int(branch) if branch else -1, choice))
+
+    async def cancel(self) -> None:
+        """Cancel some run."""
+        runs = sorted(self._witness.acked.values())
+        if not runs:
+            return
+        run_id = self._dice.choice(runs)
+        supervisor = await self._somebody()
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                assert supervisor.engine is not None, "it is up"
+                await Operations(supervisor.engine).cancel(run_id, reason="enough", by=PERSON)
+            except OrchestratorError:
+                return
+            self._witness.cancelled.add(run_id)
+
+    async def take_back(self) -> None:
+        """Find some result wrong."""
+        drivers = [d for one in self._supervisors if one.up and one.engine for d in one.engine.drivers()]
+        if not drivers:
+            return
+        driver = self._dice.choice(drivers)
+        step = self._dice.choice(driver.machine.state.steps).spec.id
+        supervisor = await self._somebody()
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                assert supervisor.engine is not None, "it is up"
+                await Operations(supervisor.engine).quarantine(driver.run_id, step, reason="wrong", by=PERSON)
+            except OrchestratorError:
+                return
+
+    async def resume(self, run_id: RunId) -> None:
+        """Have a run that was left alone driven again, by name."""
+        supervisor = await self._somebody()
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                assert supervisor.engine is not None, "it is up"
+                await supervisor.engine.recover(run_id)
+            except OrchestratorError:
+                return
