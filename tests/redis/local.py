@@ -13,8 +13,12 @@ from orchestrator.adapters.redis.worker import RedisWorkers
 from orchestrator.errors import TransportError
 from orchestrator.ports.tasks import TaskDone, TaskFailed, TaskMessage
 from tests.redis.fleet import job
+from tests.servers.redis import KINDS, Kind
+from tests.sizes import SIZES
 from workers import Pool, Workers
 
+#: The kinds of servers under the tests of faults; the contract is kept on both by default, too.
+FAULTY: tuple[Kind, ...] = KINDS if SIZES.name == "prove" else ("valkey",)
 RECONCILE_S = 0.2  #: an engine asks every few seconds; a test has less time
 WAIT_S = 60.0
 

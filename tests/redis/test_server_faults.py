@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from tests.redis.local import LocalFleet, local_fleet
+from tests.redis.local import FAULTY, LocalFleet, local_fleet
 from tests.servers.proxy import fault_proxy
-from tests.servers.redis import KINDS, Kind, RedisServer, redis_server
+from tests.servers.redis import Kind, RedisServer, redis_server
 from tests.sizes import SIZES
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ IN_FLIGHT = 50
 BETWEEN = 60  #: jobs answered between two faults
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=FAULTY)
 def own_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A server that may be harmed."""
     kind: Kind = request.param

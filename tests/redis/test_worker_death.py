@@ -2,14 +2,24 @@
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.redis.fleet import fleet_of, job
-from tests.servers.redis import RedisServer
+from tests.redis.local import FAULTY
+from tests.servers.redis import Kind, RedisServer, redis_server
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=FAULTY)
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A server that no test may harm."""
+    kind: Kind = request.param
+    with redis_server(kind) as started:
+        yield started
 
 
 async def test_a_killed_worker_costs_only_its_own_jobs(server: RedisServer, namespace: str, tmp_path: Path) -> None:
