@@ -26,7 +26,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.models.lazy import LazyModels
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.models import Plan
-from orchestrator.plan.parts import Budget
+from orchestrator.plan.parts import Budget, Tier
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.fleet import Fleet
@@ -300,7 +300,7 @@ class Engine:
         from orchestrator.adapters.redis.board import RedisFleet
         from orchestrator.adapters.redis.owner import RedisTransport  # one process needs no client for a server
 
-        transport = await RedisTransport.open(self.settings.transport, owner=owner)
+        transport = await RedisTransport.open(self.settings.transport, owner=owner, lease_s=self.settings.lease_s)
         stack.push_async_callback(transport.close)
         self.fleet = RedisFleet(self.settings.transport)
         stack.push_async_callback(self.fleet.close)
@@ -314,16 +314,23 @@ class Engine:
 
         return SupervisorAgent.of(self._supervisor or Supervisor(), self.models, catalogue)
 
-    def _thinks(self, part: Part) -> None:
+    def _thinks(self, part: Part, tier: Tier | None) -> None:
         """Refuse what has to ask a model where none can be had; who drives nothing asks none."""
         given = {"judge": self._checker, "planner": self._planner}.get(part)
-        if given is None and self.models is self._lazy and self._owns != "nothing":
-            self._lazy.need()
+        if given is None and self._owns != "nothing":
+            self._need(tier)
+            judge = self._supervisor.judge if self._supervisor is not None else None
+            if part == "supervisor" and judge is not None:
+                self._need(judge.tier)
 
-    def _ready(self, pool: str, function: str | None) -> None:
+    def _ready(self, pool: str, function: str | None, tier: Tier | None) -> None:
         """Refuse what cannot work here, and what asks a model where none can be had."""
-        if self.registry.check_ready(pool, function) and self.models is self._lazy:
-            self._lazy.need()
+        if self.registry.check_ready(pool, function):
+            self._need(tier)
+
+    def _need(self, tier: Tier | None) -> None:
+        if self.models is self._lazy:
+            self._lazy.need(tier)
 
     def _shared(self, journal: Journal) -> Shared | None:
         """What the journal offers where several processes share it."""
@@ -354,18 +361,17 @@ class Engine:
         """Accept a run; see `RunEngine.submit`. On a fleet, workers that are here and cannot do it refuse it too."""
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
         if self._fleeting and self._engine is not None:
-            async with AsyncExitStack() as stack:
-                await check_offers(frozen, self.fleet or self._board(stack))
+            from orchestrator.adapters.redis.board import RedisFleet  # one process needs no client for a server
+
+            board = self.fleet or RedisFleet(self.settings.transport)
+            try:
+                await check_offers(frozen, board)
+            finally:
+                if board is not self.fleet and isinstance(board, RedisFleet):
+                    await board.close()
         return await self.runs.submit(
             frozen, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
         )
-
-    def _board(self, stack: AsyncExitStack) -> Fleet:
-        from orchestrator.adapters.redis.board import RedisFleet  # one process needs no client for a server
-
-        board = RedisFleet(self.settings.transport)
-        stack.push_async_callback(board.close)
-        return board
 
     @property
     def runs(self) -> RunEngine:
