@@ -20,15 +20,15 @@ demo-fleet: env ## the same job on a fleet: PostgreSQL and Valkey from wheels, s
 	@$(BIN)/python tools/demo_fleet.py $(ARGS)
 
 test: env ## the default suite at reduced sizes (ARGS="-k gate" selects)
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node and not model and not live" $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not node and not model and not tasks and not live" $(ARGS)
 
 check: lint types test cover ## lint, import contracts, types, tests, coverage of the core: green before a push
 
 cover: env ## branch coverage of the core by its own tests: all of it
 	@$(BIN)/python -m pytest -q --cov=orchestrator.core --cov-branch --cov-report=term-missing --cov-fail-under=100 tests/core
 
-test-all: env ## what needs node, Chromium or a real small model
-	@$(BIN)/python -m pytest -m "browser or node or model" $(ARGS); code=$$?; \
+test-all: env ## what needs node, Chromium, a real small model or task packages
+	@$(BIN)/python -m pytest -m "browser or node or model or tasks" $(ARGS); code=$$?; \
 	if [ $$code = 5 ]; then echo "no test needs any of these"; exit 0; fi; exit $$code
 
 test-live: env ## a real model on this machine, chat to `ask`, as it answers (ORCHESTRATOR_LIVE=qwen: a better, slower one)

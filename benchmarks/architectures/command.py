@@ -23,7 +23,7 @@ from benchmarks.architectures.runner import INFO_TRIALS, Bench, Ceiling, Matrix,
 from benchmarks.architectures.simulated import GoldWorld, SimulatedAgent
 from benchmarks.architectures.suite import Suite
 from benchmarks.architectures.summary import power, rows
-from benchmarks.architectures.sweep import Swept, swept
+from benchmarks.architectures.sweep import CHANGES, Swept, swept
 from benchmarks.architectures.tasks import TaskHost
 from orchestrator.settings import Settings
 
@@ -90,6 +90,10 @@ def chosen(options: Options) -> Suite:
         sweep = dataclasses.replace(sweep, count=min(sweep.count, options.limit))
     suite = dataclasses.replace(suite, families=families, architectures=architectures, sweep=sweep)
     suite.check()
+    if sweep is not None and (unknown := sorted(set(sweep.values) - set(CHANGES))):
+        raise ValueError(f"no sweep over {', '.join(unknown)}; there are {', '.join(CHANGES)}")
+    if options.agents == "replay" and (options.replay is None or not options.replay.is_file()):
+        raise ValueError("--agents replay needs --replay FILE, a recording that is there")
     return suite
 
 
@@ -104,8 +108,7 @@ async def agent_for(
         case "simulated":
             yield SimulatedAgent(suite.parameters, options.seed, cases, GoldWorld(host.golds(list(cases))))
         case "replay":
-            if options.replay is None:
-                raise ValueError("--agents replay needs --replay FILE")
+            assert options.replay is not None, "see `chosen`"
             yield ReplayAgent(options.replay)
         case "local":
             async with local_models(settings) as found, open_models(found) as models:

@@ -122,3 +122,10 @@ class Protocols:
     worker_tier: str = ""  #: of the agents a lead directs; empty: `tier`
     spread: float = 1.5  #: steps per critical path from which a task counts as decomposable
     coupling: float = 1.0  #: mean facts from elsewhere per step above which it does not
+
+    def __post_init__(self) -> None:
+        counted = (self.agents, self.iterations, self.round_iterations, self.debate_rounds, self.rounds)
+        if min(counted) < 1 or min(self.peer_phases, self.retries) < 0:
+            raise ValueError("agents, iterations and rounds are 1 or more, peer phases and retries 0 or more")
+        if self.tier not in TIERS or self.worker_tier not in {"", *TIERS}:
+            raise ValueError(f"a tier is one of {', '.join(TIERS)}")

@@ -246,9 +246,12 @@ def write_spec(folder: Path, spec: JsonValue) -> None:
     """Say what a folder holds; refuse one that holds another benchmark.
 
     Raises:
-        ValueError: the folder belongs to another benchmark.
+        ValueError: the folder belongs to another benchmark, or cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder} can be no folder: {error}") from error
     text = json.dumps(spec, indent=1, sort_keys=True) + "\n"
     path = folder / "spec.json"
     if path.exists() and path.read_text(encoding="utf-8") != text:

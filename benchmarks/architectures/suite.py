@@ -125,12 +125,12 @@ def _parameters(path: Path, given: dict[str, Any]) -> Parameters:
         data["usd_million"] = {tier: tuple(prices) for tier, prices in data["usd_million"].items()}
     try:
         return Parameters(**data)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: parameters: {error}") from error
 
 
 def _protocols(path: Path, given: dict[str, Any]) -> Protocols:
     try:
         return Protocols(**given)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: protocols: {error}") from error
