@@ -319,9 +319,8 @@ class Engine:
         given = {"judge": self._checker, "planner": self._planner}.get(part)
         if given is None and self._owns != "nothing":
             self._need(tier)
-            judge = self._supervisor.judge if self._supervisor is not None else None
-            if part == "supervisor" and judge is not None:
-                self._need(judge.tier)
+            if part == "supervisor" and self._supervisor is not None and self._supervisor.judge is not None:
+                self._need(self._supervisor.judge.tier)
 
     def _ready(self, pool: str, function: str | None, tier: Tier | None) -> None:
         """Refuse what cannot work here, and what asks a model where none can be had."""
@@ -390,12 +389,4 @@ async def _close(journal: Journal) -> None:
         await journal.close()
 
 
-__all__ = [
-    "Engine",
-    "local_models",
-    "open_journal",
-    "open_models",
-    "restore_journal",
-    "upgrade_sql",
-    "upgrade_store",
-]
+__all__ = ["Engine", "local_models", "open_journal", "open_models", "restore_journal", "upgrade_sql", "upgrade_store"]

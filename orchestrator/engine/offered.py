@@ -8,6 +8,7 @@ import anyio
 from orchestrator.engine.promises import check_ready
 from orchestrator.errors import OrchestratorError, PromiseError
 from orchestrator.plan.models import Plan
+from orchestrator.plan.parts import Tier
 from orchestrator.ports.fleet import Fleet, WorkerSeen
 
 ASK_S: Final = 2.0  #: longest that a board which does not answer holds up a submission
@@ -29,7 +30,7 @@ async def check_offers(plan: Plan, fleet: Fleet) -> None:
             return
     staying = [worker for worker in workers if not worker.offer.leaving]
 
-    def ready(pool: str, function: str | None) -> None:
+    def ready(pool: str, function: str | None, tier: Tier | None) -> None:
         serving = [worker for worker in staying if pool in worker.offer.concurrency]
         reasons = [worker.offer.unready.get(pool, {}).get(function or "") for worker in serving]
         if reasons and all(reasons):

@@ -6,12 +6,15 @@ from typing import Literal
 from orchestrator.errors import PromiseError
 from orchestrator.plan.issues import Issues
 from orchestrator.plan.models import Plan, Step, canonical_json
+from orchestrator.plan.parts import Supervision, Tier
 from orchestrator.plan.references import Use, result_uses, uses_of
 from orchestrator.ports.planner import GoalPlanner
 
 Part = Literal["judge", "planner", "supervisor"]
-Thinks = Callable[[Part], None]  #: raises PromiseError when a part of the engine that asks models has none to ask
-Ready = Callable[[str, str | None], None]  #: raises PromiseError when a pool's function, or its agent, cannot work here
+#: Raises PromiseError when a part of the engine that asks models has none to ask, of a tier where one is named.
+Thinks = Callable[[Part, Tier | None], None]
+#: Raises PromiseError when a pool's function, or its agent, cannot work here, or not at the tier that is named.
+Ready = Callable[[str, str | None, Tier | None], None]
 
 
 def check_promises(
@@ -56,30 +59,33 @@ def check_ready(plan: Plan, ready: Ready) -> None:
 
 def _check_thinking(step_id: str, step: Step, thinks: Thinks) -> None:
     """Whether judge, planner and supervisor have a model to ask."""
-    asked: list[tuple[Part, str]] = []
+    asked: list[tuple[Part, str, Tier | None]] = []
     if step.goal is not None:
-        asked.append(("supervisor", "is a goal"))
-    if any(check.judge is not None for check in step.checks):
-        asked.append(("judge", "has a judge check"))
+        asked.append(("supervisor", "is a goal", (step.supervisor or Supervision()).planner))
+    asked += [("judge", "has a judge check", check.judge.tier) for check in step.checks if check.judge is not None]
     if any(rung.replan is not None for rung in step.on_fail):
-        asked.append(("planner", "has a replan rung"))
-    for part, told in asked:
+        asked.append(("planner", "has a replan rung", None))
+    for part, told, tier in asked:
         try:
-            thinks(part)
+            thinks(part, tier)
         except PromiseError as error:
             raise PromiseError(f"step {step_id} {told}, and {error.what}", error.remedy) from error
 
 
 def _check_ready(step_id: str, step: Step, ready: Ready) -> None:
     """Whether every pool that the step may come to can do its part."""
-    asked = [(step.pool, step.call)] if step.call is not None or step.task is not None else []
-    asked += [(check.pool or step.pool, check.call) for check in step.checks if check.call is not None]
-    asked += [(rung.escalate.pool, step.call) for rung in step.on_fail if rung.escalate is not None]
-    for pool, function in asked:
+    asked: list[tuple[str | None, str | None, Tier | None]] = []
+    if step.call is not None or step.task is not None:
+        tier = step.model.tier if step.model is not None else None
+        asked.append((step.pool, step.call, tier))
+        raised = [rung.escalate for rung in step.on_fail if rung.escalate is not None]
+        asked += [(one.pool or step.pool, step.call, one.tier or tier) for one in raised]
+    asked += [(check.pool or step.pool, check.call, None) for check in step.checks if check.call is not None]
+    for pool, function, tier in asked:
         if pool is None:
             continue
         try:
-            ready(pool, function)
+            ready(pool, function, tier)
         except PromiseError as error:
             raise PromiseError(f"step {step_id} cannot run in pool {pool}: {error.what}", error.remedy) from error
 

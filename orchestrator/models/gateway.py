@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -53,6 +53,11 @@ class Gateway:
         self._chance = chance or random.Random()
         self._attempts = Attempts(limiter, self._chance)
         self._closers = closers
+
+    @property
+    def tiers(self) -> Collection[str]:
+        """The tiers that have a model."""
+        return self._routes.keys()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,13 +1,19 @@
 """Models that are opened when something first needs them: an engine whose plans ask no model never loads a client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
-from orchestrator.ports.model import Completion, Meter, Models, Prompt
+from orchestrator.errors import PromiseError
+from orchestrator.ports.model import Completion, Meter, Models, Prompt, Tier
 
 
 class Closing(Models, Protocol):
     """Models that hold connections."""
+
+    @property
+    def tiers(self) -> Collection[str]:
+        """The tiers that have a model."""
+        ...
 
     async def aclose(self) -> None:
         """Close them."""
@@ -21,15 +27,26 @@ class LazyModels:
         self._open = open_
         self._models: Closing | None = None
 
-    def need(self) -> Models:
+    def need(self, tier: Tier | None = None) -> Models:
         """The models, opened by now.
 
         Raises:
-            PromiseError: they cannot be had; the error says what to do.
+            PromiseError: they cannot be had, or none of them has the tier; the error says what to do.
         """
         if self._models is None:
             self._models = self._open()
+        if tier is not None and tier not in self._models.tiers:
+            raise PromiseError(
+                f"no model has the tier {tier}", f"name one, such as ORCHESTRATOR_MODELS__TIERS__{tier.upper()}=name"
+            )
         return self._models
+
+    @property
+    def tiers(self) -> Collection[str]:
+        """The tiers that have a model. Raises PromiseError: there are no models."""
+        self.need()
+        assert self._models is not None, "opened by now"
+        return self._models.tiers
 
     async def complete(self, prompt: Prompt, meter: Meter, on_delta: Callable[[str], None] | None = None) -> Completion:
         """Ask the model of a tier; see `Models.complete`.

@@ -44,6 +44,11 @@ class Allowance:
             catalogue=catalogue,
         )
 
+    def having(self, models: object) -> Self:
+        """The same with those tiers alone that have a model, where the models say which."""
+        able = getattr(models, "tiers", None)
+        return self if able is None else replace(self, tiers=tuple(tier for tier in self.tiers if tier in able))
+
     def narrowed(self, pools: Iterable[str]) -> Self:
         """The same with fewer pools."""
         return replace(self, pools=tuple(sorted(set(self.pools).intersection(pools))))

@@ -69,7 +69,7 @@ class GoalPlans:
             ModelError: the endpoint gave no answer.
         """
         own = request.supervision
-        allowed = Allowance.of(self.host, own, request.depth, self.catalogue)
+        allowed = Allowance.of(self.host, own, request.depth, self.catalogue).having(self.models)
         tries = min(self.host.tries, own.tries)
         drafts, choice = list(request.drafts), request.choice
         if choice is None and own.pattern != "auto":

@@ -48,7 +48,9 @@ class ModelPatches:
             PlanningFailed: no draft was in order within the tries.
             BudgetExceeded, ModelError: as for a plan.
         """
-        allowed = Allowance.of(self.host, request.supervision, max(request.depth, 1), self.catalogue)
+        allowed = Allowance.of(self.host, request.supervision, max(request.depth, 1), self.catalogue).having(
+            self.models
+        )
         tier = request.supervision.planner if request.supervision is not None else self.host.planner
         drafts = list(request.drafts)
         if drafts and drafts[-1].accepted:  # a crash came between the draft and the patch
