@@ -160,6 +160,7 @@ async def test_the_analyst_calculates_over_the_values_of_its_step(start: Start) 
         assert await bench.output(None, {"costs": [1, 2, 3]}, instruction="Twice the costs?") == "12"
         results = [m.result for m in bench.messages if isinstance(m, TaskEvidence)]
     told = [message.content for message in models.prompts[1].messages[-6:]]
+    results.sort(key=lambda one: ("slope" in str(one), "count" in str(one)))  # they run at the same time
     assert results[0] == 12
     assert "error:" in told[1]
     assert "error:" in told[2]

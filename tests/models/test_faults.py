@@ -19,7 +19,7 @@ from tests.sizes import SIZES
 
 pytestmark = pytest.mark.anyio
 
-SEEDS = 40 if SIZES.name == "prove" else 3
+SEEDS = 40 if SIZES.name == "prove" else 2
 GRACE_S = 1.0  #: how far a call may outlive its deadline
 SCHEMA: dict[str, JsonValue] = {
     "type": "object",

@@ -23,7 +23,7 @@ from workers import Pool, WorkContext
 
 pytestmark = pytest.mark.anyio
 trio_only = pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
-TASKS = 20_000 if SIZES.name == "prove" else 1_000
+TASKS = 20_000 if SIZES.name == "prove" else 400
 ERRORS_MAX = 4.0  #: standard errors between what is seen and what theory says
 
 
