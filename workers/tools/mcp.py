@@ -1,7 +1,8 @@
 """MCP servers as tools: a child process over standard input and output, or an address over streamable HTTP.
 
-The official SDK speaks the protocol (extra `mcp`). A connection lives as long as the attempt that uses it, so a server
-that has died is simply started or called again by the next attempt. Only tools that the host named exist for an agent,
+The official SDK speaks the protocol (extra `mcp`). A connection lives as long as the attempt that uses it, and is not
+shared: a server with a memory carries nothing from one run, or tenant, into another, a server that hangs holds up one
+attempt, secrets are looked up anew, and one that has died is simply started or called again by the next attempt. Only tools that the host named exist for an agent,
 whatever a server offers; a server is told nothing of this process's environment but what the host named.
 """
 
