@@ -2,8 +2,9 @@
 
 The official SDK speaks the protocol (extra `mcp`). A connection lives as long as the attempt that uses it, and is not
 shared: a server with a memory carries nothing from one run, or tenant, into another, a server that hangs holds up one
-attempt, secrets are looked up anew, and one that has died is simply started or called again by the next attempt. Only tools that the host named exist for an agent,
-whatever a server offers; a server is told nothing of this process's environment but what the host named.
+attempt, secrets are looked up anew, and one that has died is simply started or called again by the next attempt. Only
+tools that the host named exist for an agent, whatever a server offers; a server is told nothing of this process's
+environment but what the host named.
 """
 
 import json
