@@ -8,6 +8,7 @@ from typing import Final, Protocol, TypeVar, cast
 from orchestrator.core import facts as f
 from orchestrator.core.history_account import Account
 from orchestrator.core.state import SETTLED, UPSTREAM, Status
+from orchestrator.core.step_facts import DRAINED
 from orchestrator.core.transitions import ANY_TIME, MAPPED, UNIT, after
 from orchestrator.core.violation import Violation
 from orchestrator.ids import StepId
@@ -44,7 +45,7 @@ class _Unit:
     attempt: int = 0
     tries: int = 0
     losses: int = 0
-    retries_granted: int = 0  #: by people, after an unknown effect
+    retries_granted: int = 0  #: by people, after an unknown effect, or because the attempt was given up in good order
     rungs: Counter[int] = field(default_factory=Counter)
     produced: set[str] = field(default_factory=set)  #: digests of this attempt
     passes: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  #: digest: checks that passed
@@ -91,9 +92,8 @@ class _Checker:
         self.frozen = self.cancelled = False
         self.limit = self.policy = ""
         self.ended: f.RunEnded | None = None
-        self.extensions = 0
         self.reused: dict[StepId, int] = {}  #: outputs taken over, by step
-        self.account = Account()
+        self.extensions, self.account = 0, Account()
 
     def wrong(self, rule: str, fact: f.Fact | None, what: str) -> None:
         step, branch = (fact.step, fact.branch) if isinstance(fact, f.StepFact) else (f.NO_STEP, f.WHOLE)
@@ -105,13 +105,13 @@ class _Checker:
             self.wrong("accepted.first", fact, f"{fact.KIND} at place {seq}")
         if self.ended is not None and not isinstance(fact, _AFTER_END):
             self.wrong("end.last", fact, f"{fact.KIND} after the run has ended")
-        rule = _RULES.get(type(fact))
-        if isinstance(fact, f.StepFact) and fact.step:
-            if rule is not None and isinstance(fact, f.StepDispatched):
-                rule(self, fact)
-                self.edge(fact)
-                return
+        if isinstance(fact, f.StepDispatched):
+            self.on_dispatched(fact)
             self.edge(fact)
+            return
+        if isinstance(fact, f.StepFact) and fact.step:
+            self.edge(fact)
+        rule = _RULES.get(type(fact))
         if rule is not None:
             rule(self, fact)
         spec = self.spec(fact.step) if isinstance(fact, f.StepFact) else None
@@ -148,6 +148,7 @@ class _Checker:
             self.wrong(rule, fact, f"{fact.KIND} where the status is {was}")
             return
         unit.may_be = leads
+        unit.retries_granted += isinstance(fact, f.LeaseLost) and fact.reason == DRAINED
         if leads <= SETTLED:
             unit.reason = str(getattr(fact, "reason", getattr(fact, "cause", "")))
 
@@ -385,7 +386,6 @@ _RULES: Final[dict[type[f.Fact], _Rule]] = dict(
         _rule(f.LimitExtended, _Checker.on_extended),
         _rule(f.CancelRequested, _Checker.on_cancel),
         _rule(f.RunEnded, _Checker.on_ended),
-        _rule(f.StepDispatched, _Checker.on_dispatched),
         _rule(f.StepExpanded, _Checker.on_expanded),
         _rule(f.StepReused, _Checker.on_reused),
         _rule(f.StepProduced, _Checker.on_produced),

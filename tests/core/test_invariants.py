@@ -9,8 +9,10 @@ from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history, check_state
 from orchestrator.core.ledger import NOTHING
 from orchestrator.core.state import Sample, Status
+from orchestrator.core.step_facts import DRAINED
 from orchestrator.ids import JsonValue, StepId
 from orchestrator.plan.compiled import compile_plan
+from orchestrator.plan.limits import LEASE_LOSSES_MAX
 from orchestrator.plan.models import Plan
 from tests.core.bench import Bench, plan_of, words
 
@@ -437,3 +439,16 @@ def test_who_sets_nothing_aside_takes_nothing_although_answers_were_dearer_than_
     assert started.usd == 0.0
     facts = [*bench.all[:-1], replace(started, usd=0.125)]
     assert [(one.rule, one.what) for one in check_history(facts)] == [("budget.reserved", "more than is left of usd")]
+
+
+def test_an_attempt_given_up_in_good_order_is_not_one_of_those_that_were_lost() -> None:
+    bench = Bench(plan_of({"a": {}}))
+    lost = f.LeaseLost(at_s=0.0, step=StepId("a"), attempt=1, reason=DRAINED)
+    bench.tell(lost)
+    for attempt in range(2, 2 + LEASE_LOSSES_MAX):
+        bench.tell(replace(lost, attempt=attempt, reason="killed"))
+    bench.done("a")
+
+    assert bench.ended.status == "succeeded"
+    drained_is_lost = [replace(one, reason="killed") if one == lost else one for one in bench.all]
+    assert "attempts" in [rule for _, rule in broken(drained_is_lost)]
