@@ -31,6 +31,7 @@ COMMANDS: Final = (
     Entry("cancel", "people_commands:cancel", "Cancel a run.", RUNS),
     Entry("quarantine", "people_commands:quarantine", "Take a result back that turned out wrong.", RUNS),
     Entry("plan", "plan_commands:app", "Check, draw, compare and price plans.", PLANS),
+    Entry("chaos", "chaos:chaos", "Play a plan through seeded disasters and tell what broke.", PLANS),
     Entry("pools", "fleet_pools:pools", "List the pools that runs may use, and who serves them.", PLANS),
     Entry("up", "fleet_up:up", "Start a fleet on this machine, with the workers that its work needs.", FLEET),
     Entry("supervise", "fleet_supervise:supervise", "Own runs of a shared store.", FLEET),

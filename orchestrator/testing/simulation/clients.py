@@ -9,6 +9,7 @@ import anyio
 from orchestrator.engine.operations import OpenApproval, Operations
 from orchestrator.errors import IdempotencyConflict, OrchestratorError
 from orchestrator.ids import JsonValue, RunId
+from orchestrator.testing.simulation.given import Given
 from orchestrator.testing.simulation.plans import PLANS, plan_number
 from orchestrator.testing.simulation.profile import Profile
 from orchestrator.testing.simulation.supervisors import Supervisor
@@ -29,7 +30,9 @@ class Clients:
         dice: random.Random,
         witness: Witness,
         calm: Callable[[], bool],
+        given: Given | None = None,
     ) -> None:
+        self._given = given
         self._supervisors, self._profile, self._dice, self._witness, self._calm = (
             supervisors,
             profile,
@@ -56,6 +59,8 @@ class Clients:
             "items": list(range(self._dice.choice((0, 1, 2, 3, 4)))),
             "flag": self._dice.random() < 0.7,
         }
+        if self._given is not None:
+            plan, inputs = self._given.plan, self._given.inputs
         key, doors = f"k{number}", self._dice.choice((1, 1, 1, 2))
         await anyio.sleep(self._dice.random() * self._profile.faults_s / 2)
 
@@ -76,7 +81,7 @@ class Clients:
         async with anyio.create_task_group() as group:
             for _ in range(doors):
                 group.start_soon(door)
-        if self._dice.random() < 0.2:
+        if self._dice.random() < 0.2 and self._given is None:
             await self._other_body(key, number)
         self.waiting -= 1
 

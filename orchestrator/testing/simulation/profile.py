@@ -82,6 +82,7 @@ class Profile:
     skew_s: float = 0.0
     busy_s: float = 1.0  #: mean time of a task
     people_s: float = 5.0  #: mean time of an answer of a person
+    pays: float = 0.4  #: share of tasks that call a model
     silent: float = 0.1  #: share of questions that nobody answers
 
     def chance(self, fault: str) -> float:

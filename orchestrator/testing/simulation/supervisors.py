@@ -9,10 +9,10 @@ import anyio
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.ownership import Shared
 from orchestrator.errors import JournalError
+from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.ports import tasks as t
 from orchestrator.testing.simulation.minds import Minds
 from orchestrator.testing.simulation.node import Node
-from orchestrator.testing.simulation.plans import SimPools
 from orchestrator.testing.simulation.profile import Profile
 from orchestrator.testing.simulation.store import SimJournal, SimPetitions, SimStore
 from orchestrator.testing.simulation.transport import SimServer, SimTransport
@@ -37,7 +37,9 @@ class Supervisor:
         witness: Witness,
         node: Callable[[str], Node],
         calm: Callable[[], bool],
+        catalogue: PoolCatalogue,
     ) -> None:
+        self._catalogue = catalogue
         self._number, self._profile, self._dice = number, profile, dice
         self._store, self._server, self._witness, self._node, self._calm = store, server, witness, node, calm
         self._lives = 0
@@ -73,7 +75,7 @@ class Supervisor:
             journal=journal,
             transport=transport,
             clock=node,
-            catalogue=SimPools(),
+            catalogue=self._catalogue,
             owner=node.name,
             planner=minds,
             checker=minds,

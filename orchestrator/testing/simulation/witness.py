@@ -6,6 +6,7 @@ client was given. The numbers (I1 to I30) are those of docs/reliability.md.
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,7 +37,8 @@ class _Books:
 class Witness:
     """The books of one schedule."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Callable[..., JsonValue] | None = None) -> None:
+        self._output = output  #: of the workers of a plan that somebody gave
         self.wrong: list[str] = []
         self.facts = 0
         self._books: dict[RunId, _Books] = defaultdict(_Books)
@@ -150,6 +152,8 @@ class Witness:
 
     def output(self, task: t.StepTask, *, ok: bool) -> JsonValue:
         """See `Outside`."""
+        if self._output is not None:
+            return self._output(task, ok=ok)
         self._count += 1
         return {"ok": ok, "n": 7 if ok else self._count, "v": f"<T{self._count}>"}
 

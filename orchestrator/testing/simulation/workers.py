@@ -86,11 +86,11 @@ class SimWorker:
         if task.idle_s is not None and task.idempotency_key is None:
             await self._port.post(t.TaskStarted(key=key, worker=name, at_s=began_s))
         await self._talk(key)
-        if self._dice.random() < 0.4:
+        if self._dice.random() < self._profile.pays:
             refused = await self._pay(key)
             if refused is not None:
                 return refused
-        if self._dice.random() < 0.15:
+        if self._dice.random() < self._profile.pays * 0.375:
             effect = f"{key.run_id}/{key.step_id}/{key.branch}/tool"
             granted = await self._port.ask(t.IntentRequest(key=key, effect=effect, tool="tool"))
             if granted.granted:
@@ -117,7 +117,7 @@ class SimWorker:
             await self._port.post(t.TaskProgress(key=key, worker=self.node.name, fraction=0.5, message="half"))
         if self._dice.random() < 0.1:
             await self._port.post(t.TaskEvidence(key=key, worker=self.node.name, tool="t", result=True))
-        if self._dice.random() < 0.1:
+        if self._dice.random() < self._profile.pays / 4:
             charge = self._charge(key)
             self._outside.called(key, charge, 0.01, 1)
             await self._port.post(t.TaskSpent(key=key, worker=self.node.name, charge=charge, usd=0.01, tokens=1))

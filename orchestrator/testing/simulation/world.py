@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from types import SimpleNamespace
 from typing import Final
@@ -21,14 +21,17 @@ from orchestrator.engine import desk, engine, petitioning
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, Recorded, RunRow
 from orchestrator.testing.simulation.clients import Clients
+from orchestrator.testing.simulation.given import Given
 from orchestrator.testing.simulation.loop import SimLoop, Stalled, play
 from orchestrator.testing.simulation.node import Node
+from orchestrator.testing.simulation.plans import SimPools
 from orchestrator.testing.simulation.profile import Profile, Schedule, profile_of
 from orchestrator.testing.simulation.store import PARKED, SimStore, root_of
 from orchestrator.testing.simulation.supervisors import Supervisor
 from orchestrator.testing.simulation.transport import SimPort, SimServer
 from orchestrator.testing.simulation.witness import Witness
 from orchestrator.testing.simulation.workers import SimWorker
+from orchestrator.testing.stage import PlayedPools
 
 BOUND_S: Final = 8_000.0  #: after the last fault, every accepted run has ended: wall time is 3000 s at most
 QUIET_S: Final = 60.0  #: after the last end, everything is empty
@@ -77,9 +80,9 @@ def _seeded(seed: int) -> Iterator[None]:
             random.setstate(state)
 
 
-def simulate(schedule: Schedule, *, record: bool = False) -> Outcome:
+def simulate(schedule: Schedule, *, record: bool = False, given: Given | None = None) -> Outcome:
     """Play one schedule; the same one gives the same outcome. With `record` the outcome has a digest of its history."""
-    world = World(schedule, record=record)
+    world = World(schedule, record=record, given=given)
     with _seeded(schedule.seed), structlog.testing.capture_logs():
         try:
             play(world.run)
@@ -91,9 +94,13 @@ def simulate(schedule: Schedule, *, record: bool = False) -> Outcome:
 class World:
     """Everybody and everything of one schedule."""
 
-    def __init__(self, schedule: Schedule, *, record: bool) -> None:
+    def __init__(self, schedule: Schedule, *, record: bool, given: Given | None = None) -> None:
         self.schedule, self.profile = schedule, profile_of(schedule)
-        self.witness = Witness()
+        if given is not None:  # its workers cost what they say: nothing
+            self.profile = replace(self.profile, pays=0.0)
+        self.witness = Witness(None if given is None else given.output)
+        pools = SimPools()
+        catalogue = pools if given is None else PlayedPools(given.plan, pools)
         self._history = hashlib.sha256() if record else None
         self._store = SimStore(anyio.current_time, self._committed, self.witness.note)
         self._server = SimServer(anyio.current_time, self._stream("server"))
@@ -113,11 +120,12 @@ class World:
                 witness=self.witness,
                 node=self._node,
                 calm=lambda: self._calm,
+                catalogue=catalogue,
             )
             for number in range(self.profile.supervisors)
         ]
         self._clients = Clients(
-            self._supervisors, self.profile, self._stream("clients"), self.witness, lambda: self._calm
+            self._supervisors, self.profile, self._stream("clients"), self.witness, lambda: self._calm, given
         )
         self._dice = self._stream("world")
         self._dice_of_watch = self._stream("watch")
