@@ -16,7 +16,7 @@ from orchestrator.ports.model_errors import ModelBadOutput, ModelUnknownTool
 from workers.context import WorkContext
 from workers.limits import CONVERSATION_BYTES_MAX, MISTAKES_MAX, MODEL_S
 from workers.output_type import OutputType
-from workers.plain import NotPlain, storable
+from workers.plain import NotPlain, plain_copy, storable
 from workers.prompting import block, system_message, task_message
 from workers.tools.access import Access
 from workers.tools.calling import Answered, ToolBox
@@ -133,14 +133,14 @@ class _Conversation:
             if self._mended or last:
                 raise
             self._mended = True
-            self._say(Message(role="assistant", content=said.text))
+            self._say(Message(role="assistant", content=storable(said.text, len(said.text))))
             faults = block("faults of your answer", error.at("output"))
             self._say(Message(role="user", content=f"Your answer does not fit. Give it again, mended.\n\n{faults}"))
             return _NOT_YET
 
     def _fitting(self, said: Completion) -> JsonValue:
         if self._schema is None:
-            return said.text
+            return plain_copy(said.text)
         data = said.data
         if data is None and said.text.strip() != "null":
             try:
@@ -153,6 +153,7 @@ class _Conversation:
             raise TerminalError(f"the output schema cannot be used: {error}") from None
         if faults:
             raise NotPlain("; ".join(faults))
+        data = plain_copy(data)
         return data if self._ctx.output_schema is not None else self._agent.output.read(data)
 
     def _say(self, message: Message) -> None:

@@ -134,3 +134,20 @@ async def test_eight_megabytes_are_cut_before_anyone_pays_for_them(start: Start)
         done = await bench.call(None, **TASK)
     assert isinstance(done, TaskDone)
     assert len(models.prompts[1].messages[-1].content.encode()) < TOOL_RESULT_BYTES_MAX + 1_000
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "a\ud800b"], ids=["nul", "surrogate"])
+@pytest.mark.parametrize("output", [None, dict[str, str]], ids=["text", "data"])
+async def test_an_answer_that_no_store_can_keep_is_handed_back_once(start: Start, bad: str, output: object) -> None:
+    pool = Pool("p")
+    pool.agent("writer", "You write.", output=output)
+    models = Saying([says(bad if output is None else {"x": bad}), says("fine" if output is None else {"x": "fine"})])
+    async with start(pool, models) as bench:
+        done = await bench.call(None, **TASK)
+    assert isinstance(done, TaskDone), done
+    assert done.output == ("fine" if output is None else {"x": "fine"})
+    again = models.prompts[1].messages
+    assert "faults of your answer" in again[-1].content
+    for message in again:
+        message.content.encode()  # what cannot be sent would end the attempt
+        assert "\0" not in message.content
