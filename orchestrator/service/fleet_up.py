@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,9 @@ from typing import Final
 
 import anyio
 
+from orchestrator.app import open_journal
 from orchestrator.engine.scaling import Bounds, Load, Memory, decide
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, PromiseError
 from orchestrator.fleet import open_fleet
 from orchestrator.ports.fleet import Fleet, WorkerSeen
 from orchestrator.service.fleet_supervisor import must_be_fleet
@@ -53,7 +55,7 @@ class Up:
         self.pools = {bounds.pool: ScaledPool(bounds=bounds) for bounds in pools}
         self.children, self._fleet = children, fleet
         self._supervisors, self._grace_s, self._say, self._record = supervisors, grace_s, say, record
-        self._trouble = ""
+        self._trouble, self._unwritten = "", False
 
     def start(self) -> None:
         """Start the supervisors and the least number of workers of each pool."""
@@ -107,7 +109,9 @@ class Up:
 
     def _idle(self, pool: ScaledPool, mine: Sequence[Child], workers: Sequence[WorkerSeen]) -> list[Child]:
         """Workers that had nothing to do at the last looks, the youngest first."""
-        running = {_pid_of(worker.name): worker.running for worker in workers}
+        # On other machines other processes have the same numbers.
+        here = socket.gethostname()
+        running = {_pid_of(worker.name, here): worker.running for worker in workers}
         pool.idle = {
             child.name: pool.idle.get(child.name, 0) + 1
             for child in mine
@@ -128,8 +132,15 @@ class Up:
                 "at": time.time(), "pool": pool, "from": before, "to": after, "reason": reason,
                 "waiting": load.waiting, "delayed": load.delayed, "running": load.running,
             }  # fmt: skip
-            with self._record.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(line) + "\n")
+            try:
+                with self._record.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(line) + "\n")
+            except OSError as error:  # a full disk is no reason to end a fleet
+                if not self._unwritten:
+                    self._say(f"{self._record} is not written: {error}; what changes is said here alone until it is")
+                self._unwritten = True
+            else:
+                self._unwritten = False
 
     async def stop(self) -> None:
         """Ask all children to go: workers first, then supervisors, which may then still journal their answers."""
@@ -145,10 +156,18 @@ class Up:
 _SELF: Final = (sys.executable, "-m", "orchestrator")
 
 
-def _pid_of(worker: str) -> int | None:
-    """The process id in a worker's name: host-pid-random-random."""
+def _pid_of(worker: str, host: str) -> int | None:
+    """The process id in the name of a worker on this machine: host-pid-random-random."""
     parts = worker.rsplit("-", 3)
-    return int(parts[1]) if len(parts) == 4 and parts[1].isdigit() else None
+    return int(parts[1]) if len(parts) == 4 and parts[0] == host and parts[1].isdigit() else None
+
+
+def _must_be_writable(record: Path) -> None:
+    try:
+        with record.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise PromiseError(f"{record} cannot be written: {error}", "name another file with --scaler-events") from error
 
 
 async def up(
@@ -164,10 +183,14 @@ async def up(
     """Keep a fleet running until a signal comes; return its number. No child outlives this.
 
     Raises:
-        PromiseError: store or transport cannot be shared by several processes.
+        PromiseError: store or transport cannot be shared by several processes or wants `db upgrade`, or `record` cannot
+            be written.
         TransportUnreachable: there is no server at the start; later it is waited for.
     """
     must_be_fleet(settings)
+    if record is not None:
+        _must_be_writable(record)
+    await (await open_journal(settings)).close()  # what every supervisor would refuse is told once, and now
     # By the environment: a command line is for everybody on the machine to read, and addresses hold passwords.
     seen = {
         **(os.environ if environment is None else environment),

@@ -18,6 +18,7 @@ from orchestrator.service.processes import PARENT
 from orchestrator.settings import Settings
 
 COMPARE_S: Final = 1.0  #: between two looks at what the owners need
+LONELY_S: Final = 15.0  #: without a supervisor: then it is said, for the worker may be at the wrong address
 Say = Callable[[str], None]
 
 
@@ -62,6 +63,7 @@ class WorkerProcess:
         self._worker, self._say = worker, say
         self._offer = Offer()
         self._told: dict[str, list[str]] = {}
+        self._alone_since_s: float | None = anyio.current_time()  #: None once that was said, or somebody was seen
         self.trouble = ""  #: why the board cannot be read, while it cannot
         self.leaving = False
 
@@ -69,6 +71,7 @@ class WorkerProcess:
         """Shut pools whose functions do not fit what the owners need, open those that do, and say so on the board."""
         worker = self._worker
         needed = await worker.fleet.needed()
+        self._look_around(bool(needed))
         refused = worker.unfit(needed)
         for pool in worker.registry:
             worker.gate.set(PoolName(pool.name), is_open=pool.name not in refused)
@@ -90,6 +93,16 @@ class WorkerProcess:
             leaving=self.leaving,
         )
         await worker.fleet.offer(worker.name, offer)
+
+    def _look_around(self, seen: bool) -> None:
+        """Say once when no supervisor is there: tasks come from nobody else."""
+        if seen:
+            self._alone_since_s = None
+        elif self._alone_since_s is not None and anyio.current_time() - self._alone_since_s >= LONELY_S:
+            self._alone_since_s = None
+            self._say(
+                f"no supervisor is at {self._worker.where}: is this the transport, and the database, of the fleet?"
+            )
 
     async def keep_comparing(self) -> None:
         """Compare again and again; a server that is away is asked again."""

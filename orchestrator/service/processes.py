@@ -86,17 +86,22 @@ class Children:
 
     def _start(self, child: Child) -> None:
         child.started_at_s = self._clock()
-        child.process = self._spawn(child.command, env=self._environment, stdin=subprocess.DEVNULL)
+        try:
+            child.process = self._spawn(child.command, env=self._environment, stdin=subprocess.DEVNULL)
+        except OSError as error:  # no memory, or no room for one process more: the others go on
+            self._again(child, f"could not be started: {error}", child.started_at_s)
 
     def _died(self, child: Child, code: int, now_s: float) -> None:
         child.process = None
-        if child.leaving:
-            return
+        if not child.leaving:
+            how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+            self._again(child, f"ended {how}", now_s)
+
+    def _again(self, child: Child, what: str, now_s: float) -> None:
         child.deaths = 1 if now_s - child.started_at_s >= STEADY_S else child.deaths + 1
         pause_s = min(BACKOFF_S[0] * 2 ** (child.deaths - 1), BACKOFF_S[1])
         child.start_at_s = now_s + pause_s
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        self._say(f"{child.name} ended {how}; it is started again in {pause_s:g} s")
+        self._say(f"{child.name} {what}; it is started again in {pause_s:g} s")
 
     @staticmethod
     def _signal(child: Child, number: signal.Signals) -> None:
