@@ -8,6 +8,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,6 +41,9 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--output", type=Path, default=Path("bench-output/queues.json"))
     given = parser.parse_args()
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # so that the contestants' processes end too
     document: dict[str, object] = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "load_at_start": os.getloadavg(),

@@ -7,6 +7,8 @@ import argparse
 import json
 import os
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -185,6 +187,7 @@ def main() -> None:
     parser.add_argument("--lease", type=float, default=10.0)
     parser.add_argument("--report", type=Path, default=Path("storm-report"))
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that servers and processes end too
     given.report.mkdir(parents=True, exist_ok=True)
     storm = Storm(steps=given.steps, seed=given.seed, faults_min=given.faults, lease_s=given.lease)
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
