@@ -288,12 +288,13 @@ class SimJournal:
 
     async def _near(self, work: Callable[[], Awaitable[T]]) -> T:
         """Ask the store, which may be slow, or gone."""
-        await self._trip()
+        await self.trip()
         if self.node.strikes("store.refuses"):
             raise JournalUnreachable("the store", "the simulator says so")
         return await work()
 
-    async def _trip(self) -> None:
+    async def trip(self) -> None:
+        """The way to the store, or back."""
         slow = self.node.strikes("store.slow")
         await self.node.sleep(self.dice.random() * (SLOW_S if slow else USUAL_S))
 
@@ -301,7 +302,7 @@ class SimJournal:
 
     async def append(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
         """See `Journal`."""
-        await self._trip()
+        await self.trip()
         if self.store.full_until_s > anyio.current_time():
             self.node.struck("store.full")
             raise JournalFull("the store")
@@ -310,7 +311,7 @@ class SimJournal:
         refused = await self.store.commit(entries)
         if self.node.strikes("store.doubt"):
             raise JournalUnreachable("the store", "it was written, and the answer is lost")
-        await self._trip()
+        await self.trip()
         return refused
 
     async def read(self, run_id: RunId, after: int = 0, limit: int = 10_000) -> list[Recorded]:
@@ -336,7 +337,7 @@ class SimJournal:
 
     async def renew(self, owner: str, lease_s: float) -> bool:
         """See `Ownership`."""
-        await self._trip()
+        await self.trip()
         if self.node.strikes("store.refuses"):
             raise JournalUnreachable("the store", "the lease was not renewed")
         return self.store.renew(owner, lease_s)
@@ -351,7 +352,7 @@ class SimJournal:
 
     async def steady(self, owner: str, run_ids: Sequence[RunId]) -> None:
         """See `Ownership`."""
-        await self._trip()
+        await self.trip()
         self.store.steady(owner, run_ids)
 
     async def release(self, owner: str, run_ids: Sequence[RunId] | None, *, parked: str = "") -> None:
@@ -360,7 +361,7 @@ class SimJournal:
 
     async def owner_of(self, run_id: RunId) -> str | None:
         """See `Ownership`."""
-        await self._trip()
+        await self.trip()
         owner = self.store.owner(run_id)
         return owner if owner and self.store.lives(owner) else None
 
@@ -369,35 +370,3 @@ class SimJournal:
     def listen(self, heard: Callable[[str, str], None]) -> Callable[[], None]:
         """See `Notices`."""
         return self.store.listen(self.node, heard)
-
-
-@dataclass(slots=True)
-class SimPetitions:
-    """One process's way to what people ask. See `Petitions`."""
-
-    journal: SimJournal
-
-    async def ask(self, petition: Petition) -> None:
-        """Leave one."""
-        await self.journal._trip()
-        self.journal.store.ask(petition)
-
-    async def take(self, owner: str, limit: int) -> list[Petition]:
-        """Take some."""
-        await self.journal._trip()
-        return self.journal.store.take(owner, limit)
-
-    async def answer(self, petition_id: str, owner: str, text: str) -> None:
-        """Answer one."""
-        await self.journal._trip()
-        self.journal.store.answer(petition_id, owner, text)
-
-    async def answered(self, petition_id: str) -> str | None:
-        """Look for an answer."""
-        await self.journal._trip()
-        return self.journal.store.answered(petition_id)
-
-    async def withdraw(self, petition_id: str) -> bool:
-        """Take one back."""
-        await self.journal._trip()
-        return self.journal.store.withdraw(petition_id)

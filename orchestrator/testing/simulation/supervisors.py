@@ -13,8 +13,9 @@ from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.ports import tasks as t
 from orchestrator.testing.simulation.minds import Minds
 from orchestrator.testing.simulation.node import Node
+from orchestrator.testing.simulation.petitions import SimPetitions
 from orchestrator.testing.simulation.profile import Profile
-from orchestrator.testing.simulation.store import SimJournal, SimPetitions, SimStore
+from orchestrator.testing.simulation.store import SimJournal, SimStore
 from orchestrator.testing.simulation.transport import SimServer, SimTransport
 from orchestrator.testing.simulation.witness import Witness
 
