@@ -77,7 +77,10 @@ async def test_what_it_prints_is_cut() -> None:
 
 
 async def test_a_result_that_is_none_is_refused() -> None:
-    assert (await ran("open('result.json', 'w').write('{')")).problem.startswith("result.json cannot be read")
+    for text, why in (("'{'", "Expecting"), ("'NaN'", "NaN is no JSON number"), ("'[' * 100_000", "nested too deep")):
+        found = await ran(f"open('result.json', 'w').write({text})")
+        assert found.problem.startswith("result.json cannot be read: ")
+        assert why in found.problem
     assert (await ran("import os\nos.symlink('/etc/hostname', 'result.json')")).result is None
 
 

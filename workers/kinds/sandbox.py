@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 import anyio.to_thread
@@ -180,5 +180,12 @@ def _result(scratch: Path) -> JsonValue:
         return None
     if path.stat().st_size > RESULT_BYTES_MAX:
         raise ValueError(f"it has over {RESULT_BYTES_MAX} bytes")
-    found: JsonValue = json.loads(path.read_text("utf-8"))
+    try:
+        found: JsonValue = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
