@@ -19,7 +19,7 @@ from orchestrator.ids import JsonValue
 ENVIRONMENT: Final = "ORCHESTRATOR_BENCH_PYTHON"  #: the interpreter whose environment holds the task packages
 TASKS_VENV: Final = Path(".venv-tasks") / "bin" / "python"
 LOCKED: Final = ".locked"  #: in that environment: it was installed to the end
-PATIENCE_S: Final = 300.0  #: for one answer of the host; a grader that hangs must not hang a benchmark
+PATIENCE_S: Final = 600.0  #: for one answer of the host; a grader that hangs must not hang a benchmark
 TAIL_LINES: Final = 5  #: of what the host wrote to stderr, shown with an error
 
 

@@ -30,8 +30,10 @@ class Hollow(type):
 
 
 def hollow(name: str) -> type:
-    """An empty class that can be subclassed, subscribed and annotated with."""
-    return Hollow(name, (), {"__class_getitem__": classmethod(lambda cls, _key: cls)})
+    """An empty class that can be subclassed, subscribed and annotated with; what it makes holds nothing."""
+    return Hollow(
+        name, (), {"__class_getitem__": classmethod(lambda cls, _key: cls), "__iter__": lambda _self: iter(())}
+    )
 
 
 class Absent(types.ModuleType):
