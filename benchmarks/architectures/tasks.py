@@ -1,6 +1,7 @@
 """The task host's client: public cases in, grades out; answers never enter this process but for a simulation."""
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from benchmarks.architectures.model import Case, Claims
 from orchestrator.errors import OrchestratorError
@@ -55,13 +56,14 @@ class TaskHost:
         self._python = python or interpreter()
         self._patience_s = patience_s
         self._process: subprocess.Popen[str] | None = None
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        self._said: IO[bytes] = io.BytesIO()  #: what the process writes to stderr
         self.broke: list[str] = []  #: why graders broke on answers, which count as wrong
 
     def __enter__(self) -> Self:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         environment = {name: value for name, value in os.environ.items() if "KEY" not in name and "TOKEN" not in name}
+        self._said = tempfile.TemporaryFile()  # closed with the process
         try:
             self._process = subprocess.Popen(
                 [self._python, "-P", "-m", "benchmarks.architectures.host"],
@@ -72,6 +74,7 @@ class TaskHost:
                 env=environment | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
             )
         except OSError as error:
+            self._said.close()
             raise TaskHostError(f"the task host ({self._python}) cannot be started: {error}") from error
         return self
 

@@ -22,7 +22,7 @@ from benchmarks.architectures.summary import rows
 from benchmarks.architectures.tasks import TaskHost
 from orchestrator.settings import Settings
 
-SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings takes it
+SETTINGS = Settings(_env_file=None)
 SAME = ("report.md", "report.html", "results.csv", "results.json", "advice.json")
 
 
