@@ -80,7 +80,7 @@ def _one_run(
     found.wrong += [f"{run_id}: {violation}" for violation in check_history(records)]
     accepted: Counter[str] = Counter()
     for fact in facts:
-        if isinstance(fact, f.LeaseLost):
+        if isinstance(fact, f.LeaseLost) or (isinstance(fact, f.AttemptFailed) and fact.error == "lost"):
             found.lost += 1
         elif isinstance(fact, f.RunAdopted):
             found.adoptions += 1
