@@ -6,6 +6,7 @@ from typing import Final
 
 import anyio
 
+from orchestrator.core.state import Status
 from orchestrator.engine.operations import OpenApproval, Operations
 from orchestrator.errors import IdempotencyConflict, OrchestratorError
 from orchestrator.ids import JsonValue, RunId
@@ -154,7 +155,9 @@ class Clients:
         if not drivers:
             return
         driver = self._dice.choice(drivers)
-        step = self._dice.choice(driver.machine.state.steps).spec.id
+        steps = driver.machine.state.steps
+        passed = [state for state in steps if state.status is Status.PASSED]
+        step = self._dice.choice(passed or steps).spec.id
         supervisor = await self._somebody()
         with anyio.move_on_after(PATIENCE_S):
             try:
