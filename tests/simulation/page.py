@@ -48,7 +48,7 @@ whose clock jumps, because there the order of events within one moment is the sa
 comes a phase without any, in which everything must end.
 
 Reproduce one: `python -m orchestrator.testing.simulation.campaign --from SEED --seeds 1`. Histories that once failed
-are kept, made small, in `tests/simulation/kept`, and replayed at every push. `orchestrator chaos PLAN` plays your plan.
+are kept in `tests/simulation/kept` and replayed at every push. `orchestrator chaos PLAN` plays your plan.
 """
 _WHO = """\
 `H`: the history checker, which `orchestrator audit check` runs on your own journals. `W`: the witness, which keeps
