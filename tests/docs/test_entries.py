@@ -11,10 +11,12 @@ import pytest
 ENTRIES = [
     *(
         "bench",
+        "bench-queues",
         "check",
         "clean",
         "cover",
         "demo",
+        "demo-fleet",
         "fmt",
         "help",
         "lint",
