@@ -32,12 +32,13 @@ from workers.pool import Pool, WorkerSpec
 class _Server:
     """One serving coroutine and the task it is at."""
 
-    __slots__ = ("context", "key", "on_suspend", "scope")
+    __slots__ = ("context", "key", "on_suspend", "scope", "unsaid")
 
     def __init__(self, on_suspend: Callable[["_Server"], None]) -> None:
         self.scope = anyio.CancelScope()
         self.key: TaskKey | None = None
         self.context: WorkContext | None = None
+        self.unsaid: TaskStarted | None = None  #: said once the task waits: of one that ends at once its answer tells
         self.on_suspend = on_suspend
 
     def suspended(self) -> None:
@@ -143,6 +144,9 @@ class PoolHost:
     def _on_suspend(self, server: _Server) -> None:
         assert server.key is not None
         self._suspended[server.key] = server
+        if server.unsaid is not None:
+            self._port.post(server.unsaid)
+            server.unsaid = None
         if not self._led and self._busy < self.pool.concurrency and not self._draining:
             self._rouse()
 
@@ -198,7 +202,7 @@ class PoolHost:
                 await self._run(server, task)
             finally:
                 self._busy -= 1
-                server.key = server.context = None
+                server.key = server.context = server.unsaid = None
                 if self._quiet is not None and not self._busy:
                     self._quiet.set()
             if server.scope.cancel_called:
@@ -219,7 +223,7 @@ class PoolHost:
             port.post(self._unknown(task))
             return
         started_at_s = self._clock()
-        self._announce(task, started_at_s)
+        server.unsaid = self._start_of(task, started_at_s)
         server.key = key
         surroundings = copy_context()  # what user code sets must not leak into the next task
         try:
@@ -251,11 +255,12 @@ class PoolHost:
         finally:
             self._suspended.pop(key, None)
 
-    def _announce(self, task: StepTask, started_at_s: float) -> None:
-        """Say that a task has begun, where that is not told from its dispatch; of an effect its owner is asked."""
+    def _start_of(self, task: StepTask, started_at_s: float) -> TaskStarted | None:
+        """What says that a task has begun, where its dispatch does not tell; of an effect its owner is asked."""
         waited = started_at_s - task.sent_at_s > QUEUED_S and bool(task.sent_at_s)
         if (waited or task.idle_s is not None) and not _is_effect(task):
-            self._port.post(TaskStarted(key=task.key, worker=self.worker, at_s=started_at_s))
+            return TaskStarted(key=task.key, worker=self.worker, at_s=started_at_s)
+        return None
 
     async def _once_allowed(self, task: StepTask, work: Coroutine[object, object, object]) -> object:
         """Do the work of an effect once its owner has said that this very beginning is wanted.

@@ -9,6 +9,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.ports.tasks import (
     OwnerReply,
     SpendRequest,
+    StartRequest,
     TaskDone,
     TaskEvidence,
     TaskProgress,
@@ -64,7 +65,9 @@ async def test_everything_said_arrives_in_order(start: Start, isolation: str) ->
         done = await bench.call("speak", **FIELDS)
 
     key = done.key
-    (request,) = bench.asked
+    began, request = bench.asked  # it has a key: whether it may begin is asked first
+    assert isinstance(began, StartRequest)
+    assert isinstance(request, SpendRequest)
     assert request == SpendRequest(key=key, charge=request.charge, usd=1.0)
     assert bench.messages == [
         TaskProgress(key=key, worker="w", message="hello", journal=False),

@@ -150,16 +150,21 @@ async def test_a_burst_of_work_lets_others_have_their_turn(start: Start) -> None
     assert max(after - before for before, after in itertools.pairwise(turns)) <= 2 * 64
 
 
-async def test_a_task_that_had_to_wait_says_when_it_began(start: Start) -> None:
+async def test_a_task_that_had_to_wait_says_when_it_began_unless_it_ends_at_once(start: Start) -> None:
     pool = Pool("p")
 
     @pool.worker
-    async def work() -> None: ...
+    async def work(waits: bool) -> None:
+        if waits:
+            await anyio.lowlevel.checkpoint()
 
     async with start(pool) as bench:
-        at_once = await bench.call("work", sent_at_s=NOW_S - 0.009)
-        queued = await bench.call("work", sent_at_s=NOW_S - 0.011)
+        at_once = await bench.call("work", {"waits": True}, sent_at_s=NOW_S - 0.009)
+        queued = await bench.call("work", {"waits": True}, sent_at_s=NOW_S - 0.011)
+        ended = await bench.call("work", {"waits": False}, sent_at_s=NOW_S - 0.011)
 
+    assert isinstance(ended, TaskDone)
+    assert ended.started_at_s == NOW_S, "its answer tells"
     started = [message for message in bench.messages if isinstance(message, TaskStarted)]
     assert started == [TaskStarted(key=queued.key, worker="w", at_s=NOW_S)]
     assert bench.messages.index(at_once) == 0
