@@ -252,11 +252,10 @@ def _wanting(run: RunState, but: Unit) -> int:
         if state.status is Status.PENDING:
             found += 1
             continue
-        units = [state.unit] if state.units is None else state.units
         found += len(state.ready)
         found += sum(
             unit is not but and unit.status in _WANTING and (unit.child is None or unit.child not in run.ledger.open)
-            for unit in units
+            for unit in state.all_units()
         )
     return found
 
