@@ -159,7 +159,16 @@ async def test_a_row_holds_backlog_workers_and_dead_letters() -> None:
         ("p", 3, 0, 1), ("q", 0, 2, 0), ("r", 0, 0, 0),
     ]  # fmt: skip
     assert rows[0]["workers"] == [
-        {"name": "w", "beat_age_s": 2.0, "running": 1, "concurrency": 4, "digests": {}, "refused": [], "leaving": False}
+        {
+            "name": "w",
+            "beat_age_s": 2.0,
+            "running": 1,
+            "concurrency": 4,
+            "digests": {},
+            "refused": [],
+            "unready": {},
+            "leaving": False,
+        }
     ]
 
 

@@ -10,7 +10,7 @@ from tests.fleet.storm.storm import WASTE_MAX, Storm, run_storm
 from tests.sizes import SIZES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.slow]
-SMALL = Storm(steps=900, seed=3, faults_min=8, every_s=(1.0, 3.0), freeze_s=(1.0, 6.0), lease_s=3.0, calm_s=180.0)
+SMALL = Storm(steps=600, seed=3, faults_min=8, every_s=(1.0, 3.0), freeze_s=(1.0, 6.0), lease_s=3.0, calm_s=180.0)
 FULL = Storm(steps=10_000, seed=7, faults_min=300)
 
 
