@@ -133,6 +133,11 @@ def test_one_breach_is_one_violation_and_named_whole(facts: list[f.Fact], what: 
     assert said(facts) == [what]
 
 
+def test_a_verdict_that_names_no_output_speaks_for_none() -> None:
+    facts = changed(PAIR[:SENT_B], RULE_A, digest="")
+    assert said(facts) == [f"7 a[-1] accept.unchecked: checks [1] did not pass {X}"]
+
+
 def test_a_run_that_ends_over_open_work_is_told_what_is_open() -> None:
     assert said([*PAIR[:SENT_B], replace(PAIR[END], steps=1)]) == ["8 [-1] end.open: b has not settled"]  # type: ignore[call-arg]  # the end
     running = [*PAIR[: SENT_B + 1], PAIR[END]]

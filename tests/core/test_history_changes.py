@@ -224,20 +224,22 @@ def test_calls_are_counted_and_what_a_person_adds_to_a_limit_is_room() -> None:
     called = f.ModelCalled(
         at_s=0.0, step=A, attempt=1, model="m", outcome="ok", usd=0.5, tokens_in=3, tokens_out=4, charge="x"
     )
-    for limit, least, told in (
-        ("usd", 0.5, "0.5 USD, 7 tokens and 1 calls"),
-        ("tokens", 7, "0.5 USD, 7 tokens and 1 calls"),
-        ("calls", 1, "0.5 USD, 7 tokens and 1 calls"),
-    ):
+    told = "0.5 USD, 7 tokens and 1 calls"
+    wall = f.LimitExtended(at_s=0.0, limit="wall", by=1.0)
+    for limit, least in (("usd", 0.5), ("tokens", 7), ("calls", 1)):
         spent = [*PAIR[:MADE_A], called, *PAIR[MADE_A:SENT_B]]
         spent = changed(spent, ACCEPTED, **{limit: least})
         place = len(spent) + 1
         assert said([*spent, PAIR[SENT_B]]) == [f"{place} b[-1] budget.spent: {told} were spent before"]
         more = f.LimitExtended(at_s=0.0, limit=limit, by=1.0)  # type: ignore[arg-type]  # one of the literals
         assert said([*spent, more, PAIR[SENT_B]]) == []
+        assert said([*spent, wall, PAIR[SENT_B]]) == [f"{place + 1} b[-1] budget.spent: {told} were spent before"]
     steps = changed(PAIR[: SENT_B + 1], ACCEPTED, steps=1)
     assert said(steps) == [f"{SENT_B + 1} b[-1] budget.steps: dispatch 2 of 1, 0 set aside"]
     assert said([*steps[:-1], f.LimitExtended(at_s=0.0, limit="steps", by=1.0), steps[-1]]) == []
+    none = changed(PAIR[: SENT_B + 1], ACCEPTED, usd=0.0, tokens=0, calls=0)
+    assert said(none) == []  # who may spend nothing may send work that costs nothing
+    assert said([*steps[:-1], wall, steps[-1]]) == [f"{SENT_B + 2} b[-1] budget.steps: dispatch 2 of 1, 0 set aside"]
     assert said([*PAIR[:MADE_A], called, called]) == ["5 a[-1] charge.once: x is booked twice"]
 
 
