@@ -14,7 +14,7 @@ from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.catalogue import PoolCatalogue
-from orchestrator.ports.tasks import TaskDone, TaskMessage
+from orchestrator.ports.tasks import OwnerReply, OwnerRequest, TaskDone, TaskMessage
 from orchestrator.testing.transport_contract import task
 from tests.workers import sample_pool
 from workers import Pool, Registry, WorkContext, Workers, worker_id
@@ -197,14 +197,19 @@ async def test_workers_open_a_host_per_pool_and_drain_them_together() -> None:
     messages: list[TaskMessage] = []
     transport.bind(messages.append)
 
+    async def granted(_request: OwnerRequest) -> OwnerReply:
+        return OwnerReply(granted=True)
+
+    transport.bind_answer(granted)  # the tasks have a key, so their beginning is asked for
     async with anyio.create_task_group() as group:
         workers = Workers(Registry([one, two]), transport, worker="w")
         workers.open(group)
         transport.send(task(1))
         transport.send(task(2, pool=two.name))  # type: ignore[arg-type]  # a pool's name
         transport.send(task(9))
-        while len([m for m in messages if isinstance(m, TaskDone)]) < 2:
-            await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(10):
+            while len([m for m in messages if isinstance(m, TaskDone)]) < 2:
+                await anyio.lowlevel.checkpoint()
         await anyio.lowlevel.checkpoint()
         assert workers.running == 1
         assert await workers.drain(0.001) == [task(9).key]
