@@ -1,13 +1,16 @@
 """`orchestrator config`: the settings in force, and where each comes from."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 
 from orchestrator.cli.access import AsJson, Pools, Store, settings_of
 from orchestrator.cli.console import columns, show_json
 from orchestrator.ids import JsonValue
+from orchestrator.plan.models import canonical_json
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 _PASSWORD = re.compile(r"(?<=//)([^/@\s:]*):[^/@\s]*@")
@@ -39,7 +42,11 @@ def show(
 
 
 def _shown(value: object) -> JsonValue:
-    if isinstance(value, tuple):
+    if isinstance(value, BaseModel):
+        return {name: _shown(getattr(value, name)) for name in value.model_fields_set}  # what was said of it
+    if isinstance(value, Mapping):
+        return {str(name): _shown(one) for name, one in value.items()}
+    if isinstance(value, tuple | list):
         return [_shown(one) for one in value]
     if isinstance(value, str):
         return _PASSWORD.sub(r"\1:***@", value)
@@ -48,6 +55,8 @@ def _shown(value: object) -> JsonValue:
 
 
 def _text(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return canonical_json(value) if value else "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else f"{value:,}" if type(value) is int else str(value)
 
 

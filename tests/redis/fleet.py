@@ -14,7 +14,7 @@ import anyio
 from orchestrator.adapters.redis.owner import RedisTransport
 from orchestrator.errors import TransportError
 from orchestrator.ids import PoolName, RunId, StepId, TenantId
-from orchestrator.ports.tasks import StepTask, TaskDone, TaskFailed, TaskKey, TaskMessage
+from orchestrator.ports.tasks import OwnerReply, OwnerRequest, StepTask, TaskDone, TaskFailed, TaskKey, TaskMessage
 from tests.conftest import ROOT
 from tests.redis.worker_child import POOL
 
@@ -102,6 +102,11 @@ async def fleet_of(url: str, namespace: str, folder: Path) -> AsyncIterator[Flee
     owner = await RedisTransport.open(url, owner="owner", namespace=namespace)
     fleet = Fleet(url, namespace, folder / "witness", owner)
     owner.bind(fleet.heard)
+
+    async def granted(_request: OwnerRequest) -> OwnerReply:
+        return OwnerReply(granted=True)
+
+    owner.bind_answer(granted)  # an effect asks before it begins
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(fleet.reconcile_always)
