@@ -40,4 +40,12 @@ def test_every_command(shell) -> None:
     call("restore", "copy.db", "--yes")
     assert "0 runs would be forgotten" in call("gc", "--dry-run").err
     assert call("config", "show", "--json").json["pools"] == ["deskpools"]
+    assert "there is no model to ask" in call("ask", "What is a gap?", code=2).err
+    assert "2 disasters" in call("chaos", "chain.plan.yaml", "--seeds", "2").err
+    for process in ("up", "supervise"):
+        assert "belongs to one process" in call(process, code=2).err
+    assert "needs a transport between processes" in call("worker", "--pool", "desk", code=2).err
+    assert "one process has no dead letters" in call("dlq", "list", code=2).err
+    assert "needs no `db upgrade`" in call("db", "upgrade", code=2).err
+    assert "--limit" in call("bench", "architectures", "--limit", "0", code=2).err
     assert called == {entry.name for entry in COMMANDS}
