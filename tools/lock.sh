@@ -23,10 +23,10 @@ compile() { # compile OUTPUT WHAT-IT-IS ARGUMENTS...
 }
 
 # The development set first; the others follow its versions, so that one version of each package is tested and shipped.
-compile requirements-dev.lock "Runtime, build back-end and development tools" --group build --extra dev --extra postgres --extra mcp --extra documents --extra redis-fast --extra local pyproject.toml
+compile requirements-dev.lock "Runtime, build back-end and development tools" --group build --extra dev --extra postgres --extra mcp --extra documents --extra redis-fast --extra local --extra otlp --extra prometheus pyproject.toml
 compile requirements.lock "Runtime and build back-end" --group build --constraint requirements-dev.lock pyproject.toml
 compile requirements-fleet.lock "What the image holds: runtime, PostgreSQL and the fast Redis parser, build back-end" \
-  --group build --extra postgres --extra redis-fast --constraint requirements-dev.lock pyproject.toml
+  --group build --extra postgres --extra redis-fast --extra otlp --extra prometheus --constraint requirements-dev.lock pyproject.toml
 compile requirements-bench.lock "Runtime, build back-end and the contestants of 'make bench'" \
   --group build --extra bench --constraint requirements-dev.lock pyproject.toml
 compile tools/requirements-bench-tasks.lock "Task packages of the comparison harness, without their dependencies" --no-deps tools/bench-tasks.in

@@ -132,6 +132,13 @@ async def test_a_model_does_not_outlive_a_killed_parent(smollm2: Path) -> None:
             os.close(watched)
 
 
+def holds_a_model(pid: int) -> bool:
+    try:
+        return b"local_model/child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False  # it has ended
+
+
 @pytest.mark.model
 @pytest.mark.crash
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -154,7 +161,8 @@ async def test_a_question_that_is_ended_leaves_no_model_behind(
         assert child.stderr is not None
         lines = iter(child.stderr)
         assert any("running" in line for line in lines), "the run did not start"
-        assert len(with_variable(name, value)) == 2  # the command, and the model
+        # Beside the command and the model there may be children that read documents, for a moment.
+        assert len([pid for pid in with_variable(name, value) if holds_a_model(pid)]) == 1
         child.send_signal(number)
         for _ in lines:
             pass
