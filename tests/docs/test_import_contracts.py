@@ -94,7 +94,7 @@ def test_a_new_part_must_find_its_layer(tree: Path) -> None:
 
 
 def test_app_may_name_adapters_and_workers(tree: Path) -> None:
-    write(tree / "orchestrator" / "app.py", "import orchestrator.adapters.planted, workers")
+    write(tree / "orchestrator" / "app" / "planted.py", "import orchestrator.adapters.planted, workers")
 
     assert verdicts(tree) == dict.fromkeys(contracts().values(), "KEPT")
 

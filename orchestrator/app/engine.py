@@ -1,17 +1,16 @@
-"""The composition root: the only file that names concrete adapters."""
+"""The engine that users open: journal, transport, pools, models and supervisor put together."""
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio
 
 from orchestrator.adapters.clock import SystemClock
-from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.app.models import local_models, open_models
+from orchestrator.app.stores import open_journal
 from orchestrator.engine.collector import patient_collector
 from orchestrator.engine.consent import Consenting
 from orchestrator.engine.engine import RunEngine
@@ -31,144 +30,17 @@ from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.fleet import Fleet
 from orchestrator.ports.journal import Journal
-from orchestrator.ports.limiter import Limiter
 from orchestrator.ports.model import Models
 from orchestrator.ports.planner import Planner
 from orchestrator.ports.stand_in import StandIn
-from orchestrator.settings import Settings, on_redis, on_server, shown_url, store_path
+from orchestrator.settings import Settings, on_redis, on_server, shown_url
 from workers import Pool, Registry, Workers, worker_id
 from workers.gate import needs_of
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.postgres.journal import PostgresJournal
     from orchestrator.adapters.redis.owner import RedisTransport
-    from orchestrator.models.gateway import Gateway
     from orchestrator.supervisor.agent import SupervisorAgent
     from orchestrator.supervisor.rules import Supervisor
-
-
-async def open_journal(settings: Settings) -> Journal:
-    """The journal that the settings name.
-
-    Raises:
-        JournalOwned: another process has the file.
-        PromiseError: the store is not known, cannot keep what a journal promises, or wants `db upgrade`.
-    """
-    if on_server(settings.store):
-        return await _postgres().open(settings.store)
-    path = store_path(settings.store)
-    if path is None:
-        return MemoryJournal()
-    from orchestrator.adapters.sql.journal import SqliteJournal  # memory: needs no database
-
-    return await SqliteJournal.open(path, max_bytes=settings.journal_bytes_max)
-
-
-def _postgres() -> "type[PostgresJournal]":
-    try:
-        from orchestrator.adapters.postgres.journal import PostgresJournal  # others need no client for a server
-    except ImportError as error:
-        raise PromiseError(
-            f"the client of PostgreSQL is missing ({error})", "install hierarchical-orchestrator[postgres]"
-        ) from error
-    return PostgresJournal
-
-
-def upgrade_store(settings: Settings) -> tuple[str | None, str]:
-    """Bring the tables of a server to this release; return the schema before and after.
-
-    Raises:
-        PromiseError: the store is no server, or it cannot be reached.
-        JournalError: its tables are of a newer release, or it refused a statement.
-    """
-    _must_have_tables(settings)
-    from orchestrator.adapters.postgres.upgrade import run_upgrade
-
-    return run_upgrade(settings.store)
-
-
-def upgrade_sql(settings: Settings) -> str:
-    """The statements of `upgrade_store` for an empty database. Raises PromiseError: the store is no server."""
-    _must_have_tables(settings)
-    from orchestrator.adapters.postgres.upgrade import upgrade_sql as statements
-
-    return statements()
-
-
-def _must_have_tables(settings: Settings) -> None:
-    if not on_server(settings.store):
-        store_path(settings.store)
-        raise PromiseError(
-            "this store needs no `db upgrade`: a journal file is brought to this release when it is opened",
-            "name a server: --store postgresql://user@host/database",
-        )
-    _postgres()
-
-
-def restore_journal(settings: Settings, backup: Path) -> Path:
-    """Put a copy in the place of the journal that the settings name; return where that is. What lay there is gone.
-
-    Raises:
-        JournalOwned: a process uses the journal.
-        JournalError: `backup` is no sound journal of this release, or the place cannot be written.
-        PromiseError: the store is no file.
-    """
-    path = store_path(settings.store)
-    if path is None:
-        raise PromiseError("this journal is no file", "name one: --store sqlite:///file; a server has pg_restore")
-    from orchestrator.adapters.sql.backup import restore  # memory: needs no database
-
-    restore(backup, path)
-    return path
-
-
-def open_models(settings: Settings, *, limiter: Limiter | None = None) -> "Gateway":
-    """The models that the settings name: `async with open_models(settings) as models`. Nothing is sent yet.
-
-    Without `limiter` the rates of the endpoints hold over the fleet where the transport is a server, else for this
-    process alone.
-
-    Raises:
-        PromiseError: a key is missing, an address is none, or a model has no price.
-    """
-    # Half a second of imports, for those who ask models.
-    from orchestrator.adapters.memory.limiter import MemoryLimiter
-    from orchestrator.adapters.openai.endpoint import OpenAIEndpoint
-    from orchestrator.adapters.prices import GenaiPrices
-    from orchestrator.models.opening import open_gateway, rates_of
-
-    closers: tuple[Callable[[], Awaitable[None]], ...] = ()
-    if limiter is None and on_redis(settings.transport):
-        from orchestrator.adapters.redis.limiter import RedisLimiter
-
-        shared = RedisLimiter(settings.transport, rates_of(settings.models))
-        limiter, closers = shared, (shared.close,)
-    return open_gateway(
-        settings.models,
-        connect=OpenAIEndpoint,
-        limiter=limiter or MemoryLimiter(rates_of(settings.models)),
-        prices=GenaiPrices(),
-        closers=closers,
-    )
-
-
-@asynccontextmanager
-async def local_models(settings: Settings) -> AsyncIterator[Settings]:
-    """Settings whose every tier is a small model on this machine, which serves for as long as the block runs.
-
-    Raises:
-        PromiseError: it is not installed, or does not start; the error says what to do.
-    """
-    # A model server is for those who ask for one.
-    from orchestrator.adapters.local_model.server import SLOTS, local_model
-    from orchestrator.models.local import LOCAL_KEY, settings_for
-
-    async with local_model(settings.local_weights) as model:
-        os.environ[LOCAL_KEY] = model.api_key  # settings name keys and never hold them
-        try:
-            yield settings.model_copy(update={"models": settings_for(model.base_url, model.name, slots=SLOTS)})
-        finally:
-            del os.environ[LOCAL_KEY]
 
 
 class Engine:
@@ -389,4 +261,4 @@ async def _close(journal: Journal) -> None:
         await journal.close()
 
 
-__all__ = ["Engine", "local_models", "open_journal", "open_models", "restore_journal", "upgrade_sql", "upgrade_store"]
+__all__ = ["Engine"]
