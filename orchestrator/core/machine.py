@@ -1,6 +1,7 @@
 """All rules of one run. Knows nothing of queues, models, clocks or files: facts in, facts and commands out."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from orchestrator.core import commands as c
@@ -23,6 +24,7 @@ from orchestrator.core.sending import (
     wall_left_s,
     work,
 )
+from orchestrator.core.settle import unit_of
 from orchestrator.core.state import RunState, Status, StepState, Unit, fresh_state
 from orchestrator.core.turn import Turn, open_samples
 from orchestrator.errors import ExpressionError, IllegalTransition
@@ -61,7 +63,16 @@ class RunMachine:
         return made
 
     def replay(self, fact: f.Fact) -> None:
-        """Take in a fact from the journal. Decides nothing."""
+        """Take in a fact from the journal. Decides nothing.
+
+        What an attempt was given is worked out here, where the run stands as it stood then: its inputs may speak of
+        steps that go on meanwhile, of what the run has cost, or of a step that a patch has replaced since.
+        """
+        if isinstance(fact, f.StepDispatched) and fact.purpose == "work":
+            state, unit = unit_of(self.state, fact)
+            if unit.args is None:
+                with suppress(ExpressionError):  # contents were deleted: `outstanding` says so, if it still matters
+                    prepare(self.state, state, unit)
         evolve(self.state, fact)
 
     def hold(self) -> None:
