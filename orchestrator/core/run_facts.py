@@ -34,6 +34,7 @@ class RunAccepted(Fact):
     inputs: dict[str, JsonValue]
     calls: int | None = None  #: of models; None: not limited
     closing: float = 0.0  #: share of USD, tokens and calls held back for the steps of the result
+    trace: str = ""  #: W3C `traceparent` of whoever asked for the run; empty: it begins a trace of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

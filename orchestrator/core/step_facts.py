@@ -94,6 +94,7 @@ class ModelCalled(StepFact):
     unknown: bool = False  #: nobody can say whether the call was billed: it costs what had been set aside for it
     prices: str = ""  #: version of the price table; empty where the model is free
     seconds: float = 0.0
+    first_s: float = 0.0  #: until the first piece of the answer; 0 where it did not stream, or none came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

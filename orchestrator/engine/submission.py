@@ -41,6 +41,7 @@ class Request:
     idempotency_key: str | None = None
     origin: RunId | None = None  #: None: the run itself
     reuse: tuple[f.Fact, ...] = ()
+    trace: str = ""  #: W3C `traceparent` of whoever asks
 
 
 def plain_inputs(inputs: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -116,6 +117,7 @@ def first_facts(request: Request, now_s: float) -> tuple[f.Fact, ...]:
         inputs=request.inputs,
         calls=budget.calls,
         closing=budget.closing,
+        trace=request.trace,
     )
     return (accepted, *request.reuse, _frozen(plan, now_s))
 
@@ -146,6 +148,7 @@ def child_facts(
         inputs=inputs,
         calls=command.calls,
         closing=plan.budget.closing,
+        trace=above.trace,
     )
     return (accepted, _frozen(plan, now_s))
 

@@ -113,6 +113,7 @@ def _called(message: t.TaskCalled, now_s: float) -> f.ModelCalled:
         unknown=call.unknown,
         prices=call.prices,
         seconds=call.seconds,
+        first_s=call.first_s,
     )
 
 

@@ -63,6 +63,7 @@ class _Account:
     tokens_max: int
     charge: str = ""
     began: float = 0.0
+    first: float = 0.0  #: when the first piece of the answer came
     sent: bool = False
     used: int = 0
 
@@ -73,6 +74,19 @@ class _Account:
     @property
     def usd(self) -> float:
         return self.price.usd(self.tokens_in, self.tokens_max)
+
+    @property
+    def first_s(self) -> float:
+        return self.first - self.began if self.first else 0.0
+
+    def hearing(self, on_text: Callable[[str], None]) -> Callable[[str], None]:
+        """What a streamed answer is told to: it notes when the first piece came."""
+
+        def heard(text: str) -> None:
+            self.first = self.first or anyio.current_time()
+            on_text(text)
+
+        return heard
 
 
 class Attempts:
@@ -155,7 +169,7 @@ class Attempts:
         account.began, account.sent = anyio.current_time(), True
         until = one.deadline if line.attempt_s is None else min(one.deadline, account.began + line.attempt_s)
         try:
-            reply = await _asked(one, request, until)
+            reply = await _asked(one, request, until, account.hearing(one.on_text))
         except ModelError as error:
             if isinstance(error, _OF_THE_ENDPOINT):
                 line.breaker.failed(entered)
@@ -197,6 +211,7 @@ class Attempts:
             estimated=said is None,
             prices=account.price.version,
             seconds=anyio.current_time() - account.began,
+            first_s=account.first_s,
         )
         one.meter.called(call)
         return call
@@ -215,6 +230,7 @@ class Attempts:
             unknown=unknown,
             prices=account.price.version,
             seconds=anyio.current_time() - account.began,
+            first_s=account.first_s,
         )
         one.meter.called(call)
         return call
@@ -239,10 +255,10 @@ def _limits_of(route: Route) -> Iterator[None]:
         raise ModelUnavailable(route.model, reason) from error
 
 
-async def _asked(one: Try, request: ChatRequest, until: float) -> ChatReply:
+async def _asked(one: Try, request: ChatRequest, until: float, on_text: Callable[[str], None]) -> ChatReply:
     reply: ChatReply | None = None
     with anyio.CancelScope(deadline=until):
-        reply = await one.route.line.endpoint.ask(request, one.on_text)
+        reply = await one.route.line.endpoint.ask(request, on_text)
     if reply is None:
         what = "the deadline of the call" if until >= one.deadline else "attempt_s"
         raise ModelTimeout(one.route.model, f"{what} passed before the answer was whole", may_be_billed=True)

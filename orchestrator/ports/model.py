@@ -69,6 +69,7 @@ class ModelCall:
     unknown: bool = False  #: the call may have been billed and nobody can say: its reservation stays charged in full
     prices: str = ""  #: version of the price table; empty for a model that is free by settings
     seconds: float = 0.0
+    first_s: float = 0.0  #: until the first piece of the answer; 0 where it did not stream, or none came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

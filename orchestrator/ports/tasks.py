@@ -48,6 +48,7 @@ class StepTask:
     idle_s: float | None = None  #: longest silence before the attempt is given up; then the worker says when it begins
     plan: str = ""
     sent_at_s: float = 0.0
+    trace: str = ""  #: W3C `traceparent` of the attempt; empty where nobody traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
