@@ -1,0 +1,1 @@
+"""What the parts that save money are worth: cache, routing, compression, batch, and all of them together."""
