@@ -223,8 +223,8 @@ class WorkContext:
         """Show that the work goes on, for steps with an idle timeout. Not journaled."""
         self._progress(None, "", journal=False)
 
-    def evidence(self, tool: str, result: object) -> None:
-        """Record what a tool gave, so that `grounded` checks can look quotes up in it.
+    def evidence(self, tool: str, result: object, *, seconds: float = 0.0) -> None:
+        """Record what a tool gave, so that `grounded` checks can look quotes up in it; `seconds` is how long it took.
 
         Raises:
             ValueError: `result` is no JSON, or above the limits of an output.
@@ -236,7 +236,8 @@ class WorkContext:
         except NotPlain as error:
             raise ValueError(error.at(f"evidence of {tool}")) from None
         name = storable(tool, NAME_CHARS_MAX)
-        self._line.post(TaskEvidence(key=self._task.key, worker=self._line.worker, tool=name, result=plain))
+        said = TaskEvidence(key=self._task.key, worker=self._line.worker, tool=name, result=plain, seconds=seconds)
+        self._line.post(said)
 
     def cost(self, usd: float = 0.0, tokens: int = 0, charge: str | None = None) -> Awaitable[None]:
         """Book money (USD) or tokens that were spent. Booked by the call itself; asynchronous code may await it.

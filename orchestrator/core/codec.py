@@ -46,7 +46,10 @@ def _longer(*further: object) -> Upcaster:
 UPCASTERS: Final[dict[tuple[int, str], Upcaster]] = {
     (1, "child.ended"): _longer(0),  # calls
     (1, "child.started"): _longer(None),  # calls
-    (1, "model.called"): _longer("", 0, False, False, "", 0.0, 0.0),  # endpoint, tokens_cached, … first_s
+    (1, "model.called"): _longer(  # endpoint, tokens_cached, … first_s, served, entry, why, saved_…
+        "", 0, False, False, "", 0.0, 0.0, "", "", "", 0.0, 0.0, 0.0, 0.0
+    ),
+    (1, "tool.called"): _longer(0.0),  # seconds
     (1, "run.accepted"): _longer(None, 0.0, ""),  # calls, closing, trace
     (1, "run.ended"): _longer(0),  # calls
 }

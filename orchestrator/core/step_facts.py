@@ -74,6 +74,7 @@ class ToolCalled(StepFact):
 
     tool: str
     result: JsonValue
+    seconds: float = 0.0  #: that it took; 0 where nobody measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,13 @@ class ModelCalled(StepFact):
     prices: str = ""  #: version of the price table; empty where the model is free
     seconds: float = 0.0
     first_s: float = 0.0  #: until the first piece of the answer; 0 where it did not stream, or none came
+    served: Literal["", "exact", "semantic", "shared"] = ""  #: who answered instead: a kept answer, or a call under way
+    entry: str = ""  #: the kept answer that was served, by its key
+    why: str = ""  #: the router's or the cache's reason, in its own words; never a text of a model
+    saved_cache_usd: float = 0.0  #: each against what the call would have cost without that part
+    saved_routing_usd: float = 0.0
+    saved_compression_usd: float = 0.0
+    saved_batch_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
                 sample=key.sample,
                 tool=message.tool,
                 result=message.result,
+                seconds=message.seconds,
             )
         case t.TaskStarted():
             return f.StepStarted(
@@ -114,6 +115,13 @@ def _called(message: t.TaskCalled, now_s: float) -> f.ModelCalled:
         prices=call.prices,
         seconds=call.seconds,
         first_s=call.first_s,
+        served=call.served,
+        entry=call.entry,
+        why=call.why,
+        saved_cache_usd=call.saved.cache,
+        saved_routing_usd=call.saved.routing,
+        saved_compression_usd=call.saved.compression,
+        saved_batch_usd=call.saved.batch,
     )
 
 

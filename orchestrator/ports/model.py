@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from orchestrator.ids import JsonValue
 
@@ -53,6 +53,22 @@ class Prompt:
     seed: int | None = None
 
 
+Served = Literal["", "exact", "semantic", "shared"]  #: who answered instead of a model: a kept answer, a call under way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What a call did not cost, in USD, by what spared it: each against the call without that part."""
+
+    cache: float = 0.0
+    routing: float = 0.0
+    compression: float = 0.0
+    batch: float = 0.0
+
+
+NOTHING_SAVED: Final = Saved()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
     """One attempt at one endpoint, for the journal."""
@@ -70,6 +86,10 @@ class ModelCall:
     prices: str = ""  #: version of the price table; empty for a model that is free by settings
     seconds: float = 0.0
     first_s: float = 0.0  #: until the first piece of the answer; 0 where it did not stream, or none came
+    served: Served = ""
+    entry: str = ""  #: the kept answer that was served, by its key
+    why: str = ""  #: the router's or the cache's reason; never a text of a model
+    saved: Saved = NOTHING_SAVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,7 @@ class TaskEvidence:
     worker: str
     tool: str
     result: JsonValue
+    seconds: float = 0.0  #: that it took; 0 where nobody measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

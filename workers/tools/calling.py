@@ -117,6 +117,7 @@ class ToolBox:
     async def _run(self, tool: Tool, ctx: ToolContext, arguments: dict[str, JsonValue]) -> str:
         name, limit_s = tool.traits.spec.name, tool.traits.timeout_s
         self._ctx.heartbeat()
+        began = anyio.current_time()
         with anyio.move_on_after(limit_s) as clock:
             try:
                 result = self._seen.struck_from(plain_copy(await tool.call(ctx, arguments)))
@@ -136,12 +137,12 @@ class ToolBox:
                 if ends_more_than_one_task(error):
                     raise
                 return self._told(name, _error(_words_of(error)))
-            return self._result(name, result)
+            return self._result(name, result, anyio.current_time() - began)
         assert clock.cancelled_caught
         ctx._end()
         return self._told(name, _error(f"no answer within {limit_s:g} s; nobody knows whether it was done"))
 
-    def _result(self, name: str, result: JsonValue) -> str:
+    def _result(self, name: str, result: JsonValue, seconds: float) -> str:
         """What the model is shown, cut to size; the same is kept as evidence."""
         text = result if isinstance(result, str) else canonical_json(result)
         shown = text.encode()
@@ -149,7 +150,7 @@ class ToolBox:
             text = shown[:TOOL_RESULT_BYTES_MAX].decode(errors="ignore")
             result = text
             text += f"\n[cut after {TOOL_RESULT_BYTES_MAX} of {len(shown)} bytes; ask for less]"
-        self._ctx.evidence(name, result)
+        self._ctx.evidence(name, result, seconds=seconds)
         return text
 
     def _told(self, name: str, text: str) -> str:
