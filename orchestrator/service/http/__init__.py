@@ -1,0 +1,1 @@
+"""The HTTP service: jobs, streams, approvals and keys under `/v1`."""

@@ -1,0 +1,36 @@
+"""The application: routers, problems, limits and headers put together around one service."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from orchestrator.service.http import problems
+from orchestrator.service.http.access import KeyRing
+from orchestrator.service.http.parts import Service
+from orchestrator.service.http.routers import ROUTERS
+
+DESCRIPTION = "Runs plans of many agents to verified results. Every error is a problem document (RFC 9457)."
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application of a service that is open already; it opens and closes nothing itself.
+
+    There are no pages that load scripts from elsewhere; the description is at `/v1/openapi.json`.
+    """
+    app = FastAPI(
+        title="hierarchical-orchestrator",
+        version=version("hierarchical-orchestrator"),
+        description=DESCRIPTION,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.state.keyring = KeyRing(service.keys, service.clock.now_s) if service.keys is not None else None
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+__all__ = ["make_app"]
