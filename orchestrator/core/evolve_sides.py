@@ -181,8 +181,9 @@ def on_settled(run: RunState, fact: f.BudgetSettled) -> None:
 
 
 def on_model_called(run: RunState, fact: f.ModelCalled) -> None:
-    """A model was paid."""
-    spend(run, unit_or_none(run, fact), fact.charge, fact.usd, fact.tokens_in + fact.tokens_out, calls=1)
+    """A model was paid, or an answer was had without asking one."""
+    calls = 0 if fact.served else 1
+    spend(run, unit_or_none(run, fact), fact.charge, fact.usd, fact.tokens_in + fact.tokens_out, calls=calls)
 
 
 def on_quarantined(run: RunState, fact: f.StepQuarantined) -> None:

@@ -54,7 +54,7 @@ class Account:
         elif isinstance(fact, f.BudgetSettled):
             yield from self._settle(fact.charge, fact.usd, fact.tokens, 0)
         elif isinstance(fact, f.ModelCalled):
-            yield from self._settle(fact.charge, fact.usd, fact.tokens_in + fact.tokens_out, 0, calls=1)
+            yield from self._settle(fact.charge, fact.usd, fact.tokens_in + fact.tokens_out, 0, 0 if fact.served else 1)
         elif isinstance(fact, f.ChildStarted):
             self.open[fact.child] = own = Held(fact.usd, fact.tokens, fact.steps, fact.calls or 0)
             yield from self._over(own) if not last else ()

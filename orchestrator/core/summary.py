@@ -273,7 +273,7 @@ class RunTally:
         match fact:
             case f.ModelCalled():
                 charge, usd, tokens = fact.charge, fact.usd, fact.tokens_in + fact.tokens_out
-                self.calls += charge not in self._charged
+                self.calls += charge not in self._charged and not fact.served
             case f.BudgetSettled():
                 charge, usd, tokens = fact.charge, fact.usd, fact.tokens
             case f.ChildEnded():
