@@ -236,6 +236,17 @@ class JournalCorrupt(JournalError):
         )
 
 
+class CheckpointBroken(JournalError):
+    """A signed checkpoint is not what was signed, or one before it is missing."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(number, reason)
+        self.number, self.reason = number, reason
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.number}: {self.reason}"
+
+
 class JournalFull(JournalError):
     """The disk or the page limit is full. Nothing was written; free room and resume."""
 
