@@ -66,11 +66,13 @@ class RunQuery:
     run_id: RunId | None = None
     status: tuple[RunStatus, ...] | None = None
     plan: str | None = None
+    lane: str | None = None
     idempotency_key: str | None = None
     origin: RunId | None = None
     parent: RunId | None = None
     top_level: bool = False  #: only runs without a parent
     ended_before_s: float | None = None
+    before: RunId | None = None  #: only what comes after this run in the list; nothing where there is no such run
     limit: int = 100
 
 

@@ -122,7 +122,10 @@ class MemoryJournal:
         else:
             candidates = list(self._runs.values())
         fitting = [run for run in candidates if _fits(run.row, query)]
-        fitting.sort(key=lambda run: (run.row.accepted_at_s, run.order), reverse=True)
+        if query.before is not None:
+            mark = self._runs.get(query.before)
+            fitting = [run for run in fitting if mark is not None and _place(run) < _place(mark)]
+        fitting.sort(key=_place, reverse=True)
         return [replace(run.row, last_seq=len(run.facts), epoch=run.epoch) for run in fitting[: query.limit]]
 
     async def claim(self, run_id: RunId, owner: str) -> int:
@@ -193,11 +196,16 @@ def accepted_row(entry: Append, fact: RunAccepted) -> RunRow:
     )
 
 
+def _place(run: _Run) -> tuple[float, int]:
+    return run.row.accepted_at_s, run.order
+
+
 def _fits(row: RunRow, query: RunQuery) -> bool:
     return (
         (query.tenant is None or row.tenant == query.tenant)
         and (query.status is None or row.status in query.status)
         and (query.plan is None or row.plan == query.plan)
+        and (query.lane is None or row.lane == query.lane)
         and (query.idempotency_key is None or row.idempotency_key == query.idempotency_key)
         and (query.origin is None or row.origin == query.origin)
         and (query.parent is None or row.parent == query.parent)

@@ -89,7 +89,7 @@ async def runs(connection: Connection, query: RunQuery) -> list[RunRow]:
     """See `Journal.runs`. What is asked for is bound, never written into the text; the columns are a closed list."""
     terms: list[str] = []
     values: list[object] = []
-    for column in ("tenant", "run_id", "plan", "idempotency_key", "origin", "parent"):
+    for column in ("tenant", "run_id", "plan", "lane", "idempotency_key", "origin", "parent"):
         value = getattr(query, column)
         if value is not None:
             values.append(value)
@@ -102,6 +102,9 @@ async def runs(connection: Connection, query: RunQuery) -> list[RunRow]:
     if query.ended_before_s is not None:
         values.append(query.ended_before_s)
         terms.append(f"ended_at_s < ${len(values)}")
+    if query.before is not None:
+        values.append(query.before)
+        terms.append(f"(accepted_at_s, id) < (SELECT accepted_at_s, id FROM runs WHERE run_id = ${len(values)})")
     where = f"WHERE {' AND '.join(terms)}" if terms else ""
     values.append(query.limit)
     rows = await connection.fetch(f"{ROWS} {where} ORDER BY accepted_at_s DESC, id DESC LIMIT ${len(values)}", *values)

@@ -86,7 +86,7 @@ def runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunRow]:
     """See `Journal.runs`."""
     terms: list[str] = []
     values: list[object] = []
-    for column in ("tenant", "run_id", "plan", "idempotency_key", "origin", "parent"):
+    for column in ("tenant", "run_id", "plan", "lane", "idempotency_key", "origin", "parent"):
         value = getattr(query, column)
         if value is not None:
             terms.append(f"{column} = ?")
@@ -99,6 +99,9 @@ def runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunRow]:
     if query.ended_before_s is not None:
         terms.append("ended_at_s < ?")
         values.append(query.ended_before_s)
+    if query.before is not None:
+        terms.append("(accepted_at_s, id) < (SELECT accepted_at_s, id FROM runs WHERE run_id = ?)")
+        values.append(query.before)
     where = f"WHERE {' AND '.join(terms)}" if terms else ""
     order = "ORDER BY accepted_at_s DESC, id DESC LIMIT ?"
     rows = connection.execute(f"{_ROWS} {where} {order}", (*values, query.limit))
