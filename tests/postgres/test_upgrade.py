@@ -124,8 +124,8 @@ async def test_killed_at_any_statement_the_next_upgrade_completes_it(postgres_se
 @pytest.mark.parametrize(
     ("version", "error", "words"),
     [
-        ("0000", PromiseError, r"of schema 0000, this release works with 0001; run: orchestrator db upgrade"),
-        ("9999", JournalError, r"of schema 9999, this release works with 0001; use a newer release"),
+        ("0000", PromiseError, rf"of schema 0000, this release works with {SCHEMA}; run: orchestrator db upgrade"),
+        ("9999", JournalError, rf"of schema 9999, this release works with {SCHEMA}; use a newer release"),
     ],
 )
 async def test_tables_of_another_release_are_refused_with_the_remedy(

@@ -12,6 +12,7 @@ from orchestrator.adapters.postgres import keeping, reading
 from orchestrator.adapters.postgres.appending import BEGINNING, STATEMENT, Head, Prepared, accepts, arguments, prepare
 from orchestrator.adapters.postgres.artifacts import PostgresArtifacts
 from orchestrator.adapters.postgres.connecting import MET, TRIES_MAX, Connection, Pauses, Server, is_lost, said
+from orchestrator.adapters.postgres.keys import PostgresKeys
 from orchestrator.adapters.postgres.leases import PostgresLeases
 from orchestrator.adapters.postgres.notices import PostgresNotices
 from orchestrator.adapters.postgres.petitions import PostgresPetitions
@@ -63,6 +64,7 @@ class PostgresJournal:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.artifacts = PostgresArtifacts(server)  #: in the same database; usable until `close`
+        self.keys = PostgresKeys(server)
         self.ownership = PostgresLeases(server)
         self.petitions = PostgresPetitions(server)
         self.notices = PostgresNotices(server)
