@@ -38,6 +38,16 @@ def _accepted(turn: Turn, event: f.RunAccepted) -> Sequence[Pair]:
     return NOBODY
 
 
+def _pinned(turn: Turn, event: f.SessionPinned) -> Sequence[Pair]:
+    run = turn.run
+    if run.frozen or run.pinned is not None:
+        return NOBODY
+    if run.accepted is None:
+        raise IllegalTransition("", "not accepted", f"session {event.session}")
+    turn.emit(event)
+    return NOBODY
+
+
 def _frozen(turn: Turn, event: f.PlanFrozen) -> Sequence[Pair]:
     run = turn.run
     if run.frozen:
@@ -286,6 +296,7 @@ def _on(kind: type[E], arrival: Callable[[Turn, E], Sequence[Pair]]) -> tuple[ty
 ARRIVALS: Final[dict[type[Input], Arrival]] = dict(
     (
         _on(f.RunAccepted, _accepted),
+        _on(f.SessionPinned, _pinned),
         _on(f.PlanFrozen, _frozen),
         _on(f.StepExpanded, _taken_over),
         _on(f.StepReused, _taken_over),

@@ -19,6 +19,7 @@ def _rule(kind: type[F], rule: Callable[[RunState, F], None]) -> tuple[type[f.Fa
 EVOLVE: Final[dict[type[f.Fact], Rule]] = dict(
     (
         _rule(f.RunAccepted, sides.on_accepted),
+        _rule(f.SessionPinned, sides.on_session_pinned),
         _rule(f.PlanFrozen, sides.on_frozen),
         _rule(f.PlanPatched, sides.on_patched),
         _rule(f.RunAdopted, sides.on_adopted),

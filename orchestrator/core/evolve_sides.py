@@ -21,6 +21,12 @@ def on_accepted(run: RunState, fact: f.RunAccepted) -> None:
     run.scope = base_scope(run)
 
 
+def on_session_pinned(run: RunState, fact: f.SessionPinned) -> None:
+    """The run belongs to a conversation, and sees it as it stood."""
+    run.pinned = fact
+    run.scope = base_scope(run)
+
+
 def on_frozen(run: RunState, fact: f.PlanFrozen) -> None:
     """The plan is fixed: every step may be looked at."""
     assert fact.digest == run.plan.digest, "the machine was made for another plan"

@@ -25,6 +25,7 @@ from orchestrator.core.run_facts import (
     RunAccepted,
     RunAdopted,
     RunEnded,
+    SessionPinned,
 )
 from orchestrator.core.side_facts import (
     ApprovalAnswered,
@@ -71,6 +72,7 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
     ChildStarted, ChildEnded, ApprovalAsked, ApprovalAnswered, ApprovalExpired, ReplanAsked, ReplanRefused,
     BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned, JudgeVoted,
+    SessionPinned,
 )  # fmt: skip
 FACT_BY_KIND: Final[dict[str, type[Fact]]] = {fact.KIND: fact for fact in FACTS}
 
@@ -110,6 +112,7 @@ __all__ = [
     "RunAccepted",
     "RunAdopted",
     "RunEnded",
+    "SessionPinned",
     "StepBackoff",
     "StepCancelled",
     "StepDispatched",

@@ -38,6 +38,18 @@ class RunAccepted(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPinned(Fact):
+    """What the run sees of its conversation: as it stood when the run was accepted, whatever is said later."""
+
+    KIND: ClassVar[str] = "session.pinned"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("view",)
+
+    session: str  #: its id
+    version: int  #: of the session that was read
+    view: dict[str, JsonValue]  #: what `session` in an expression names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanFrozen(Fact):
     """The plan the run is pinned to, whole."""
 

@@ -120,8 +120,9 @@ def _left_out(unit: Unit) -> bool:
 
 
 def base_scope(run: RunState) -> dict[str, object]:
-    """The scope all steps of a run share."""
-    return {"inputs": run.inputs, "steps": StepsView(run), "run": RunView(run)}
+    """The scope all steps of a run share. Without a session `session` has no members, so what names one fails."""
+    session = run.pinned.view if run.pinned is not None else {}
+    return {"inputs": run.inputs, "steps": StepsView(run), "run": RunView(run), "session": session}
 
 
 def unit_scope(run: RunState, state: StepState, unit: Unit) -> dict[str, object]:

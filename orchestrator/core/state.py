@@ -18,6 +18,7 @@ from orchestrator.core.facts import (
     PlanPatched,
     ReplanRefused,
     RunAccepted,
+    SessionPinned,
 )
 from orchestrator.core.ledger import Ledger
 from orchestrator.ids import JsonValue, RunId, StepId
@@ -182,6 +183,7 @@ class RunState:
     steps: list[StepState]
     ledger: Ledger
     accepted: RunAccepted | None = None
+    pinned: SessionPinned | None = None  #: of a run that belongs to a conversation
     frozen: bool = False
     inputs: dict[str, JsonValue] = field(default_factory=dict)
     scope: dict[str, object] = field(default_factory=dict)

@@ -101,6 +101,9 @@ class _Teller:
         budget += f", {fact.calls} calls" if fact.calls is not None else ""
         return f"run {fact.run} of plan {fact.plan}{origin} was accepted; budget {budget}"
 
+    def pinned(self, fact: f.SessionPinned) -> str:
+        return f"it belongs to session {fact.session}, which it sees as of version {fact.version}"
+
     def patched(self, fact: f.PlanPatched) -> str:
         asked = f", asked for by {fact.asked_by}" if fact.asked_by is not None else ""
         return f"the plan was changed by {fact.author}{asked}: {fact.reason}"
@@ -340,6 +343,7 @@ _OUTLINE: Final = (
 _TELL: Final[dict[type[f.Fact], _Tell]] = dict(
     (
         _tell(f.RunAccepted, _Teller.accepted),
+        _tell(f.SessionPinned, _Teller.pinned),
         _tell(f.PlanPatched, _Teller.patched),
         _tell(f.RunAdopted, _Teller.adopted),
         _tell(f.LimitHit, _Teller.limit_hit),

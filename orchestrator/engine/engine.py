@@ -30,6 +30,7 @@ from orchestrator.engine.run_ids import new_run_id
 from orchestrator.engine.submission import (
     Freezable,
     Request,
+    SessionView,
     budget_over,
     check_words,
     plain_inputs,
@@ -161,14 +162,16 @@ class RunEngine:
 
     # ---- starting runs
 
-    def prepare(self, plan: Plan) -> CompiledPlan:
+    def prepare(self, plan: Plan, session: bool = False) -> CompiledPlan:
         """Check a plan against this engine and make it ready; remembered by digest.
+
+        `session`: its run belongs to a conversation, so the plan may refer to it.
 
         Raises:
             PlanError: the plan is not valid for these pools.
             PromiseError: it asks for what this engine does not have.
         """
-        return self.plans.prepare(plan)
+        return self.plans.prepare(plan, session)
 
     async def submit(
         self,
@@ -179,11 +182,14 @@ class RunEngine:
         lane: str = "normal",
         idempotency_key: str | None = None,
         tenant: str = "default",
+        session: SessionView | None = None,
+        run_id: RunId | None = None,
     ) -> Run:
         """Accept a run: once this returns, it survives the death of this process.
 
         `budget` exchanges those limits of the plan's that it names. The same `idempotency_key` with the same plan,
-        inputs and budget gives the run that exists.
+        inputs and budget gives the run that exists. `session` is what the run sees of its conversation, `run_id` an id
+        of `new_run_id` that the caller has written down before.
 
         Raises:
             PlanError, PromiseError, InputError: nothing was started; the error names place and remedy.
@@ -195,15 +201,16 @@ class RunEngine:
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
         check_words(lane, tenant, idempotency_key)
         async with self._gate:
-            self.prepare(frozen)
+            self.prepare(frozen, session is not None)
             request = Request(
-                run_id=new_run_id(self.clock.now_s()),
+                run_id=run_id or new_run_id(self.clock.now_s()),
                 plan=frozen,
                 inputs=validate_inputs(frozen, plain_inputs(inputs or {})),
                 budget=budget_over(frozen, budget),
                 lane=lane,
                 tenant=tenant,
                 idempotency_key=idempotency_key,
+                session=session,
             )
             return await self.accept(request)
 

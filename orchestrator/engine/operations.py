@@ -16,7 +16,7 @@ from orchestrator.engine.handle import Run
 from orchestrator.engine.questions import patched
 from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.engine.run_ids import new_run_id
-from orchestrator.engine.submission import Request, budget_over, plain_inputs
+from orchestrator.engine.submission import Request, budget_over, plain_inputs, seen_by
 from orchestrator.errors import JournalConflict, RunNotFound, WrongState
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
 from orchestrator.plan.inputs import validate_inputs
@@ -149,7 +149,7 @@ class Operations:
         driver = self._open(run_id)
         plan = driver.machine.state.plan.plan
         changed = apply_patch(plan, patch, locked=locked(driver.machine.state))
-        self._engine.prepare(changed)
+        self._engine.prepare(changed, driver.machine.state.pinned is not None)
         revision = driver.machine.state.revision
         await self._engine.tell(driver, patched(patch, changed, at_s=self._engine.clock.now_s(), by=by))
         if driver.machine.state.revision == revision:
@@ -184,7 +184,7 @@ class Operations:
     ) -> Run:
         state, records = await self._ended_state(run_id)
         plan = state.plan.plan
-        self._engine.prepare(plan)
+        self._engine.prepare(plan, state.pinned is not None)
         now_s = self._engine.clock.now_s()
         accepted = state.accepted
         assert accepted is not None, "an ended run was accepted"
@@ -209,6 +209,7 @@ class Operations:
             tenant=accepted.tenant,
             origin=accepted.origin,
             reuse=reuse,
+            session=seen_by(state),
         )
         return await self._engine.accept(request)
 

@@ -2,7 +2,8 @@
 
 from typing import Final, TypeVar
 
-from orchestrator.engine.promises import Ready, Thinks, check_promises
+from orchestrator.engine.promises import Ready, Thinks, check_promises, speaks_of_session
+from orchestrator.errors import PromiseError
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.check import refuse_errors
 from orchestrator.plan.collecting import undisturbed
@@ -30,11 +31,11 @@ class PlanBook:
     ) -> None:
         self._catalogue, self._judge, self._planner = catalogue, judge, planner
         self._supervisor, self._ready, self._thinks = supervisor, ready, thinks
-        self._checked: dict[str, bool] = {}
+        self._checked: dict[str, str] = {}  #: by digest: what in it refers to a session
         self._compiled: dict[str, CompiledPlan] = {}
 
-    def prepare(self, plan: Plan) -> CompiledPlan:
-        """Check a plan and make it ready.
+    def prepare(self, plan: Plan, session: bool = False) -> CompiledPlan:
+        """Check a plan and make it ready; `session`: its run belongs to a conversation.
 
         Raises:
             PlanError: the plan is not valid for these pools.
@@ -51,7 +52,12 @@ class PlanBook:
                     ready=self._ready,
                     thinks=self._thinks,
                 )
-                remember(self._checked, plan.digest, True, PLANS_MAX)
+                remember(self._checked, plan.digest, speaks_of_session(plan), PLANS_MAX)
+            if not session and self._checked[plan.digest]:
+                raise PromiseError(
+                    f"{self._checked[plan.digest]} refers to a session, and this run has none",
+                    "name one (--session ID, or engine.session(id).ask), or take `session` out of the plan",
+                )
             return self.compiled(plan)
 
     def compiled(self, plan: Plan) -> CompiledPlan:

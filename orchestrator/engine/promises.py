@@ -31,10 +31,6 @@ def check_promises(
     Raises:
         PromiseError: names the step, what is missing, and the remedy.
     """
-    if "session" in canonical_json(plan.data):  # rare, so only then are all expressions read
-        _check_session("result", result_uses(plan, Issues()))
-        for step_id, step in plan.steps.items():
-            _check_session(f"step {step_id}", uses_of(step, Issues()))
     for step_id, step in plan.steps.items():
         _check(step_id, step, judge=judge, planner=planner, supervisor=supervisor)
         if step.plan is not None:
@@ -90,9 +86,23 @@ def _check_ready(step_id: str, step: Step, ready: Ready) -> None:
             raise PromiseError(f"step {step_id} cannot run in pool {pool}: {error.what}", error.remedy) from error
 
 
-def _check_session(who: str, uses: Iterable[Use]) -> None:
-    if any(ref.root == "session" for use in uses for ref in use.expression.refs):
-        raise PromiseError(f"{who} refers to a session", "this run has none; take `session` out")
+def speaks_of_session(plan: Plan) -> str:
+    """What in a plan, sub-plans included, refers to the conversation that its run belongs to; empty: nothing does."""
+    if "session" not in canonical_json(plan.data):  # so usual that expressions are not even read
+        return ""
+    if _names_session(result_uses(plan, Issues())):
+        return "result"
+    for step_id, step in plan.steps.items():
+        if _names_session(uses_of(step, Issues())):
+            return f"step {step_id}"
+        inner = speaks_of_session(step.plan) if step.plan is not None else ""
+        if inner:
+            return f"step {step_id}, {inner}"
+    return ""
+
+
+def _names_session(uses: Iterable[Use]) -> bool:
+    return any(ref.root == "session" for use in uses for ref in use.expression.refs)
 
 
 def _check(step_id: str, step: Step, *, judge: bool, planner: bool, supervisor: GoalPlanner | None) -> None:

@@ -37,7 +37,7 @@ class Asked:
         clock: Clock,
         post: Callable[[RunDriver, Item], None],
         spawn: Callable[..., None],
-        prepare: Callable[[Plan], object],
+        prepare: Callable[[Plan, bool], object],
         tell: Callable[[RunDriver, Input], Awaitable[None]],
         planner: Planner | None,
         checker: Checker | None,
@@ -148,7 +148,7 @@ class Asked:
             patch = await self._answer(driver, key, scope, self._planner.replan(request))
             if patch is not None:
                 changed = patch, apply_patch(plan, patch, locked=locked(run) - {command.step})
-                self._prepare(changed[1])
+                self._prepare(changed[1], run.pinned is not None)
         except (_Unwanted, EngineClosed, JournalConflict):
             return
         except TimeoutError:
@@ -194,7 +194,7 @@ class Asked:
         failed: tuple[str, str, float | None]
         try:
             planned = await self._answer(driver, key, scope, self._supervisor.plan(request))
-            self._prepare(planned.plan)
+            self._prepare(planned.plan, run.pinned is not None)
         except (_Unwanted, EngineClosed, JournalConflict):
             return
         except TimeoutError:

@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from orchestrator.core import facts as f
 from orchestrator.core.commands import StartChild
 from orchestrator.core.machine import MACHINE_VERSION
+from orchestrator.core.state import RunState
 from orchestrator.core.values import json_of
 from orchestrator.engine.driver import RunDriver
 from orchestrator.errors import InputError, PromiseError, ValueRefused
@@ -29,6 +30,15 @@ class Freezable(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionView:
+    """What a run sees of the conversation it belongs to. It is journaled with the run and stays as it is."""
+
+    session: str  #: its id
+    version: int  #: of the session that was read
+    view: dict[str, JsonValue]  #: what `session` in an expression names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A run to start, already checked."""
 
@@ -41,6 +51,7 @@ class Request:
     idempotency_key: str | None = None
     origin: RunId | None = None  #: None: the run itself
     reuse: tuple[f.Fact, ...] = ()
+    session: SessionView | None = None
     trace: str = ""  #: W3C `traceparent` of whoever asks
 
 
@@ -119,7 +130,7 @@ def first_facts(request: Request, now_s: float) -> tuple[f.Fact, ...]:
         closing=budget.closing,
         trace=request.trace,
     )
-    return (accepted, *request.reuse, _frozen(plan, now_s))
+    return (accepted, *_pinned(request.session, now_s), *request.reuse, _frozen(plan, now_s))
 
 
 def child_facts(
@@ -150,7 +161,21 @@ def child_facts(
         closing=plan.budget.closing,
         trace=above.trace,
     )
-    return (accepted, _frozen(plan, now_s))
+    return (accepted, *_pinned(seen_by(parent.machine.state), now_s), _frozen(plan, now_s))
+
+
+def seen_by(run: RunState) -> SessionView | None:
+    """What a run sees of its conversation: its sub-plans and those who run it again see the same."""
+    pinned = run.pinned
+    if pinned is None:
+        return None
+    return SessionView(session=pinned.session, version=pinned.version, view=pinned.view)
+
+
+def _pinned(session: SessionView | None, now_s: float) -> tuple[f.SessionPinned, ...]:
+    if session is None:
+        return ()
+    return (f.SessionPinned(at_s=now_s, session=session.session, version=session.version, view=session.view),)
 
 
 def _frozen(plan: Plan, now_s: float) -> f.PlanFrozen:

@@ -73,8 +73,16 @@ RUN_MEMBERS: Final[dict[str, Member]] = {
     "plan": Member(kinds=_TEXT, meaning="the name of the plan"),
 }
 SESSION_MEMBERS: Final[dict[str, Member]] = {
-    "summary": Member(kinds=_TEXT, meaning="the rolling summary of the conversation"),
-    "turns": Member(kinds=_LIST, meaning="the turns of the conversation that are kept in full"),
+    "id": Member(kinds=_TEXT, meaning="the id of the session"),
+    "summary": Member(
+        kinds=_TEXT,
+        meaning="what was said before `turns`, with every pinned fact; says so where turns were left out of it",
+    ),
+    "turns": Member(
+        kinds=_LIST, meaning="the newest turns, oldest first, each with `role` and `content`; the last is what was asked"
+    ),
+    "facts": Member(kinds=_LIST, meaning="the pinned facts, as texts"),
+    "dropped": Member(kinds=_NUMBER, meaning="turns that are neither in `turns` nor in the summary"),
 }
 
 #: root -> (where it may stand, what it is)
@@ -82,7 +90,10 @@ ROOTS: Final[dict[str, tuple[str, str]]] = {
     "inputs": ("everywhere", "the inputs of the run, defaults filled in: `inputs.NAME`"),
     "steps": ("everywhere", "other steps of the same plan: `steps.ID.MEMBER`; makes an edge"),
     "run": ("everywhere", "the run itself: `run.MEMBER`"),
-    "session": ("everywhere", "the conversation; refused at start when the run has none: `session.MEMBER`"),
+    "session": (
+        "everywhere",
+        "the conversation, as it stood at submission; refused at start when the run has none: `session.MEMBER`",
+    ),
     "output": ("`checks`", "the output that is being checked; under `agree`, of the sample or the elected one"),
     "args": ("`checks`", "the step's `with`, resolved"),
     "index": ("steps with `foreach`", "the branch's position, from 0"),
