@@ -6,7 +6,7 @@ appending costs little more than looking at the values.
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.chain import FIRST_HASH, SALT_BYTES, link_hash, payload_digest
@@ -39,6 +39,7 @@ class MemoryJournal:
         self._keys: dict[tuple[str, str], RunId] = {}
         self._accepted = 0
         self._closed = False
+        self.on_end: list[Callable[[RunRow], None]] = []  #: told of each run as it ends, before the append returns
 
     async def append(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
         return self.append_now(entries)
@@ -67,6 +68,8 @@ class MemoryJournal:
             if type(fact) is RunEnded:
                 ended = {"status": fact.status, "ended_at_s": fact.at_s, "usd": fact.usd, "tokens": fact.tokens}
                 run.row = replace(run.row, **ended)  # type: ignore[arg-type] # each has the type of its field
+                for told in self.on_end:
+                    told(run.row)
         return True
 
     def _accept(self, entry: Append) -> _Run | None:

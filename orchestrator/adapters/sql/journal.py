@@ -17,7 +17,7 @@ class SqliteJournal:
     """
 
     def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+        self._writer = self.writer = writer  #: for what else lies in the same file
         self.artifacts = SqliteArtifacts(writer)  #: in the same file; usable until `close`
 
     @classmethod

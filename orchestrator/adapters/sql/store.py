@@ -8,11 +8,11 @@ import hashlib
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from orchestrator.adapters.records import Encoded, raw_digest
 from orchestrator.adapters.sql import backup as copying
@@ -31,6 +31,8 @@ from orchestrator.ports.journal import Append, Recorded, RunQuery, RunRow
 _FATAL: Final = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
 )
+
+T = TypeVar("T")
 
 
 class Store:
@@ -77,6 +79,26 @@ class Store:
             self._heads.drop(group.touched)
             raise
         return refused
+
+    def within(self, work: Callable[[sqlite3.Connection], T], *, sync: bool = False) -> T:
+        """Do work on tables of others in this file, in one transaction; `sync`: on the disk when this returns.
+
+        Raises:
+            JournalError: nothing was written.
+        """
+        with self._errors():
+            if sync is not self._synced:
+                self._connection.execute("PRAGMA synchronous=FULL" if sync else "PRAGMA synchronous=NORMAL")
+                self._synced = sync
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return result
 
     def read(self, run_id: RunId, after: int, limit: int) -> list[Recorded]:
         with self._errors():
