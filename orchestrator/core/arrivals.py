@@ -22,7 +22,7 @@ from orchestrator.core.reports import (
 )
 from orchestrator.core.sending import wall_left_s
 from orchestrator.core.settle import charge_of, check_charge, unit_or_none
-from orchestrator.core.state import Status
+from orchestrator.core.state import Status, Unit
 from orchestrator.core.turn import Turn
 from orchestrator.errors import IllegalTransition
 from orchestrator.plan.patch import Patch
@@ -178,16 +178,23 @@ def _patched(turn: Turn, event: f.PlanPatched) -> Sequence[Pair]:
         return NOBODY
     if run.ended or run.cancelled or event.base != run.plan.digest:
         return NOBODY
-    late = sorted((locked(run) - {event.asked_by}).intersection(Patch.model_validate(event.patch).touched()))
+    news = any(unit.replan == "news" for _, unit in asking)
+    fixed = locked(run) if news else locked(run) - {event.asked_by}
+    late = sorted(fixed.intersection(Patch.model_validate(event.patch).touched()))
     if not late and run.open:
         turn.emit(event)
-        return [(state, unit) for state in run.steps for unit in state.all_units() if unit.status is Status.REJECTED]
+        return [(state, unit) for state in run.steps for unit in state.all_units() if _goes_on(unit)]
     why = f"the run has gone on meanwhile: {', '.join(late) or 'nothing is open any more'}"
     for state, unit in asking:
         turn.emit(
             f.ReplanRefused(at_s=event.at_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, reason=why)
         )
     return asking
+
+
+def _goes_on(unit: Unit) -> bool:
+    """Whether a unit waited for the patch that has come."""
+    return unit.status is Status.REJECTED or (unit.status is Status.CHECKING and unit.considered)
 
 
 def _refused(turn: Turn, event: f.ReplanRefused) -> Sequence[Pair]:

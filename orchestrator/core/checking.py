@@ -4,6 +4,7 @@ from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.finish import leave_gap, may_spend
 from orchestrator.core.gate import INLINE, Verdict, check_inline, check_schema, elect
+from orchestrator.core.news import asks_planner
 from orchestrator.core.scope import unit_scope
 from orchestrator.core.state import Sample, Status, StepState, Unit
 from orchestrator.core.turn import Turn
@@ -24,6 +25,13 @@ def advance(turn: Turn, state: StepState, unit: Unit) -> None:
     while unit.status is Status.CHECKING and not unit.check_sent and unit.said is None:
         position = unit.check
         if position > len(spec.checks):
+            try:
+                waits = spec.news is not None and not unit.considered and asks_planner(turn, state, unit, spec.news)
+            except ExpressionError as error:  # as a rule that breaks: never a pass
+                _refuse(turn, state, unit, (f"replan_if broke: {error}",), terminal=False)
+                return
+            if waits:
+                return
             _pass(turn, state, unit)
         elif position == 0:
             _speak(turn, state, unit, 0, "schema", check_schema(spec.schema, unit.output))

@@ -7,6 +7,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.closing import scarcest
 from orchestrator.core.facts import VerdictKind
 from orchestrator.core.finish import hit_limit, leave_gap, may_go_on
+from orchestrator.core.news import replan_command
 from orchestrator.core.policy import backoff_s
 from orchestrator.core.sending import Cause, dispatch, total_left_s
 from orchestrator.core.state import StepState, Unit
@@ -200,18 +201,6 @@ def _take(turn: Turn, state: StepState, unit: Unit, rung: int, step: Rung, *, sp
     )
     turn.ask(replan_command(state, unit))
     return True
-
-
-def replan_command(state: StepState, unit: Unit) -> c.AskReplan:
-    """The command that asks the planner for a patch."""
-    return c.AskReplan(
-        step=state.spec.id,
-        branch=unit.branch,
-        attempt=unit.attempt,
-        scope="step" if unit.replan == "step" else "downstream",
-        reasons=unit.reasons,
-        drafts=unit.drafts,
-    )
 
 
 def _ask(

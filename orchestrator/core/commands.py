@@ -105,8 +105,9 @@ class AskReplan:
     step: StepId
     branch: int
     attempt: int
-    scope: Literal["downstream", "step"]
+    scope: Literal["downstream", "step", "news"]
     reasons: tuple[str, ...]
+    output: JsonValue = None  #: of the step, where it is news
     drafts: tuple[PlanDrafted, ...] = ()  #: written before a crash
 
 

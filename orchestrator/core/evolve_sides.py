@@ -143,8 +143,9 @@ def on_replan_asked(run: RunState, fact: f.ReplanAsked) -> None:
     """The planner is asked."""
     _, unit = unit_of(run, fact)
     unit.replan, unit.drafts = fact.scope, ()
-    unit.replanned = fact.rung
-    unit.rung, unit.rung_used = fact.rung, 0
+    if fact.scope != "news":
+        unit.replanned = fact.rung
+        unit.rung, unit.rung_used = fact.rung, 0
     move(run, unit, Status.WAITING, fact.at_s)
 
 
@@ -160,6 +161,12 @@ def on_pattern(run: RunState, fact: f.PatternChosen) -> None:
     unit.pattern = fact
 
 
+def on_tier_chosen(run: RunState, fact: f.TierChosen) -> None:
+    """The unit begins with this tier; its ladder may take another later."""
+    _, unit = unit_of(run, fact)
+    unit.tier = fact.tier
+
+
 def on_goal_planned(run: RunState, fact: f.GoalPlanned) -> None:
     """A goal has its plan. It was checked before the fact was made, so it is not checked again."""
     _, unit = unit_of(run, fact)
@@ -167,12 +174,19 @@ def on_goal_planned(run: RunState, fact: f.GoalPlanned) -> None:
 
 
 def on_replan_refused(run: RunState, fact: f.ReplanRefused) -> None:
-    """The next rung follows."""
+    """The next rung follows; after news, the step passes under the plan as it is."""
     run.last_refusal = fact
     _, unit = unit_of(run, fact)
-    unit.reasons = (*unit.reasons, f"no new plan: {fact.reason}")
+    if unit.status is not Status.WAITING:  # nobody was asked
+        unit.considered = True
+        return
     run.replans += 1
-    move(run, unit, Status.REJECTED, fact.at_s)  # while it still shows whom it waited for
+    if unit.replan == "news":
+        unit.considered = True
+        move(run, unit, Status.CHECKING, fact.at_s)  # while it still shows whom it waited for
+    else:
+        unit.reasons = (*unit.reasons, f"no new plan: {fact.reason}")
+        move(run, unit, Status.REJECTED, fact.at_s)  # likewise
     unit.replan = ""
 
 

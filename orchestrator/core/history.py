@@ -1,12 +1,12 @@
 """Reads one run's journal once and names every rule it breaks. Believes nothing but the facts and the plan in them."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar, cast
 
 from orchestrator.core import facts as f
 from orchestrator.core.history_account import Account
+from orchestrator.core.history_unit import UnitHistory
 from orchestrator.core.state import SETTLED, UPSTREAM, Status
 from orchestrator.core.step_facts import DRAINED
 from orchestrator.core.transitions import ANY_TIME, MAPPED, UNIT, after
@@ -37,28 +37,6 @@ _AFTER_END: Final = (f.BudgetSettled, f.ModelCalled, f.ChildEnded, f.StepQuarant
 _DONE: Final = frozenset({Status.PASSED, Status.GAP, Status.CANCELLED})
 
 
-@dataclass(slots=True)
-class _Unit:
-    """What the journal has said of one step or branch."""
-
-    may_be: frozenset[Status] = _PENDING
-    attempt: int = 0
-    tries: int = 0
-    losses: int = 0
-    retries_granted: int = 0  #: by people, after an unknown effect, or because the attempt was given up in good order
-    rungs: Counter[int] = field(default_factory=Counter)
-    produced: set[str] = field(default_factory=set)  #: digests of this attempt
-    passes: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  #: digest: checks that passed
-    subject: str = ""  #: of the last question to a person
-    accepted: bool = False  #: a person took the output as it is
-    started: bool = False
-    reason: str = ""
-
-    def upstream(self) -> bool:
-        """Skipped because something before it failed."""
-        return self.may_be == {Status.SKIPPED} and self.reason in UPSTREAM
-
-
 def check_history(history: Iterable[Record | f.Fact], plan: CompiledPlan | None = None) -> tuple[Violation, ...]:
     """Every rule that a run's journal breaks, in order; linear in its length.
 
@@ -86,8 +64,8 @@ class _Checker:
         self.plan = plan
         self.found: list[Violation] = []
         self.seq = 0
-        self.units: dict[tuple[StepId, int], _Unit] = defaultdict(_Unit)
-        self.wholes: dict[StepId, _Unit] = defaultdict(_Unit)  #: of mapped steps
+        self.units: dict[tuple[StepId, int], UnitHistory] = defaultdict(UnitHistory)
+        self.wholes: dict[StepId, UnitHistory] = defaultdict(UnitHistory)  #: of mapped steps
         self.accepted: f.RunAccepted | None = None
         self.frozen = self.cancelled = False
         self.limit = self.policy = ""
@@ -124,7 +102,7 @@ class _Checker:
         index = self.plan.by_id.get(step) if self.plan is not None else None
         return self.plan.steps[index] if self.plan is not None and index is not None else None
 
-    def unit(self, fact: f.StepFact) -> _Unit:
+    def unit(self, fact: f.StepFact) -> UnitHistory:
         spec = self.spec(fact.step)
         whole = fact.branch < 0 and ((spec is not None and spec.mapped) or fact.step in self.wholes)
         return self.wholes[fact.step] if whole else self.units[fact.step, fact.branch]
@@ -135,7 +113,7 @@ class _Checker:
             return
         spec = self.spec(fact.step)
         if isinstance(fact, f.StepExpanded):
-            self.wholes.setdefault(fact.step, _Unit())  # from here on it is known to be a mapped step
+            self.wholes.setdefault(fact.step, UnitHistory())  # from here on it is known to be a mapped step
         mapped = fact.step in self.wholes or (spec is not None and spec.mapped)
         table = MAPPED if mapped and fact.branch < 0 else UNIT
         unit = self.unit(fact)
@@ -147,7 +125,10 @@ class _Checker:
             rule = "accept.once" if passed else "dispatch.settled" if settled else "edge"
             self.wrong(rule, fact, f"{fact.KIND} where the status is {was}")
             return
-        unit.may_be = leads
+        if isinstance(fact, f.ReplanAsked):
+            unit.news = fact.scope == "news"
+        replanned = isinstance(fact, f.ReplanRefused) and Status.WAITING in unit.may_be
+        unit.may_be = frozenset({unit.after_replan()}) if replanned else leads
         unit.retries_granted += isinstance(fact, f.LeaseLost) and fact.reason == DRAINED
         if leads <= SETTLED:
             unit.reason = str(getattr(fact, "reason", getattr(fact, "cause", "")))
@@ -167,7 +148,7 @@ class _Checker:
             if spec is not None and spec.mapped:
                 self.wholes[step] = self.units.pop((step, f.WHOLE))
                 for branch in range(count):
-                    self.units[step, branch] = _Unit(may_be=frozenset({Status.PASSED}))
+                    self.units[step, branch] = UnitHistory(may_be=frozenset({Status.PASSED}))
         if self.plan is not None and self.plan.digest != fact.digest:
             self.wrong("plan.digest", fact, f"the plan is {self.plan.digest}, and the record says {fact.digest}")
 
@@ -187,7 +168,7 @@ class _Checker:
             attempts[key[0]] = max(self.units.pop(key).attempt, attempts.get(key[0], 0))
         for step in gone:
             old = self.wholes.pop(step, None)
-            unit = _Unit(attempt=attempts.get(step, old.attempt if old is not None else 0))
+            unit = UnitHistory(attempt=attempts.get(step, old.attempt if old is not None else 0))
             spec = self.spec(step)
             if spec is not None and spec.mapped:
                 self.wholes[step] = unit
@@ -195,7 +176,7 @@ class _Checker:
                 self.units[step, f.WHOLE] = unit
         for unit in self.units.values():
             if Status.WAITING in unit.may_be:  # for a person, or for this very patch
-                unit.may_be |= {Status.REJECTED}
+                unit.may_be |= {unit.after_replan()}
 
     def on_limit(self, fact: f.LimitHit) -> None:
         self.limit, self.policy = fact.limit, fact.policy
@@ -258,7 +239,7 @@ class _Checker:
         for rule, said in self.account.room(first=first):
             self.wrong(rule, fact, said)
 
-    def within(self, fact: f.StepDispatched, spec: CompiledStep, unit: _Unit) -> None:
+    def within(self, fact: f.StepDispatched, spec: CompiledStep, unit: UnitHistory) -> None:
         """Whether an attempt is one of those that retries, the ladder and lost workers allow."""
         most: int
         if fact.cause == "ladder":
@@ -280,7 +261,7 @@ class _Checker:
         if spec is not None and self.frozen:
             self.joined(fact, spec)
         for branch in range(fact.count):
-            self.units[fact.step, branch] = _Unit(attempt=self.wholes[fact.step].attempt)
+            self.units[fact.step, branch] = UnitHistory(attempt=self.wholes[fact.step].attempt)
 
     def on_reused(self, fact: f.StepReused) -> None:
         """What is taken over comes before the plan, so it shows later whether the step is a mapped one."""
@@ -293,7 +274,7 @@ class _Checker:
         return next(iter(unit.may_be)) if unit is not None and len(unit.may_be) == 1 else None
 
     def well(self, step: StepId) -> bool:
-        unit = self.wholes.get(step) or self.units.get((step, f.WHOLE)) or _Unit()
+        unit = self.wholes.get(step) or self.units.get((step, f.WHOLE)) or UnitHistory()
         return self.fate(step) in _DONE or (self.fate(step) is Status.SKIPPED and unit.reason not in UPSTREAM)
 
     def joined(self, fact: f.StepFact, spec: CompiledStep) -> None:
@@ -366,7 +347,7 @@ class _Checker:
         for step, unit in self.wholes.items():
             self.take_back(step, unit, fact)
 
-    def take_back(self, step: StepId, unit: _Unit, fact: f.StepQuarantined) -> None:
+    def take_back(self, step: StepId, unit: UnitHistory, fact: f.StepQuarantined) -> None:
         if step == fact.step:
             unit.may_be, unit.reason = frozenset({Status.FAILED}), fact.reason
         elif step in fact.affected:

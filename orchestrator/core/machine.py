@@ -8,11 +8,13 @@ from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.arrivals import ARRIVALS
 from orchestrator.core.checking import advance, ask_again
-from orchestrator.core.climb import answered, backoff_timer, recover, replan_command, waited
+from orchestrator.core.climb import answered, backoff_timer, recover, waited
 from orchestrator.core.evolve import evolve
 from orchestrator.core.finish import check_limits, finish, limit_due
 from orchestrator.core.flow import look
 from orchestrator.core.inputs import Input
+from orchestrator.core.news import replan_command
+from orchestrator.core.route import Route
 from orchestrator.core.sending import (
     child_answered,
     child_id,
@@ -78,6 +80,10 @@ class RunMachine:
     def hold(self) -> None:
         """From now on send nothing out: the process is about to end, and the next one goes on from the facts."""
         self._turn.hold = True
+
+    def route_by(self, route: Route | None) -> None:
+        """From now on `route` chooses the tiers that the plan leaves open."""
+        self._turn.route = route
 
     def outstanding(self, at_s: float, *, lost: bool = False, epoch: int = 0) -> list[c.Command]:
         """What still lacks an answer: the whole of crash recovery. Facts that follow are in `facts()`.

@@ -20,9 +20,13 @@ def replace_plan(run: RunState, plan: CompiledPlan, touched: frozenset[StepId], 
     run.steps = [_carried(run, old.get(spec.id), spec, touched) for spec in plan.steps]
     for state in run.steps:
         for unit in state.all_units():
-            if unit.replan:
+            if unit.replan == "news":
+                unit.considered = True
+                move(run, unit, Status.CHECKING, at_s)  # while it still shows whom it waited for
+                unit.replan = ""
+            elif unit.replan:
                 unit.error = "refused"
-                move(run, unit, Status.REJECTED, at_s)  # while it still shows whom it waited for
+                move(run, unit, Status.REJECTED, at_s)  # likewise
                 unit.replan = ""
     recount(run)
 

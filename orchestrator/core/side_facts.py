@@ -78,12 +78,12 @@ class ApprovalExpired(StepFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplanAsked(StepFact):
-    """The ladder asks the planner for a patch."""
+    """The planner is asked for a patch: by a rung of the ladder, or because an output that passed is news."""
 
     KIND: ClassVar[str] = "replan.asked"
 
-    scope: Literal["downstream", "step"]
-    rung: int
+    scope: Literal["downstream", "step", "news"]
+    rung: int  #: -1 for news
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

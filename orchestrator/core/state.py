@@ -106,6 +106,7 @@ class Unit:
     last_broken: CheckVerdict | None = None  #: to know it when it is told again
     outcome: ChildEnded | None = None  #: of the sub-plan, until what follows from it is journaled
     replan: str = ""  #: the scope asked for, while a patch is awaited
+    considered: bool = False  #: its output was news, and the planner has had its say
     child: RunId | None = None
     drafts: tuple[PlanDrafted, ...] = ()  #: of the planner, in this attempt
     votes: tuple[JudgeVoted, ...] = ()  #: of the judge who is asked

@@ -243,6 +243,8 @@ class _Teller:
         return f"nobody answered in time: {fact.choice or 'it fails'}"
 
     def replan(self, fact: f.ReplanAsked) -> str:
+        if fact.scope == "news":
+            return "its output is news: the planner is asked whether what comes after should change"
         return f"the planner is asked for a new {'step' if fact.scope == 'step' else 'plan from here on'}"
 
     def no_plan(self, fact: f.ReplanRefused) -> str:
@@ -259,6 +261,17 @@ class _Teller:
         how = words.get(fact.pattern, "by supervisors with plans of their own")
         source = f" [{fact.source}]" if fact.source else ""
         return f"the goal is worked on {how}: {fact.reason} (row {fact.row}){source}"
+
+    def tier(self, fact: f.TierChosen) -> str:
+        own = "the agent's own tier" if fact.tier is None else f"tier {fact.tier}"
+        likely = f"; {fact.success:.0%} are expected to end right" if fact.success is not None else ""
+        cost = f" at about {fact.usd:.2g} USD" if fact.usd is not None else ""
+        why = f"{fact.reason} ({fact.by}){likely}{cost}"
+        return (
+            f"begins with {own}: {why}"
+            if fact.advised == fact.tier
+            else (f"begins with {own}; routing only watches, and would take tier {fact.advised}: {why}")
+        )
 
     def goal_planned(self, fact: f.GoalPlanned) -> str:
         guess = f"; about {fact.usd_estimate:g} USD by the host's rates" if fact.usd_estimate else ""
@@ -376,6 +389,7 @@ _TELL: Final[dict[type[f.Fact], _Tell]] = dict(
         _tell(f.ReplanRefused, _Teller.no_plan),
         _tell(f.PlanDrafted, _Teller.drafted),
         _tell(f.PatternChosen, _Teller.pattern),
+        _tell(f.TierChosen, _Teller.tier),
         _tell(f.GoalPlanned, _Teller.goal_planned),
         _tell(f.BudgetReserved, _Teller.reserved),
         _tell(f.BudgetSettled, _Teller.settled),

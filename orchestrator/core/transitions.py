@@ -28,6 +28,7 @@ _TAKES: Final[Edges] = {f.StepQuarantined: _to(Status.FAILED, Status.SKIPPED)}
 UNIT: Final[dict[Status, Edges]] = {
     Status.PENDING: {
         f.EffectIntended: _to(Status.PENDING),
+        f.TierChosen: _to(Status.PENDING),
         f.StepDispatched: _to(Status.RUNNING),
         f.StepReused: _to(Status.PASSED),
         f.StepSkipped: _to(Status.SKIPPED),
@@ -62,6 +63,8 @@ UNIT: Final[dict[Status, Edges]] = {
         f.StepProduced: _to(Status.CHECKING),  # what a person answered
         f.StepRejected: _to(Status.REJECTED),
         f.StepPassed: _to(Status.PASSED),
+        f.ReplanAsked: _to(Status.WAITING),  # the output is news
+        f.ReplanRefused: _to(Status.CHECKING),  # it is, and nobody can be asked
         **_ENDS,
     },
     Status.REJECTED: {
@@ -84,8 +87,8 @@ UNIT: Final[dict[Status, Edges]] = {
         f.ApprovalExpired: _to(Status.CHECKING),
         f.PlanDrafted: _to(Status.WAITING),
         f.BudgetReserved: _to(Status.WAITING),
-        f.ReplanRefused: _to(Status.REJECTED),
-        f.PlanPatched: _to(Status.REJECTED, Status.PENDING),  # when the planner is waited for
+        f.ReplanRefused: _to(Status.REJECTED, Status.CHECKING),
+        f.PlanPatched: _to(Status.REJECTED, Status.CHECKING, Status.PENDING),  # when the planner is waited for
         **_ENDS,
     },
     Status.PASSED: _TAKES,

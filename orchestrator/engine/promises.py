@@ -6,7 +6,7 @@ from typing import Literal
 from orchestrator.errors import PromiseError
 from orchestrator.plan.issues import Issues
 from orchestrator.plan.models import Plan, Step, canonical_json
-from orchestrator.plan.parts import Supervision, Tier
+from orchestrator.plan.parts import AUTO, Supervision, Tier
 from orchestrator.plan.references import Use, result_uses, uses_of
 from orchestrator.ports.planner import GoalPlanner
 
@@ -25,8 +25,9 @@ def check_promises(
     supervisor: GoalPlanner | None = None,
     ready: Ready | None = None,
     thinks: Thinks | None = None,
+    routes: tuple[Tier, ...] = (),
 ) -> None:
-    """Refuse a plan that this engine could only run in a weaker way.
+    """Refuse a plan that this engine could only run in a weaker way. `routes` are the tiers that routing may choose.
 
     Raises:
         PromiseError: names the step, what is missing, and the remedy.
@@ -34,11 +35,21 @@ def check_promises(
     for step_id, step in plan.steps.items():
         _check(step_id, step, judge=judge, planner=planner, supervisor=supervisor)
         if step.plan is not None:
-            check_promises(step.plan, judge=judge, planner=planner, supervisor=supervisor, ready=ready, thinks=thinks)
+            check_promises(
+                step.plan,
+                judge=judge,
+                planner=planner,
+                supervisor=supervisor,
+                ready=ready,
+                thinks=thinks,
+                routes=routes,
+            )
         if thinks is not None:
             _check_thinking(step_id, step, thinks)
         if ready is not None:
-            _check_ready(step_id, step, ready)
+            _check_ready(step_id, step, ready, routes)
+        if step.model is not None and step.model.tier == AUTO and not routes:
+            raise PromiseError(f"step {step_id} leaves its tier open", "this engine has no routing; name a tier")
 
 
 def check_ready(plan: Plan, ready: Ready) -> None:
@@ -59,8 +70,8 @@ def _check_thinking(step_id: str, step: Step, thinks: Thinks) -> None:
     if step.goal is not None:
         asked.append(("supervisor", "is a goal", (step.supervisor or Supervision()).planner))
     asked += [("judge", "has a judge check", check.judge.tier) for check in step.checks if check.judge is not None]
-    if any(rung.replan is not None for rung in step.on_fail):
-        asked.append(("planner", "has a replan rung", None))
+    if _replans(step):
+        asked.append(("planner", f"has {_replans(step)}", None))
     for part, told, tier in asked:
         try:
             thinks(part, tier)
@@ -68,14 +79,22 @@ def _check_thinking(step_id: str, step: Step, thinks: Thinks) -> None:
             raise PromiseError(f"step {step_id} {told}, and {error.what}", error.remedy) from error
 
 
-def _check_ready(step_id: str, step: Step, ready: Ready) -> None:
+def _replans(step: Step) -> str:
+    """What makes a step ask the planner; empty when nothing does."""
+    if any(rung.replan is not None for rung in step.on_fail):
+        return "a replan rung"
+    return "a replan_if" if step.replan_if is not None else ""
+
+
+def _check_ready(step_id: str, step: Step, ready: Ready, routes: tuple[Tier, ...] = ()) -> None:
     """Whether every pool that the step may come to can do its part."""
     asked: list[tuple[str | None, str | None, Tier | None]] = []
     if step.call is not None or step.task is not None:
-        tier = step.model.tier if step.model is not None else None
-        asked.append((step.pool, step.call, tier))
+        said = step.model.tier if step.model is not None else None
+        tiers: tuple[Tier | None, ...] = (routes or (None,)) if said == "auto" else (said,)
+        asked += [(step.pool, step.call, tier) for tier in tiers]
         raised = [rung.escalate for rung in step.on_fail if rung.escalate is not None]
-        asked += [(one.pool or step.pool, step.call, one.tier or tier) for one in raised]
+        asked += [(one.pool or step.pool, step.call, one.tier or tier) for one in raised for tier in tiers]
     asked += [(check.pool or step.pool, check.call, None) for check in step.checks if check.call is not None]
     for pool, function, tier in asked:
         if pool is None:
@@ -118,8 +137,9 @@ def _check(step_id: str, step: Step, *, judge: bool, planner: bool, supervisor: 
             )
     if not judge and any(check.judge is not None for check in step.checks):
         raise PromiseError(f"step {step_id} has a judge check", "give the engine a checker: Engine(..., checker=...)")
-    if not planner and any(rung.replan is not None for rung in step.on_fail):
-        raise PromiseError(f"step {step_id} has a replan rung", "give the engine a planner: Engine(..., planner=...)")
+    asks = _replans(step)
+    if asks and not planner:
+        raise PromiseError(f"step {step_id} has {asks}", "give the engine a planner: Engine(..., planner=...)")
     if step.model is not None and step.model.batch is not None:
         raise PromiseError(f"step {step_id} asks for the batch service", "this engine has none; leave `batch` out")
     if step.model is not None and step.model.cache != "none":

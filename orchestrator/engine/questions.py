@@ -126,6 +126,8 @@ class Asked:
         assert self._planner is not None, "plans with a replan rung are refused without a planner"
         run = driver.machine.state
         plan = run.plan.plan
+        mine: set[StepId] = set() if command.scope == "news" else {command.step}  # what failed may change
+        fixed = locked(run) - mine
         request = ReplanRequest(
             run_id=driver.run_id,
             plan=plan,
@@ -134,7 +136,8 @@ class Asked:
             scope=command.scope,
             reasons=command.reasons,
             statuses={str(state.spec.id): state.status.value for state in run.steps},
-            locked=frozenset(locked(run) - {command.step}),
+            output=command.output,
+            locked=frozenset(fixed),
             desk=self._desk(driver, key, "planner"),
             attempt=command.attempt,
             depth=depth_of(driver),
@@ -147,7 +150,7 @@ class Asked:
         try:
             patch = await self._answer(driver, key, scope, self._planner.replan(request))
             if patch is not None:
-                changed = patch, apply_patch(plan, patch, locked=locked(run) - {command.step})
+                changed = patch, apply_patch(plan, patch, locked=locked(run) - mine)
                 self._prepare(changed[1], run.pinned is not None)
         except (_Unwanted, EngineClosed, JournalConflict):
             return

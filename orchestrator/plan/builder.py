@@ -46,6 +46,7 @@ class PlanBuilder(Draft):
         finally_: bool = False,
         checks: Iterable[Check] = (),
         on_fail: Iterable[Rung | Literal["gap", "fail"]] = (),
+        replan_if: Expr | str | None = None,
         output: object = None,
         timeout: Timeout | Mapping[str, object] | None = None,
         retry: Retry | Mapping[str, object] | None = None,
@@ -61,7 +62,9 @@ class PlanBuilder(Draft):
         options = StepOptions(
             description=description, needs=needs, when=when, join=join, early=early, finally_=finally_
         )
-        options |= StepOptions(checks=checks, on_fail=on_fail, output=output, timeout=timeout, retry=retry)
+        options |= StepOptions(
+            checks=checks, on_fail=on_fail, replan_if=replan_if, output=output, timeout=timeout, retry=retry
+        )
         return self._call(fn, id, pool, with_, arguments, options | StepOptions(model=model, effect=effect))
 
     def map(
@@ -83,6 +86,7 @@ class PlanBuilder(Draft):
         finally_: bool = False,
         checks: Iterable[Check] = (),
         on_fail: Iterable[Rung | Literal["gap", "fail"]] = (),
+        replan_if: Expr | str | None = None,
         output: object = None,
         timeout: Timeout | Mapping[str, object] | None = None,
         retry: Retry | Mapping[str, object] | None = None,
@@ -104,7 +108,9 @@ class PlanBuilder(Draft):
         options = StepOptions(
             description=description, needs=needs, when=when, join=join, early=early, finally_=finally_
         )
-        options |= StepOptions(checks=checks, on_fail=on_fail, output=output, timeout=timeout, retry=retry)
+        options |= StepOptions(
+            checks=checks, on_fail=on_fail, replan_if=replan_if, output=output, timeout=timeout, retry=retry
+        )
         options |= StepOptions(model=model, effect=effect, over=over, each=each, as_=as_, max_parallel=max_parallel)
         return self._call(fn, id, pool, with_, arguments, options)
 
@@ -127,6 +133,7 @@ class PlanBuilder(Draft):
         finally_: bool = False,
         checks: Iterable[Check] = (),
         on_fail: Iterable[Rung | Literal["gap", "fail"]] = (),
+        replan_if: Expr | str | None = None,
         output: object = None,
         timeout: Timeout | Mapping[str, object] | None = None,
         retry: Retry | Mapping[str, object] | None = None,
@@ -141,7 +148,15 @@ class PlanBuilder(Draft):
         options = StepOptions(
             description=description, needs=needs, when=when, join=join, early=early, finally_=finally_
         )
-        options |= StepOptions(checks=checks, on_fail=on_fail, output=output, timeout=timeout, retry=retry, model=model)
+        options |= StepOptions(
+            checks=checks,
+            on_fail=on_fail,
+            replan_if=replan_if,
+            output=output,
+            timeout=timeout,
+            retry=retry,
+            model=model,
+        )
         options |= StepOptions(over=over, each=each, as_=as_, max_parallel=max_parallel)
         name = pool_name(pool, "p.task")
         step_id = self._id(id, name)
@@ -168,6 +183,7 @@ class PlanBuilder(Draft):
         finally_: bool = False,
         checks: Iterable[Check] = (),
         on_fail: Iterable[Rung | Literal["gap", "fail"]] = (),
+        replan_if: Expr | str | None = None,
         output: object = None,
         timeout: Timeout | Mapping[str, object] | None = None,
         retry: Retry | Mapping[str, object] | None = None,
@@ -182,7 +198,13 @@ class PlanBuilder(Draft):
             description=description, needs=needs, when=when, join=join, early=early, finally_=finally_
         )
         options |= StepOptions(
-            checks=checks, on_fail=on_fail, output=output, timeout=timeout, retry=retry, budget=budget
+            checks=checks,
+            on_fail=on_fail,
+            replan_if=replan_if,
+            output=output,
+            timeout=timeout,
+            retry=retry,
+            budget=budget,
         )
         options |= StepOptions(over=over, each=each, as_=as_, max_parallel=max_parallel)
         if sub is self:

@@ -80,7 +80,7 @@ def _kinds(use: Use, scope: Scope, plain: Type, issues: Issues) -> None:
         issues.error(use.path, what, expected)
 
     found = plain if use.expression.plain is not None else scope.type_of(use.expression, clash)
-    condition = use.path == ("if",) or (use.in_check and use.path[-1] == "rule")
+    condition = use.path in {("if",), ("replan_if",)} or (use.in_check and use.path[-1] == "rule")
     if condition and "boolean" not in found.kinds:
         issues.error(use.path, f"this gives {in_words(found.kinds)}", "true or false: a comparison, for example")
     if use.path == ("foreach", "over") and "array" not in found.kinds:

@@ -77,6 +77,7 @@ class CompiledStep:
     agree: int  #: position of the agree check; 0 for none
     samples: int
     ladder: tuple[Rung, ...]
+    news: Expression | None  #: `replan_if`
     timeout: Timeout
     retry: Retry
     effect_key: ValueTemplate | None
@@ -171,6 +172,8 @@ def _compile_step(plan: Plan, index: int, step_id: str, by_id: Mapping[str, int]
     item_roots = {foreach.as_, "index"} if foreach is not None else set()
     join = step.join
     at_least = join.at_least if isinstance(join, AtLeast) else 1 if join == "any" else 0
+    news = bare(step.replan_if) if step.replan_if is not None else None
+    refs += news.refs if news is not None else ()
     agree = next((check.position for check in checks if check.kind == "agree"), 0)
     return CompiledStep(
         index=index,
@@ -195,6 +198,7 @@ def _compile_step(plan: Plan, index: int, step_id: str, by_id: Mapping[str, int]
         agree=agree,
         samples=step.checks[agree - 1].agree.runs if agree else 1,  # type: ignore[union-attr]  # position of an agree check
         ladder=step.on_fail,
+        news=news,
         timeout=step.timeout or plan.defaults.timeout,
         retry=step.retry or plan.defaults.retry,
         effect_key=effect_key,

@@ -48,6 +48,7 @@ class Step(Part):
     output: JsonSchema | None = None  #: JSON Schema (2020-12); enforced always
     checks: Annotated[tuple[Check, ...], Field(max_length=limits.CHECKS_MAX)] = ()
     on_fail: Annotated[tuple[RungText, ...], Field(max_length=limits.RUNGS_MAX)] = ()
+    replan_if: Text | None = None  #: its output is news: what comes after may have to change, before it is read
     needs: Annotated[tuple[Name, ...], Field(max_length=limits.STEPS_MAX)] = ()  #: pure ordering
     if_: Text | StrictBool | None = Field(default=None, alias="if")
     foreach: Foreach | None = None

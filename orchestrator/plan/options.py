@@ -6,7 +6,7 @@ from typing import Final, Literal, TypedDict, cast
 from orchestrator.errors import ExpressionError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.expressions import bare
-from orchestrator.plan.parts import AtLeast, Budget, Check, Effect, Join, ModelUse, Retry, Rung, Tier, Timeout
+from orchestrator.plan.parts import AtLeast, Budget, Check, Effect, Join, ModelUse, Retry, Rung, StepTier, Timeout
 from orchestrator.plan.refs import Expr, Ref, StepRef, expr, shape_of, text_of
 from orchestrator.plan.shapes import nearest, refusal, schema_of
 from orchestrator.plan.values import plain, references
@@ -44,10 +44,11 @@ class StepOptions(TypedDict, total=False):
     finally_: bool  #: runs whatever happened
     checks: Iterable[Check]
     on_fail: Iterable[Rung | Literal["gap", "fail"]]  #: the ladder, lowest rung first
+    replan_if: Expr | str | None  #: on the passed output: the supervisor may change what comes after it
     output: object  #: a pydantic model, a type, or a JSON Schema
     timeout: Timeout | Mapping[str, object] | None
     retry: Retry | Mapping[str, object] | None
-    model: ModelUse | Tier | Mapping[str, object] | None
+    model: ModelUse | StepTier | Mapping[str, object] | None
     effect: Effect | Expr | str | Mapping[str, object] | None  #: a text or reference is the key
     budget: Budget | Mapping[str, object] | None  #: the share of a sub-plan or goal
     over: object  #: one branch per item: a reference to a list, or a list
@@ -81,6 +82,9 @@ def keys_of(options: StepOptions, path: str, owner: object) -> dict[str, object]
         if not isinstance(rung, Rung) and rung not in ("gap", "fail"):
             raise refusal(f"{rung!r} is no rung", path=f"{path}.on_fail[{at}]", expected="ladder.retry(…) and the like")
     keys |= {name: found for name, found in (("checks", checks), ("on_fail", rungs)) if found}
+    news = options.get("replan_if")
+    if news is not None:
+        keys["replan_if"] = _condition(news, f"{path}.replan_if", owner)
     model = options.get("model")
     if model is not None:
         keys["model"] = {"tier": model} if isinstance(model, str) else model
@@ -159,6 +163,9 @@ _EVERYWHERE: Final = ("inputs", "steps", "run", "session")
 _PLAIN_CALL: Final = frozenset({"pool", "call", "with", "output", "description", "join", "early", "finally"})
 
 
+_CONDITIONS: Final = frozenset({"if", "replan_if", "rule"})  #: where the braces may be left out
+
+
 def check_roots(keys: Mapping[str, object], path: str) -> None:
     """Refuse a reference whose first name means nothing in this step.
 
@@ -191,10 +198,11 @@ def check_roots(keys: Mapping[str, object], path: str) -> None:
         places.append((f"checks[{at}].with", dict(check.with_ or {}), [*known, "output", "args"]))
         places.append((f"checks[{at}].rule", check.rule, [*known, "output", "args"]))
     places.append(("if", keys.get("if"), known))
+    places.append(("replan_if", keys.get("replan_if"), [*known, "output", "args"]))
     for where, value, roots in places:
         if not value:
             continue
-        for root in _roots(value, f"{path}.{where}", whole=where == "if" or where.endswith(".rule")):
+        for root in _roots(value, f"{path}.{where}", whole=where.rpartition(".")[2] in _CONDITIONS):
             if root not in roots:
                 raise _unknown_root(root, items, roots, f"{path}.{where}")
 

@@ -45,6 +45,8 @@ def uses_of(step: Step, issues: Issues) -> list[Use]:
             _one(("checks", at, "rule"), check.rule, issues, uses, in_check=True)
         if check.with_:
             _all(("checks", at, "with"), dict(check.with_), issues, uses, in_check=True)
+    if step.replan_if is not None:
+        _one(("replan_if",), step.replan_if, issues, uses, in_check=True)
     return uses
 
 

@@ -93,11 +93,12 @@ class ReplanRequest:
     plan: Plan
     step: StepId
     branch: int  #: -1 for a step that is not mapped
-    scope: Literal["downstream", "step"]
+    scope: Literal["downstream", "step", "news"]  #: news: what its output says, and the step itself stays
     reasons: tuple[str, ...]
     statuses: dict[str, str]  #: of every step
     locked: frozenset[str]  #: steps that a patch may not touch: they have passed or run
     desk: Desk = field(repr=False, compare=False)
+    output: JsonValue = None  #: of the step, where it is news: data that nobody vouches for
     attempt: int = 1
     depth: int = 0  #: plans above this one; 0 for a top-level run
     room: Room = Room(usd=0.0, tokens=0, steps=0)

@@ -4,7 +4,7 @@ import json
 from typing import Final
 
 from orchestrator.ids import JsonValue
-from orchestrator.plan.models import Plan
+from orchestrator.plan.models import Plan, canonical_json
 from orchestrator.ports.checker import JudgeRequest
 from orchestrator.ports.model import Message
 from orchestrator.ports.planner import Choice, Draft, GoalRequest, ReplanRequest
@@ -13,6 +13,7 @@ from orchestrator.supervisor.trust import shape
 
 SHOWN_CHARS: Final = 16_000  #: of a draft that is handed back
 REASON_CHARS: Final = 500  #: of one reason that a planner is told
+NEWS_CHARS: Final = 8_000  #: of an output that is news, as JSON
 
 _FORM: Final = """\
 Answer with one JSON object and nothing else. Every step is checked before anything runs, and nothing is mended for you.
@@ -38,6 +39,14 @@ The failed step must be replaced or dropped, or get other inputs: the same again
 What refers to a dropped step must be changed too. A step with checks that leads to the result is not dropped or passed
 by: replaced under its own id it keeps them. Steps that ask people stay.
 No operations means that there is nothing better to do."""
+
+_NEWS: Final = """\
+A step of a running plan has passed, and its output is news: what was planned after it may be wrong now. Change what has
+not begun so that the run still reaches its result, or leave the plan as it is.
+Answer with a reason and operations: add, replace, drop, rewire, retry. The step itself stays, and so do steps that have
+passed or run. What refers to a dropped step must be changed too. A step with checks that leads to the result is not
+dropped or passed by: replaced under its own id it keeps them. Steps that ask people stay.
+No operations means that the plan is still right."""
 
 _JUDGE: Final = """\
 You judge one output of another agent. You see the task it was given, its inputs, the constraints that hold, and the
@@ -111,17 +120,21 @@ def plan_messages(request: GoalRequest, allowance: Allowance, about: dict[str, s
 
 def replan_messages(request: ReplanRequest, allowance: Allowance, about: dict[str, str]) -> tuple[Message, ...]:
     """The question for a patch: the plan and how its steps stand are the host's words, the reasons may not be."""
+    news = request.scope == "news"
+    may_change = {"step": "this step alone", "downstream": "this step and what comes after it"}
     asked: dict[str, JsonValue] = {
         "plan": _readable(request.plan),
-        "failed_step": str(request.step),
-        "may_change": "this step alone" if request.scope == "step" else "this step and what comes after it",
+        "step_with_news" if news else "failed_step": str(request.step),
+        "may_change": may_change.get(request.scope, "what comes after this step"),
         "status_of_steps": dict(request.statuses),
         "cannot_be_touched": [*sorted(request.locked)],
-        "data_why_it_failed": _reasons(request.reasons),
+        "why_it_is_news" if news else "data_why_it_failed": _reasons(request.reasons),
     }
+    if news:
+        asked["data_news"] = canonical_json(request.output)[:NEWS_CHARS]
     house = _json(_house(allowance, about))
     return (
-        Message(role="system", content=f"{_REPLANNER}\n\n{_FORM}\n\nWhat there is:\n{house}"),
+        Message(role="system", content=f"{_NEWS if news else _REPLANNER}\n\n{_FORM}\n\nWhat there is:\n{house}"),
         Message(
             role="user",
             content=f"{_DATA}\n{_json(asked)}",

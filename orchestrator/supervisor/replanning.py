@@ -151,7 +151,9 @@ class ModelPatches:
         if len(changed.steps) > most:
             wrong.append(f"the plan would have {len(changed.steps)} steps; at most {most}")
         wrong += lost(plan, changed)
-        if _stands_still(plan, changed, request.step):
+        if request.scope == "news" and changed.digest == plan.digest:
+            wrong.append("nothing changes: give no operations where the plan is still right")
+        elif request.scope != "news" and _stands_still(plan, changed, request.step):
             wrong.append(f"nothing changes for {request.step}: replace or drop it, or give it other inputs")
         return cut(wrong) if wrong else patch
 
@@ -174,8 +176,10 @@ def _scope(request: ReplanRequest, ops: list[DraftOp]) -> list[str]:
     if request.scope == "step":
         return [f"{op.op} {op.id}: only {request.step} may change" for op in ops if op.id != request.step]
     below = _downstream(request.plan, request.step)
+    if request.scope == "news":
+        below.discard(str(request.step))
     return [
-        f"{op.op} {op.id}: it is neither {request.step} nor after it"
+        f"{op.op} {op.id}: it is {'not' if request.scope == 'news' else f'neither {request.step} nor'} after it"
         for op in ops
         if op.id in request.plan.steps and op.id not in below
     ]
