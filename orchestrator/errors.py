@@ -91,6 +91,14 @@ class PromiseError(OrchestratorError):
         return f"{self.what}; {self.remedy}"
 
 
+class WebhookRefused(PromiseError):
+    """A receiver's address is none that a webhook may go to."""
+
+
+class ScheduleRefused(PromiseError):
+    """A schedule says nothing that could ever start a run, or there are too many."""
+
+
 class StepError(OrchestratorError):
     """Raised by worker code to say how its failure is to be treated."""
 
