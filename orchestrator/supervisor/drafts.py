@@ -79,6 +79,7 @@ class DraftStep(_Part):
     tier: Tier | None = None
     rules: Annotated[list[Line], Field(max_length=10)] = []
     rubric: Line | None = None
+    news: Line | None = None  #: while it holds for the output, what comes after is thought over before it is read
     optional: bool = False  #: the work may go on without it
     effect: Annotated[str, Field(min_length=1, max_length=200)] | None = None  #: the key of an effect
 

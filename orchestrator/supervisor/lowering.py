@@ -123,6 +123,10 @@ class Lowering:
             checks += self._judge(step.rubric)
         if checks:
             data["checks"] = checks
+        if step.news is not None and self._replans:
+            data["replan_if"] = step.news
+        elif step.news is not None:
+            self.faults.append(f"step {step.id}: nobody replans here; leave news out")
         if step.people is None:
             data["on_fail"] = self._ladder(step)
         return data

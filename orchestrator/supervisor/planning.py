@@ -167,7 +167,8 @@ class GoalPlans:
         for step_id, step in plan.steps.items():
             if step.human is not None:
                 continue
-            tier: Tier = step.model.tier if step.model is not None else "standard"
+            asked = step.model.tier if step.model is not None else "standard"
+            tier: Tier = "standard" if asked == "auto" else asked
             most = branch_bounds(plan, step_id)[1]
             branches = most if most is not None else step.foreach.max_parallel if step.foreach is not None else 1
             rate = self.host.usd_per_step.get("strong" if step.goal is not None else tier, 0.0)

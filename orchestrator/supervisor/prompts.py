@@ -22,7 +22,8 @@ goal (a part so large that it gets a plan of its own), people (a question to a p
 uses: named values from elsewhere, each a name and a source: steps.ID, steps.ID.FIELD, inputs.NAME, or item.
 values: named literals. after: steps to wait for without reading them. each: a literal list, or a source that gives a
 list: the step runs once per item, and reads it as item. fields: the form of its output. rules: conditions on `output`.
-rubric: what a judge asks of the output. optional: true when the work may go on without it.
+rubric: what a judge asks of the output. news: a condition on `output` under which the steps after it should be planned
+anew; you are asked then, before anybody reads it. optional: true when the work may go on without it.
 A step reads nothing but its uses and values. Steps that do not need each other run at the same time.
 Texts hold no expressions and no addresses that the goal does not name."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator import Budget, Stopped, Succeeded
+from orchestrator import Budget, Stopped, Succeeded, Supervisor
 from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history
 from orchestrator.core.story import story
@@ -11,7 +11,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.plan.models import Plan as FrozenPlan
 from orchestrator.ports.model import Prompt
 from orchestrator.testing.scripted import ScriptedModel
-from tests.supervisor.house import SEEN, Data, facts, opened, task, use
+from tests.supervisor.house import SEEN, Data, draft, facts, good, opened, task, use
 
 pytestmark = pytest.mark.anyio
 OTHER: Data = {
@@ -103,3 +103,24 @@ async def test_a_budget_without_room_for_the_question_ends_the_run_and_keeps_the
         (refused,) = await facts(engine, f.ReplanRefused)
         models._turns.clear()
     assert refused.reason == "budget usd: asked for 0.5, 0.1 left"
+
+
+async def test_a_planner_may_ask_to_be_asked_again() -> None:
+    """The plan of a goal names what would be news; the patch stays within the rules of the goal."""
+    planned = draft(task("a", news="len(output.text) > 0"), task("b", after=["a"]))
+    mended = patch({"op": "replace", "id": "b", "step": task("b", "research", "look at it again", after=["a"])})
+    asked: list[str] = []
+
+    def answer(prompt: Prompt) -> Data:
+        system = prompt.messages[0].content
+        asked.append("judge" if "You judge" in system else "plan" if "You plan" in system else "news")
+        return {"judge": good(), "plan": planned, "news": mended}[asked[-1]]
+
+    async with opened(models=ScriptedModel(answer)) as engine:
+        result = await (
+            await engine.submit(Supervisor(pools=["research", "writer"], pattern="chain").goal("g"))
+        ).result()
+        told = [fact.scope for fact in await facts(engine, f.ReplanAsked)]
+    assert isinstance(result, Succeeded)
+    assert told == ["news"]
+    assert "look at it again" in [text for _, text, _ in SEEN]
