@@ -56,7 +56,7 @@ class Admission:
     async def _known(self, request: Request, key: str) -> Run | None:
         query = RunQuery(tenant=TenantId(request.tenant), idempotency_key=key, limit=1)
         for row in await self._engine.journal.runs(query):
-            if row.request_digest != request_digest(request.plan, request.inputs, request.budget):
+            if row.request_digest != request_digest(request):
                 raise IdempotencyConflict(key, row.run_id)
             return Run(self._engine, row.run_id)
         return None

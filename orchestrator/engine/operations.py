@@ -16,7 +16,7 @@ from orchestrator.engine.handle import Run
 from orchestrator.engine.questions import patched
 from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.engine.run_ids import new_run_id
-from orchestrator.engine.submission import Request, budget_over, plain_inputs, seen_by
+from orchestrator.engine.submission import Request, budget_over, check_words, plain_inputs, seen_by
 from orchestrator.errors import JournalConflict, RunNotFound, WrongState
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
 from orchestrator.plan.inputs import validate_inputs
@@ -156,33 +156,58 @@ class Operations:
             raise WrongState(f"run {run_id}", "it went on meanwhile", "look at it again, and patch what is still open")
         return changed.digest
 
-    async def retry(self, run_id: RunId, *, step: str | None = None, budget: Budget | None = None) -> Run:
+    async def retry(
+        self,
+        run_id: RunId,
+        *,
+        step: str | None = None,
+        budget: Budget | None = None,
+        idempotency_key: str | None = None,
+        trace: str = "",
+    ) -> Run:
         """Start a new run of an ended one: what passed is taken over, the rest runs again.
 
         With `step`, that step and everything below it runs again even where it passed. Quarantined results are
-        never taken over.
+        never taken over. The same `idempotency_key` with the same request gives the run that exists; `trace` is the
+        W3C `traceparent` of whoever asks.
 
         Raises:
             RunNotFound: no such run.
             WrongState: it is open, a sub-plan, or everything in it has passed.
+            IdempotencyConflict: the key belongs to another request.
         """
-        return await self._again(run_id, step=step, changes={}, budget=budget)
+        return await self._again(run_id, step=step, changes={}, budget=budget, key=idempotency_key, trace=trace)
 
     async def fork(
-        self, run_id: RunId, *, step: str, inputs: Mapping[str, JsonValue], budget: Budget | None = None
+        self,
+        run_id: RunId,
+        *,
+        step: str,
+        inputs: Mapping[str, JsonValue],
+        budget: Budget | None = None,
+        idempotency_key: str | None = None,
+        trace: str = "",
     ) -> Run:
         """Start a new run from a step of an ended one, with some inputs changed; what is not below the step is kept.
 
         Raises:
-            RunNotFound, WrongState: as `retry`.
+            RunNotFound, WrongState, IdempotencyConflict: as `retry`.
             InputError: a changed input does not fit.
         """
-        return await self._again(run_id, step=step, changes=inputs, budget=budget)
+        return await self._again(run_id, step=step, changes=inputs, budget=budget, key=idempotency_key, trace=trace)
 
     async def _again(
-        self, run_id: RunId, *, step: str | None, changes: Mapping[str, JsonValue], budget: Budget | None
+        self,
+        run_id: RunId,
+        *,
+        step: str | None,
+        changes: Mapping[str, JsonValue],
+        budget: Budget | None,
+        key: str | None,
+        trace: str,
     ) -> Run:
         state, records = await self._ended_state(run_id)
+        check_words("normal", "default", key)
         plan = state.plan.plan
         self._engine.prepare(plan, state.pinned is not None)
         now_s = self._engine.clock.now_s()
@@ -207,8 +232,11 @@ class Operations:
             budget=budget_over(plan.model_copy(update={"budget": before}), budget),
             lane=accepted.lane,
             tenant=accepted.tenant,
+            idempotency_key=key,
             origin=accepted.origin,
             reuse=reuse,
+            trace=trace,
+            asked=f"again {run_id} {step or ''}",
             session=seen_by(state),
         )
         return await self._engine.accept(request)

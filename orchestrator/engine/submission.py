@@ -53,6 +53,7 @@ class Request:
     reuse: tuple[f.Fact, ...] = ()
     session: SessionView | None = None
     trace: str = ""  #: W3C `traceparent` of whoever asks
+    asked: str = ""  #: what an idempotency key stands for beside plan, inputs and budget: of which run this is a retry
 
 
 def plain_inputs(inputs: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -95,10 +96,11 @@ def budget_over(plan: Plan, override: Budget | None) -> Budget:
     return plan.budget.model_copy(update=named)
 
 
-def request_digest(plan: Plan, inputs: Mapping[str, JsonValue], budget: Budget) -> Digest:
+def request_digest(request: Request) -> Digest:
     """What an idempotency key stands for: equal requests have equal digests."""
-    limits: JsonValue = budget.model_dump(mode="json", exclude=_unset(budget))
-    return digest_of({"plan": plan.digest, "inputs": dict(inputs), "budget": limits})
+    limits: JsonValue = request.budget.model_dump(mode="json", exclude=_unset(request.budget))
+    more: dict[str, JsonValue] = {"asked": request.asked} if request.asked else {}
+    return digest_of({"plan": request.plan.digest, "inputs": request.inputs, "budget": limits, **more})
 
 
 def _unset(budget: Budget) -> set[str]:
@@ -114,7 +116,7 @@ def first_facts(request: Request, now_s: float) -> tuple[f.Fact, ...]:
         run=request.run_id,
         plan=plan.name,
         plan_digest=plan.digest,
-        request_digest=request_digest(plan, request.inputs, budget),
+        request_digest=request_digest(request),
         machine=MACHINE_VERSION,
         tenant=request.tenant,
         lane=request.lane,
