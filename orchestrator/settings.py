@@ -78,6 +78,56 @@ def _from_text(value: object) -> object:
         raise ValueError(f"it begins like JSON and is none: {error}") from None
 
 
+class RoutingRule(_Part):
+    """Which tier a step begins with, where everything that is said here holds. The first rule that fits counts."""
+
+    tier: Tier
+    pool: str | None = None
+    kind: Literal["task", "call"] | None = None
+    chars_min: Annotated[int | None, Field(ge=0)] = None  #: of instruction and data together
+    chars_max: Annotated[int | None, Field(ge=0)] = None
+    script: str | None = None  #: that most letters are in: latin, cyrillic, greek, arabic, han, kana, hangul, other, …
+    tools: bool | None = None  #: a check looks for the output in tool results
+
+
+class RoutingSettings(_Part):
+    """Who chooses the tier of steps that say `model: {tier: auto}`. Floor and success are hard: nothing goes below."""
+
+    mode: Literal["on", "shadow"] = "on"  #: shadow: decides for every task and journals it, and changes nothing
+    rules: tuple[RoutingRule, ...] = ()
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1)] = ("cheap", "standard", "strong")
+    floor: Tier = "cheap"  #: never a tier below this one
+    fallback: Tier = "standard"  #: while nothing is known and no check could refuse a poor output
+    success: Annotated[float, Field(ge=0, le=1)] = (
+        0.9  #: share of right outputs whose lower bound (95 %) must be reached
+    )
+    detection: Annotated[float, Field(ge=0, le=1)] = 1.0  #: share of wrong outputs that your checks refuse
+    false_alarm: Annotated[float, Field(ge=0, lt=1)] = 0.0  #: share of right outputs that they refuse
+    examples_min: Annotated[int, Field(ge=1, le=400)] = 30  #: verdicts of a pool at a tier before they count
+    history_runs: Annotated[int, Field(ge=0, le=10_000)] = 200  #: latest runs of the journal that are learnt from
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _rules_from_text(cls, value: object) -> object:
+        return _from_text(value)
+
+    @model_validator(mode="after")
+    def _floor_is_a_tier(self) -> Self:
+        order = ("cheap", "standard", "strong")
+        able = [tier for tier in self.tiers if order.index(tier) >= order.index(self.floor)]
+        if not able:
+            raise ValueError(f"no tier of {', '.join(self.tiers)} reaches the floor {self.floor}")
+        if self.fallback not in able:
+            raise ValueError(
+                f"the fallback {self.fallback} must be one of {', '.join(able)}: allowed, and not below the floor"
+            )
+        if self.detection <= self.false_alarm:
+            raise ValueError(
+                "detection must be above false_alarm: checks that refuse right and wrong alike say nothing"
+            )
+        return self
+
+
 class GatewaySettings(_Part):
     """Models by role: each tier is a model, or a list whose later ones stand in for the first."""
 
@@ -90,6 +140,7 @@ class GatewaySettings(_Part):
     backoff_most_s: Annotated[float, Field(gt=0)] = 20.0
     failures_to_open: Annotated[int, Field(ge=1)] = 5  #: failures in a row that open an endpoint's circuit breaker
     open_s: Annotated[float, Field(gt=0)] = 30.0  #: how long it stays open before one call may probe
+    routing: RoutingSettings = RoutingSettings()
 
     @field_validator("endpoints", mode="before")
     @classmethod

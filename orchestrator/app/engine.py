@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio
+import structlog
 
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.transport import MemoryTransport
@@ -20,12 +21,15 @@ from orchestrator.engine.offered import check_offers
 from orchestrator.engine.ownership import Owns, Shared
 from orchestrator.engine.promises import Part
 from orchestrator.engine.submission import Freezable
-from orchestrator.errors import EngineClosed, PromiseError
+from orchestrator.errors import EngineClosed, OrchestratorError, PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.models.lazy import LazyModels
+from orchestrator.models.routing.history import learn_from
+from orchestrator.models.routing.router import Router
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget, Tier
+from orchestrator.plan.tiers import leaves_tiers
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.fleet import Fleet
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
     from orchestrator.adapters.redis.owner import RedisTransport
     from orchestrator.supervisor.agent import SupervisorAgent
     from orchestrator.supervisor.rules import Supervisor
+
+
+log = structlog.get_logger(__name__)
 
 
 class Engine:
@@ -89,6 +96,8 @@ class Engine:
         self._owns: Owns = owns
         self._planner, self._checker, self._supervisor = planner, checker, supervisor
         self._journal, self._clock, self._stand_in = journal, clock, stand_in
+        self._router = Router(self.settings.models.routing)
+        self._learnt = False  #: what the runs of the journal taught
         self._lazy = LazyModels(lambda: open_models(self.settings))
         self.models: Models = models or self._lazy  #: what agents ask
         self._stack = AsyncExitStack()
@@ -125,6 +134,7 @@ class Engine:
                 checker=self._checker or agent.judge,
                 supervisor=Consenting(agent.goals),
                 thinks=self._thinks,
+                routing=self._router,
                 ready=self._ready if played is None and not self._fleeting and self._owns != "nothing" else None,
                 open_runs_max=self.settings.open_runs_max,
                 shared=shared,
@@ -144,6 +154,8 @@ class Engine:
             if played is not None:
                 group.start_soon(played.serve, name="stand-in")
             self._engine = engine
+            if self._owns == "leased":
+                group.start_soon(self._learn_beside, journal, name="routing learns")
             if self._recover:
                 await engine.recover()
             self._stack = stack.pop_all()
@@ -240,9 +252,25 @@ class Engine:
             finally:
                 if board is not self.fleet and isinstance(board, RedisFleet):
                     await board.close()
+        await self._learn(frozen)
         return await self.runs.submit(
             frozen, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
         )
+
+    async def _learn(self, plan: Plan) -> None:
+        """Before the first choice of a tier: what became of earlier ones, as the journal tells it."""
+        routing = self.settings.models.routing
+        if not self._learnt and (routing.mode == "shadow" or leaves_tiers(plan)):
+            self._learnt = True
+            await learn_from(self.runs.journal, self._router, routing.history_runs)
+
+    async def _learn_beside(self, journal: Journal) -> None:
+        """For runs that were submitted elsewhere: what they begin with until this is read is a cascade."""
+        self._learnt = True
+        try:
+            await learn_from(journal, self._router, self.settings.models.routing.history_runs)
+        except OrchestratorError as error:
+            log.warning("routing learns nothing from earlier runs", error=str(error))
 
     @property
     def runs(self) -> RunEngine:

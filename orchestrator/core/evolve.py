@@ -62,6 +62,7 @@ EVOLVE: Final[dict[type[f.Fact], Rule]] = dict(
         _rule(f.BudgetSettled, sides.on_settled),
         _rule(f.PlanDrafted, sides.on_drafted),
         _rule(f.PatternChosen, sides.on_pattern),
+        _rule(f.TierChosen, sides.on_tier_chosen),
         _rule(f.GoalPlanned, sides.on_goal_planned),
     )
 )

@@ -16,6 +16,7 @@ from orchestrator.core.fact import (
     VerdictKind,
 )
 from orchestrator.core.plan_facts import GoalPlanned, PatternChosen, PatternName, PlanDrafted
+from orchestrator.core.routing_facts import TierChosen
 from orchestrator.core.run_facts import (
     CancelRequested,
     LimitExtended,
@@ -73,6 +74,7 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     ChildStarted, ChildEnded, ApprovalAsked, ApprovalAnswered, ApprovalExpired, ReplanAsked, ReplanRefused,
     BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned, JudgeVoted,
     SessionPinned,
+    TierChosen,
 )  # fmt: skip
 FACT_BY_KIND: Final[dict[str, type[Fact]]] = {fact.KIND: fact for fact in FACTS}
 
@@ -129,6 +131,7 @@ __all__ = [
     "StepReused",
     "StepSkipped",
     "StepStarted",
+    "TierChosen",
     "ToolCalled",
     "ToolIntended",
     "VerdictKind",

@@ -7,6 +7,7 @@ from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.closing import kept_back
 from orchestrator.core.policy import share_of
+from orchestrator.core.routing import choose_tier
 from orchestrator.core.scope import unit_scope
 from orchestrator.core.state import SETTLED, RunState, Status, StepState, Unit
 from orchestrator.core.turn import Turn
@@ -73,6 +74,7 @@ def dispatch(turn: Turn, state: StepState, unit: Unit, *, cause: Cause, rung: in
             turn.emit(f.EffectIntended(at_s=turn.now_s, step=spec.id, branch=unit.branch, attempt=attempt, key=key))
         if spec.show is not None:
             show = spec.show.resolve(unit_scope(run, state, unit))
+        choose_tier(turn, state, unit)
     except ExpressionError as error:
         turn.emit(
             f.StepFailed(at_s=turn.now_s, step=spec.id, branch=unit.branch, attempt=unit.attempt, cause=str(error))

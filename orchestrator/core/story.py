@@ -264,14 +264,12 @@ class _Teller:
 
     def tier(self, fact: f.TierChosen) -> str:
         own = "the agent's own tier" if fact.tier is None else f"tier {fact.tier}"
-        likely = f"; {fact.success:.0%} are expected to end right" if fact.success is not None else ""
-        cost = f" at about {fact.usd:.2g} USD" if fact.usd is not None else ""
+        sure, usd = fact.success_expected, fact.usd_expected
+        likely = f"; {sure:.0%} are expected to end right" if sure is not None else ""
+        cost = f" at about {usd:.2g} USD" if usd is not None else ""
         why = f"{fact.reason} ({fact.by}){likely}{cost}"
-        return (
-            f"begins with {own}: {why}"
-            if fact.advised == fact.tier
-            else (f"begins with {own}; routing only watches, and would take tier {fact.advised}: {why}")
-        )
+        watches = f"; routing only watches, and would take tier {fact.advised}" if fact.advised != fact.tier else ""
+        return f"begins with {own}{watches}: {why}"
 
     def goal_planned(self, fact: f.GoalPlanned) -> str:
         guess = f"; about {fact.usd_estimate:g} USD by the host's rates" if fact.usd_estimate else ""

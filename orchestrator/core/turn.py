@@ -3,13 +3,14 @@
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.evolve import EVOLVE
+from orchestrator.core.route import Route
 from orchestrator.core.state import RunState, StepState, Unit
 
 
 class Turn:
     """What the rules of `flow`, `checking`, `climb` and `finish` share while they answer one input."""
 
-    __slots__ = ("commands", "facts", "hold", "now_s", "run", "wall_armed")
+    __slots__ = ("commands", "facts", "hold", "now_s", "route", "run", "wall_armed")
 
     def __init__(self, run: RunState) -> None:
         self.run = run
@@ -18,6 +19,7 @@ class Turn:
         self.commands: list[c.Command] = []
         self.wall_armed = False  #: a wall timer is under way
         self.hold = False  #: nothing may be sent out
+        self.route: Route | None = None  #: who chooses tiers that plans leave open
 
     def emit(self, fact: f.Fact) -> None:
         """Record a fact and bring the state up to it."""

@@ -41,6 +41,7 @@ class RunDriver:
         "recovered",
         "resuming",
         "run_id",
+        "saw",
         "started",
         "tenant",
         "waits_below",
@@ -78,6 +79,7 @@ class RunDriver:
         self.resuming = False  #: what is sent next may have been sent by an owner before
         self.recovered = False  #: read back from the journal: its sub-plans may exist already
         self.watchers: list[Callable[[Heard], None]] = []
+        self.saw: Callable[[RunId, tuple[Fact, ...]], None] | None = None  #: who learns from what is journaled
 
     @property
     def waiting(self) -> bool:
@@ -124,6 +126,8 @@ class RunDriver:
                 self._wake_all()
             return
         self.next_seq += len(facts)
+        if self.saw is not None:
+            self.saw(self.run_id, facts)
         last = facts[-1]
         if self.ended is None and self.machine.state.ended:  # late charges may follow the end in one batch
             self.ended = next((fact for fact in reversed(facts) if isinstance(fact, RunEnded)), None)

@@ -52,6 +52,7 @@ from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal, RunQuery
 from orchestrator.ports.planner import GoalPlanner, Planner
+from orchestrator.ports.routing import Routing
 from orchestrator.ports.tasks import TaskMessage
 from orchestrator.ports.transport import Resuming, Transport
 
@@ -78,11 +79,13 @@ class RunEngine:
         supervisor: GoalPlanner | None = None,
         ready: Ready | None = None,
         thinks: Thinks | None = None,
+        routing: Routing | None = None,
         open_runs_max: int = OPEN_RUNS_MAX,
         shared: Shared | None = None,
     ) -> None:
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
         self.open_runs_max, self.transport = open_runs_max, transport
+        self._routing = routing
         self.plans = PlanBook(
             catalogue,
             judge=checker is not None,
@@ -90,6 +93,7 @@ class RunEngine:
             supervisor=supervisor,
             ready=ready,
             thinks=thinks,
+            routes=routing.tiers if routing is not None else (),
         )
         self._drivers: dict[RunId, RunDriver] = {}
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
@@ -237,6 +241,9 @@ class RunEngine:
         """Drive a run from here on."""
         self._parked.pop(driver.run_id, None)
         self._drivers[driver.run_id] = driver
+        if self._routing is not None:
+            driver.machine.route_by(self._routing.choose)
+            driver.saw = self._routing.saw
         parent = driver.accepted.parent
         self._top += parent is None
         above = self.driver(parent) if parent is not None else None

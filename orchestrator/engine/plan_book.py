@@ -9,6 +9,7 @@ from orchestrator.plan.check import refuse_errors
 from orchestrator.plan.collecting import undisturbed
 from orchestrator.plan.compiled import CompiledPlan, compile_plan
 from orchestrator.plan.models import Plan
+from orchestrator.plan.parts import Tier
 from orchestrator.ports.planner import GoalPlanner
 
 PLANS_MAX: Final = 256  #: plans whose check, or compiled form, is remembered
@@ -28,9 +29,10 @@ class PlanBook:
         supervisor: GoalPlanner | None = None,
         ready: Ready | None = None,
         thinks: Thinks | None = None,
+        routes: tuple[Tier, ...] = (),
     ) -> None:
         self._catalogue, self._judge, self._planner = catalogue, judge, planner
-        self._supervisor, self._ready, self._thinks = supervisor, ready, thinks
+        self._supervisor, self._ready, self._thinks, self._routes = supervisor, ready, thinks, routes
         self._checked: dict[str, str] = {}  #: by digest: what in it refers to a session
         self._compiled: dict[str, CompiledPlan] = {}
 
@@ -51,6 +53,7 @@ class PlanBook:
                     supervisor=self._supervisor,
                     ready=self._ready,
                     thinks=self._thinks,
+                    routes=self._routes,
                 )
                 remember(self._checked, plan.digest, speaks_of_session(plan), PLANS_MAX)
             if not session and self._checked[plan.digest]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,8 @@ from orchestrator.plan import limits
 from orchestrator.plan.durations import Duration, format_duration, parse_duration
 
 Tier = Literal["cheap", "standard", "strong"]
+StepTier = Literal["cheap", "standard", "strong", "auto"]
+AUTO: Final = "auto"  #: routing chooses the tier that the step begins with
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Text = Annotated[str, Field(min_length=1, max_length=limits.TEXT_CHARS_MAX)]
@@ -316,7 +318,7 @@ class Batch(Part):
 class ModelUse(Part):
     """How a step uses models."""
 
-    tier: Tier = "standard"
+    tier: StepTier = "standard"
     cache: Literal["none", "exact", "semantic"] = "none"
     batch: Batch | None = None
 
