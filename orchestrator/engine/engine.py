@@ -14,18 +14,20 @@ from orchestrator.core.inputs import Input
 from orchestrator.core.machine import RunMachine
 from orchestrator.engine.admission import Admission
 from orchestrator.engine.alarms import Alarms
+from orchestrator.engine.cancelling import cancel_run
 from orchestrator.engine.children import SubPlans
 from orchestrator.engine.draining import drain
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.grants import Grants
 from orchestrator.engine.handle import Run
 from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told, goes_on
+from orchestrator.engine.observing import guarded
 from orchestrator.engine.ownership import Owning, Shared
 from orchestrator.engine.perform import Performer
 from orchestrator.engine.plan_book import PlanBook, remember
 from orchestrator.engine.promises import Ready, Thinks
 from orchestrator.engine.questions import Asked
-from orchestrator.engine.recovery import ended_fact
+from orchestrator.engine.recovery import ended_of
 from orchestrator.engine.run_ids import new_run_id
 from orchestrator.engine.submission import (
     Freezable,
@@ -39,8 +41,6 @@ from orchestrator.engine.takeover import TakeOver
 from orchestrator.errors import (
     EngineClosed,
     JournalConflict,
-    RunNotFound,
-    WrongState,
 )
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.catalogue import PoolCatalogue
@@ -50,7 +50,8 @@ from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.journal import Journal, RunQuery
+from orchestrator.ports.journal import Journal
+from orchestrator.ports.observer import Observer
 from orchestrator.ports.planner import GoalPlanner, Planner
 from orchestrator.ports.routing import Routing
 from orchestrator.ports.tasks import TaskMessage
@@ -82,7 +83,9 @@ class RunEngine:
         routing: Routing | None = None,
         open_runs_max: int = OPEN_RUNS_MAX,
         shared: Shared | None = None,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = guarded(observer)
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
         self.open_runs_max, self.transport = open_runs_max, transport
         self._routing = routing
@@ -111,11 +114,18 @@ class RunEngine:
             supervisor=supervisor,
         )
         performer = Performer(
-            transport=transport, timers=self._alarms.timers, clock=clock, children=SubPlans(self), questions=questions
+            transport=transport,
+            timers=self._alarms.timers,
+            clock=clock,
+            children=SubPlans(self),
+            questions=questions,
+            observer=self.observer,
         )
         self._keeper = keeper = transport if isinstance(transport, Resuming) else None  #: of tasks that outlive us
         shared_by = owner if shared is not None else ""
-        self._loop = Loop(journal, clock, performer.perform, self.park, shared_by, keeper.leave if keeper else None)
+        self._loop = Loop(
+            journal, clock, performer.perform, self.park, shared_by, keeper.leave if keeper else None, self.observer
+        )
         self.owning = Owning(self, shared) if shared is not None else None
         self.takeover = TakeOver(self)
         self._group: TaskGroup | None = None
@@ -188,12 +198,13 @@ class RunEngine:
         tenant: str = "default",
         session: SessionView | None = None,
         run_id: RunId | None = None,
+        trace: str = "",
     ) -> Run:
         """Accept a run: once this returns, it survives the death of this process.
 
         `budget` exchanges those limits of the plan's that it names. The same `idempotency_key` with the same plan,
         inputs and budget gives the run that exists. `session` is what the run sees of its conversation, `run_id` an id
-        of `new_run_id` that the caller has written down before.
+        of `new_run_id` that the caller has written down before, `trace` a W3C `traceparent` to go on with.
 
         Raises:
             PlanError, PromiseError, InputError: nothing was started; the error names place and remedy.
@@ -215,6 +226,7 @@ class RunEngine:
                 tenant=tenant,
                 idempotency_key=idempotency_key,
                 session=session,
+                trace=trace or (self.observer.here() if self.observer is not None else ""),
             )
             return await self.accept(request)
 
@@ -280,6 +292,8 @@ class RunEngine:
     def note_parked(self, run_id: RunId, reason: str) -> None:
         """Remember why a run is open and not driven."""
         log.error("run parked", run=run_id, reason=reason)
+        if self.observer is not None:
+            self.observer.let_go(run_id)
         remember(self._parked, run_id, reason, PARKED_MAX)
 
     def parked(self, run_id: RunId) -> str | None:
@@ -344,10 +358,7 @@ class RunEngine:
         Raises:
             RunNotFound: no such run.
         """
-        rows = await self.journal.runs(RunQuery(run_id=run_id, limit=1))
-        if not rows:
-            raise RunNotFound(run_id)
-        return await ended_fact(self.journal, rows[0])
+        return await ended_of(self.journal, run_id)
 
     async def cancel(self, run_id: RunId, *, reason: str = "", by: str = "") -> None:
         """Cancel an open run with its sub-plans and wait until that is journaled; an ended one stays as it is.
@@ -357,19 +368,7 @@ class RunEngine:
             WrongState: it is open, but not driven here.
             JournalConflict: it was parked meanwhile.
         """
-        driver = self._drivers.get(run_id)
-        if driver is None:
-            if self.owning is not None and await self.owning.elsewhere(run_id) is not None:
-                await self.owning.petitioner.ask(run_id, "cancel", {"reason": reason, "by": by})
-            elif await self.ended(run_id) is None:
-                raise WrongState(f"run {run_id}", self.parked(run_id) or "open, but not driven here", "resume it first")
-            return
-        told: set[RunId] = set()
-        while driver is not None:
-            told.add(driver.run_id)
-            await self.tell(driver, f.CancelRequested(at_s=self.clock.now_s(), actor=by, reason=reason))
-            below = (d for d in self._drivers.values() if d.run_id.startswith(f"{run_id}."))
-            driver = next((d for d in below if d.run_id not in told), None)
+        await cancel_run(self, run_id, reason, by)
 
     async def tell(self, driver: RunDriver, item: Input) -> None:
         """Hand something to an open run and wait until whatever follows from it is journaled.

@@ -15,6 +15,7 @@ from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.observing import Guarded
 from orchestrator.engine.translate import input_of, verdict_of
 from orchestrator.errors import JournalError, JournalFull, JournalUnreachable, OrchestratorError
 from orchestrator.ids import RunId
@@ -71,7 +72,9 @@ class Loop:
         park: Callable[[RunDriver, str], None],
         owner: str = "",
         leave: Callable[[t.TaskMessage], None] | None = None,
+        observer: Guarded | None = None,
     ) -> None:
+        self._observer = observer
         self._owner = owner  #: of the runs that begin here, where several processes share the journal
         self._journal, self._clock, self._perform, self._park = journal, clock, perform, park
         self._inbox: deque[tuple[RunDriver, Item]] = deque()
@@ -278,7 +281,10 @@ class Loop:
                     for message in self._unsafe.get(driver, ()):
                         self._leave(message)
                 continue
-            driver.journaled(tuple(made))
+            facts = tuple(made)
+            if facts and self._observer is not None:
+                self._observer.journaled(driver.accepted, driver.next_seq, facts)
+            driver.journaled(facts)
             if driver.commands:
                 try:
                     self._perform(driver)

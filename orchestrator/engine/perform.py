@@ -7,6 +7,7 @@ from typing import Protocol, assert_never
 from orchestrator.core import commands as c
 from orchestrator.core.inputs import TimerFired
 from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.observing import Guarded
 from orchestrator.engine.timers import Timers
 from orchestrator.ids import PoolName, TenantId
 from orchestrator.ports.clock import Clock
@@ -57,7 +58,9 @@ class Performer:
         clock: Clock,
         children: Children,
         questions: Questions,
+        observer: Guarded | None = None,
     ) -> None:
+        self._observer = observer
         self._transport, self._timers, self._clock = transport, timers, clock
         self._children, self._questions = children, questions
         self._send: Callable[[StepTask], None] | None = None  #: while a run is resumed: how its tasks go on
@@ -134,6 +137,7 @@ class Performer:
                 idle_s=command.idle_s,
                 plan=plan.name,
                 sent_at_s=now_s,
+                trace=self._observer.trace_of(accepted, key) if self._observer is not None else "",
             )
         )
 

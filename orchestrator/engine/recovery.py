@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
 from orchestrator.engine.driver import RunDriver
-from orchestrator.errors import ExpressionError, JournalCorrupt, PlanError
+from orchestrator.engine.observing import Guarded
+from orchestrator.errors import ExpressionError, JournalCorrupt, PlanError, RunNotFound
 from orchestrator.ids import RunId
 from orchestrator.plan.compiled import compile_plan
 from orchestrator.plan.models import Plan
-from orchestrator.ports.journal import Journal, Recorded, RunRow
+from orchestrator.ports.journal import Journal, Recorded, RunQuery, RunRow
 
 PAGE = 10_000  #: records read at a time
 TAIL = 50  #: records among which the end of a run is looked for first
@@ -73,6 +74,7 @@ async def recover(
     owner: str,
     unfit: Callable[[RunMachine], str] = lambda _machine: "",
     claimed: int | None = None,
+    observer: Guarded | None = None,
 ) -> RunDriver | str:
     """Take an open run over: a new epoch, so that no owner before can write, then its facts.
 
@@ -98,12 +100,26 @@ async def recover(
     late = await read_all(journal, run_id, after=records[-1].seq)  # from an owner before, until the claim
     replay(machine, late)
     last = (late or records)[-1]
+    if observer is not None:
+        observer.resumed(accepted, [record.fact for record in (*records, *late)])
     driver = RunDriver(machine, accepted, epoch=epoch, next_seq=last.seq + 1)
     driver.recovered = True
     driver.last_at_s = last.fact.at_s
     if machine.state.ended:  # late charges may follow the end
         driver.ended = next(r.fact for r in reversed([*records, *late]) if isinstance(r.fact, f.RunEnded))
     return driver
+
+
+async def ended_of(journal: Journal, run_id: RunId) -> f.RunEnded | None:
+    """How a run ended; None while it is open.
+
+    Raises:
+        RunNotFound: no such run.
+    """
+    rows = await journal.runs(RunQuery(run_id=run_id, limit=1))
+    if not rows:
+        raise RunNotFound(run_id)
+    return await ended_fact(journal, rows[0])
 
 
 async def ended_fact(journal: Journal, row: RunRow) -> f.RunEnded | None:

@@ -68,7 +68,12 @@ class TakeOver:
         engine = self._engine
         try:
             driver = await recover(
-                engine.journal, row.run_id, engine.owner, lambda m: missing(m, engine.catalogue), epoch
+                engine.journal,
+                row.run_id,
+                engine.owner,
+                lambda m: missing(m, engine.catalogue),
+                epoch,
+                engine.observer,
             )
         except JournalError as error:
             self._park(row, parking_reason(error))

@@ -1,0 +1,48 @@
+"""The observer ports: who is told what happens to runs and tasks, beside the journal. Telemetry stands behind them.
+
+Nothing here may block, wait or raise: an observer that cannot keep up loses what it is told and counts that. No rule of
+a run depends on an observer, and without one nothing is called.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from orchestrator.core.facts import Fact, RunAccepted
+from orchestrator.ids import RunId
+from orchestrator.ports.tasks import StepTask, TaskKey
+
+
+class Observer(Protocol):
+    """On the side of a run's owner."""
+
+    def journaled(self, accepted: RunAccepted, first_seq: int, facts: tuple[Fact, ...]) -> None:
+        """Facts of a run are in the journal, in order; `first_seq` is the number of the first."""
+        ...
+
+    def resumed(self, accepted: RunAccepted, facts: Sequence[Fact]) -> None:
+        """A run was taken over; `facts` are all that the journal held of it, from the first on."""
+        ...
+
+    def trace_of(self, accepted: RunAccepted, key: TaskKey) -> str:
+        """The W3C `traceparent` of an attempt, for its task to carry; empty where the run is not traced."""
+        ...
+
+    def here(self) -> str:
+        """The `traceparent` of the caller's own span, where its code is traced; else empty."""
+        ...
+
+    def let_go(self, run_id: RunId) -> None:
+        """Another owner drives the run from here on: what is open of it is not ours to end."""
+        ...
+
+
+class WorkObserver(Protocol):
+    """On the side of the workers."""
+
+    def begin(self, task: StepTask) -> None:
+        """A task is about to run. Called inside the context that its code will see."""
+        ...
+
+    def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
+        """It has ended, at these seconds since the epoch; `error`: empty when it returned, None when it was dropped."""
+        ...
