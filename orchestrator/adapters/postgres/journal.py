@@ -17,6 +17,7 @@ from orchestrator.adapters.postgres.leases import PostgresLeases
 from orchestrator.adapters.postgres.notices import PostgresNotices
 from orchestrator.adapters.postgres.petitions import PostgresPetitions
 from orchestrator.adapters.postgres.schema import probe
+from orchestrator.adapters.postgres.sessions import PostgresSessions
 from orchestrator.adapters.records import Encoded, encode_all
 from orchestrator.core.chain import Link
 from orchestrator.errors import (
@@ -65,6 +66,7 @@ class PostgresJournal:
         self._server = server
         self.artifacts = PostgresArtifacts(server)  #: in the same database; usable until `close`
         self.keys = PostgresKeys(server)
+        self.sessions = PostgresSessions(server)  #: likewise
         self.ownership = PostgresLeases(server)
         self.petitions = PostgresPetitions(server)
         self.notices = PostgresNotices(server)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.adapters.sql.artifacts import SqliteArtifacts
+from orchestrator.adapters.sql.sessions import SqliteSessions
 from orchestrator.adapters.sql.writer import Writer
 from orchestrator.core.chain import Link
 from orchestrator.ids import RunId
@@ -19,6 +20,7 @@ class SqliteJournal:
     def __init__(self, writer: Writer) -> None:
         self._writer = self.writer = writer  #: for what else lies in the same file
         self.artifacts = SqliteArtifacts(writer)  #: in the same file; usable until `close`
+        self.sessions = SqliteSessions(writer)  #: likewise
 
     @classmethod
     async def open(cls, path: Path, *, max_bytes: int | None = None) -> "SqliteJournal":

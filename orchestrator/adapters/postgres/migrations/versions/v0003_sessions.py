@@ -1,4 +1,4 @@
-"""Sessions: a head for each conversation, compared by its version, and its turns."""
+"""Sessions: a head for each conversation, compared by its stamp, and its turns."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ STATEMENTS: Final = (
     CREATE TABLE sessions (
       tenant text COLLATE "C" NOT NULL,
       session text COLLATE "C" NOT NULL,
-      born text NOT NULL,
+      stamp text NOT NULL,
       version bigint NOT NULL,
       expires_at_s double precision NOT NULL,
       head text NOT NULL,
