@@ -10,7 +10,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 
 import anyio
 import anyio.lowlevel
@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from orchestrator.ids import PoolName
 from orchestrator.ports.model import Models
+from orchestrator.ports.observer import WorkObserver
 from orchestrator.ports.tasks import StartRequest, StepTask, TaskDone, TaskFailed, TaskKey, TaskStarted
 from orchestrator.ports.transport import WorkerPort
 from workers.context import CURRENT, WorkContext
@@ -57,8 +58,9 @@ class PoolHost:
         worker: str,
         models: Models | None = None,
         clock: Callable[[], float] = time.time,
+        observer: WorkObserver | None = None,
     ) -> None:
-        self.pool, self.worker = pool, worker
+        self.pool, self.worker, self._observer = pool, worker, observer
         self._name = PoolName(pool.name)
         self._port, self._clock = port, clock
         self._line = LoopLine(port, worker, models)
@@ -225,7 +227,8 @@ class PoolHost:
         started_at_s = self._clock()
         server.unsaid = self._start_of(task, started_at_s)
         server.key = key
-        surroundings = copy_context()  # what user code sets must not leak into the next task
+        surroundings = self._surroundings(task)
+        said: TaskDone | TaskFailed | None = None
         try:
             work = self._begin(server, spec, task)
             if _is_effect(task):
@@ -236,24 +239,38 @@ class PoolHost:
                 output = spec.signature.output(output)
         except Exception as error:  # noqa: BLE001  # whatever user code raises becomes a value here, and nowhere else
             if not server.scope.cancel_called:
-                port.post(failed(key, self.worker, error, started_at_s, spec.function.__code__))
+                said = failed(key, self.worker, error, started_at_s, spec.function.__code__)
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() == -math.inf:
                 raise  # this task, or everything around it, is being cancelled
             message = "the worker was cancelled by its own code, not by the run"
-            port.post(
-                TaskFailed(key=key, worker=self.worker, error="worker", message=message, started_at_s=started_at_s)
-            )
+            said = TaskFailed(key=key, worker=self.worker, error="worker", message=message, started_at_s=started_at_s)
         except BaseException as error:
             if ends_more_than_one_task(error):
                 raise
             if not server.scope.cancel_called:
-                port.post(failed(key, self.worker, error, started_at_s, spec.function.__code__))
+                said = failed(key, self.worker, error, started_at_s, spec.function.__code__)
         else:
             if not server.scope.cancel_called:
-                port.post(TaskDone(key=key, worker=self.worker, output=output, started_at_s=started_at_s))  # type: ignore[arg-type]  # JSON since `output`
+                said = TaskDone(key=key, worker=self.worker, output=output, started_at_s=started_at_s)  # type: ignore[arg-type]  # JSON since `output`
         finally:
             self._suspended.pop(key, None)
+            self._answer(task, said, started_at_s)
+
+    def _surroundings(self, task: StepTask) -> Context:
+        """The context variables of one task: what user code sets must not leak into the next."""
+        found = copy_context()
+        if self._observer is not None:
+            found.run(self._observer.begin, task, self.worker)
+        return found
+
+    def _answer(self, task: StepTask, said: TaskDone | TaskFailed | None, began_s: float) -> None:
+        """Tell the owner what came of a task, if anybody still wants to know."""
+        if said is not None:
+            self._port.post(said)
+        if self._observer is not None:
+            failure = said.error if isinstance(said, TaskFailed) else ""
+            self._observer.end(task, self.worker, began_s, self._clock(), None if said is None else failure)
 
     def _start_of(self, task: StepTask, started_at_s: float) -> TaskStarted | None:
         """What says that a task has begun, where its dispatch does not tell; of an effect its owner is asked."""

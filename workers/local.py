@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from orchestrator.ids import WorkerId
 from orchestrator.ports.model import Models
+from orchestrator.ports.observer import WorkObserver
 from orchestrator.ports.tasks import TaskKey
 from orchestrator.ports.transport import WorkerPort
 from workers.host import PoolHost
@@ -33,9 +34,13 @@ class Workers:
         worker: str | None = None,
         models: Models | None = None,
         clock: Callable[[], float] = time.time,
+        observer: WorkObserver | None = None,
     ) -> None:
         name = worker or worker_id()
-        self.hosts = {pool.name: PoolHost(pool, port, worker=name, models=models, clock=clock) for pool in pools}
+        self.hosts = {
+            pool.name: PoolHost(pool, port, worker=name, models=models, clock=clock, observer=observer)
+            for pool in pools
+        }
 
     def open(self, group: TaskGroup) -> None:
         """Begin to serve inside `group`, which must outlive the workers."""

@@ -12,6 +12,7 @@ from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.app.models import local_models, open_models
 from orchestrator.app.stores import open_journal
+from orchestrator.app.telemetry import open_telemetry
 from orchestrator.engine.collector import patient_collector
 from orchestrator.engine.consent import Consenting
 from orchestrator.engine.engine import RunEngine
@@ -35,6 +36,7 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.fleet import Fleet
 from orchestrator.ports.journal import Journal
 from orchestrator.ports.model import Models
+from orchestrator.ports.observer import Tracing
 from orchestrator.ports.planner import Planner
 from orchestrator.ports.stand_in import StandIn
 from orchestrator.settings import Settings, on_redis, on_server, shown_url
@@ -60,8 +62,8 @@ class Engine:
     `nothing`, so that whatever is submitted here is left to others. `planner` answers `replan` rungs, `checker` answers
     `judge` checks; without them a supervisor does both with the engine's models, and plans goals by the rules of
     `supervisor`. `models` are what agents ask; without them those of the settings, opened by the first plan that
-    needs one. `journal`, `clock` and `stand_in` are for tests of your own plans, which
-    `orchestrator.testing.Scenario` writes in a few lines.
+    needs one. `telemetry` is told what happens, or else whatever OTEL_* asks for. `journal`, `clock` and
+    `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
 
     Raises:
         PromiseError: the settings ask for what there is not, or two pools share a name.
@@ -85,7 +87,9 @@ class Engine:
         owns: Owns = "mine",
         open_runs_max: int | None = None,
         drain_s: float | None = None,
+        telemetry: Tracing | None = None,
     ) -> None:
+        self.telemetry = telemetry  #: who is told what happens; None once open: nobody
         given = settings or Settings()
         changes = {"store": store, "open_runs_max": open_runs_max, "drain_s": drain_s}
         self.settings = given.model_copy(update={k: v for k, v in changes.items() if v is not None})
@@ -110,6 +114,9 @@ class Engine:
             stack.enter_context(patient_collector())
             if self.settings.local and self.models is self._lazy:
                 self.settings = await stack.enter_async_context(local_models(self.settings))
+            if self.telemetry is None and (opened := open_telemetry()) is not None:
+                stack.callback(opened.close)
+                self.telemetry = opened
             clock = self._clock or SystemClock()
             journal = self._journal
             if journal is None:
@@ -138,11 +145,19 @@ class Engine:
                 ready=self._ready if played is None and not self._fleeting and self._owns != "nothing" else None,
                 open_runs_max=self.settings.open_runs_max,
                 shared=shared,
+                observer=self.telemetry,
             )
             await stack.enter_async_context(engine)
             if isinstance(transport, MemoryTransport):
                 port = transport if played is None else played.port(transport)
-                self._workers = Workers(self.registry, port, worker=owner, models=self.models, clock=clock.now_s)
+                self._workers = Workers(
+                    self.registry,
+                    port,
+                    worker=owner,
+                    models=self.models,
+                    clock=clock.now_s,
+                    observer=self.telemetry,
+                )
                 transport.bind_turn(engine.turn)
                 self._workers.open(group)
             else:

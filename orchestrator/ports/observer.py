@@ -5,6 +5,7 @@ a run depends on an observer, and without one nothing is called.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from orchestrator.core.facts import Fact, RunAccepted
@@ -39,10 +40,39 @@ class Observer(Protocol):
 class WorkObserver(Protocol):
     """On the side of the workers."""
 
-    def begin(self, task: StepTask) -> None:
+    def begin(self, task: StepTask, worker: str) -> None:
         """A task is about to run. Called inside the context that its code will see."""
         ...
 
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """It has ended, at these seconds since the epoch; `error`: empty when it returned, None when it was dropped."""
+        ...
+
+
+class RequestSpan(Protocol):
+    """The span of a request while it is answered."""
+
+    def answered(self, status: int, route: str, method: str, now_s: float) -> None:
+        """How it was answered: the HTTP status, and the form of the address, never what was written there."""
+        ...
+
+
+class RequestObserver(Protocol):
+    """On the side of a service."""
+
+    def request(self, name: str, traceparent: str, now_s: float) -> AbstractContextManager[RequestSpan]:
+        """A request that is answered here: the caller's `traceparent` is gone on with, and runs it starts are below."""
+        ...
+
+
+class Tracing(Observer, WorkObserver, RequestObserver, Protocol):
+    """All of them, as one process has them."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Spans `exported` and `failed`; things told that were `dropped`, or of which none could be made (`broken`)."""
+        ...
+
+    def close(self) -> None:
+        """Export what is queued, for a few seconds at most."""
         ...

@@ -1,0 +1,61 @@
+"""Telemetry as the environment asks for it: OTEL_* is honoured as it is, and without it nothing is loaded."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import PromiseError
+from orchestrator.ports.observer import Tracing
+from orchestrator.ports.redaction import CLEAR, Redactor
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
+def open_telemetry(redactor: Redactor = CLEAR, environment: Mapping[str, str] | None = None) -> Tracing | None:
+    """What traces this process, or None: no exporter is configured, or OTEL_SDK_DISABLED is true.
+
+    OTEL_TRACES_EXPORTER may be otlp, console or none; without it an OTLP endpoint in the environment is enough.
+
+    Raises:
+        PromiseError: an exporter is asked for that is not installed, or that there is not.
+    """
+    told = os.environ if environment is None else environment
+    if told.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    exporter = told.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if not exporter:
+        exporter = "otlp" if any(told.get(name) for name in _ENDPOINTS) else "none"
+    if exporter == "none":
+        return None
+    if exporter not in {"otlp", "console"}:
+        raise PromiseError(f"OTEL_TRACES_EXPORTER={exporter} is not known", "use otlp, console or none")
+    from orchestrator.adapters.otel.telemetry import Telemetry  # a fifth of a second, for those who trace
+
+    return Telemetry(_otlp(told) if exporter == "otlp" else _console(), redactor=redactor)
+
+
+def _otlp(told: Mapping[str, str]) -> "SpanExporter":
+    protocol = next((told[name] for name in _PROTOCOLS if told.get(name)), "http/protobuf")
+    if protocol != "http/protobuf":
+        raise PromiseError(f"the OTLP protocol {protocol!r} is not spoken here", "use http/protobuf, at port 4318")
+    try:
+        from orchestrator.adapters.otel.exporters import otlp_exporter
+    except ImportError as error:
+        raise PromiseError(
+            f"the OTLP exporter is missing ({error})", "install hierarchical-orchestrator[otlp]"
+        ) from error
+    return otlp_exporter()
+
+
+def _console() -> "SpanExporter":
+    from orchestrator.adapters.otel.console import console_exporter
+
+    return console_exporter(sys.stderr)
+
+
+__all__ = ["open_telemetry"]
