@@ -186,11 +186,11 @@ class RunTrace(SpanBook):
             self._end(key, fact.at_s)
 
     def _verdict(self, fact: f.CheckVerdict) -> None:
-        attempt = (*_attempt(fact)[:-1], 0)
+        attempt = _attempt(fact)
         span = self._end(_check(fact, fact.check), fact.at_s)
         if span is None:
-            above = ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, 0)
-            own = ids.span_id(self.run, "verdict", fact.step, fact.branch, fact.attempt, fact.check, fact.digest)
+            above = ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, fact.sample)
+            own = self._numbered("verdict", fact, fact.check)
             span = self._moment(own, above, "", self._mark.get(attempt, fact.at_s), fact.at_s)
         self._mark[attempt] = fact.at_s
         span.name = f"check {fact.name}"
@@ -237,6 +237,12 @@ class RunTrace(SpanBook):
             return ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, fact.sample)
         return self._step(fact.step, fact.branch, fact.at_s).id
 
+    def _numbered(self, what: str, fact: f.StepFact, *further: object) -> int:
+        """An id for what can happen several times in one attempt."""
+        key = (what, fact.step, fact.branch, fact.attempt, fact.sample, *further)
+        times = self._times[key] = self._times.get(key, 0) + 1
+        return ids.span_id(self.run, *key, times)
+
     def _called(self, fact: f.ModelCalled) -> None:
         own = ids.span_id(self.run, "model", fact.charge)
         span = self._moment(own, self._above(fact), names.chat(fact.model), fact.at_s - fact.seconds, fact.at_s)
@@ -263,10 +269,7 @@ class RunTrace(SpanBook):
         span.attributes |= {name: value for name, value in optional if value}
 
     def _tool(self, fact: f.ToolCalled) -> None:
-        number = self._times["tool", fact.step, fact.branch, fact.attempt] = (
-            self._times.get(("tool", fact.step, fact.branch, fact.attempt), 0) + 1
-        )
-        own = ids.span_id(self.run, "tool", fact.step, fact.branch, fact.attempt, fact.sample, number)
+        own = self._numbered("tool", fact)
         span = self._moment(own, self._above(fact), names.tool(fact.tool), fact.at_s - fact.seconds, fact.at_s)
         span.attributes |= {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: fact.tool, names.TOOL_TYPE: "function"}
         self._say(span, names.TOOL_RESULT, fact.result)

@@ -1,0 +1,338 @@
+"""Traces come from facts: whole, connected, the same whoever tells them, and nothing of a run's content in them."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+
+from orchestrator import Engine, FrozenPlan, Plan, checks, ladder
+from orchestrator.adapters.memory.journal import MemoryJournal
+from orchestrator.adapters.otel import ids, names
+from orchestrator.adapters.otel.span import Span
+from orchestrator.adapters.otel.spans import RunTrace
+from orchestrator.adapters.otel.telemetry import AGAIN_S, Telemetry
+from orchestrator.core import facts as f
+from orchestrator.core.codec import decode
+from orchestrator.engine.recovery import read_all
+from orchestrator.ids import JsonValue
+from orchestrator.ports.journal import RunQuery
+from orchestrator.testing import Says, ScriptedModel
+from tests.replay import golden
+from tests.telemetry.collecting import Seen, seen, tree
+from workers import Pool, tool
+
+pytestmark = pytest.mark.anyio
+CANARY = "canary-7f3a"
+work = Pool("work")
+
+
+@work.worker
+async def double(x: int) -> int:
+    return x * 2
+
+
+@tool
+async def look_up(word: str) -> str:
+    """Look a word up."""
+    return f"{CANARY} {word}"
+
+
+agents = Pool("agents")
+agents.agent("clerk", "You look words up.", tools=[look_up])
+
+
+def plan() -> FrozenPlan:
+    with Plan("below") as below:
+        below.result(below.step(double, x=3, id="inner"))
+    with Plan("whole") as p:
+        first = p.task(agents, f"Look {CANARY} up.", id="ask")
+        p.map(double, over=[1, 2], as_="x", with_={"x": "${{ x }}"}, id="several", needs=[first])
+        p.step(
+            double,
+            x=5,
+            id="wrong",
+            needs=["several"],
+            checks=[checks.rule("output > 100")],
+            on_fail=[ladder.retry(1), ladder.gap()],
+        )
+        p.plan(below, id="sub", needs=["wrong"])
+        p.result(first)
+    return p.freeze()
+
+
+def script() -> ScriptedModel:
+    return ScriptedModel([Says(tools=(("look_up", {"word": "sun"}),)), f"{CANARY} says the model"])
+
+
+async def traced(telemetry: Telemetry, **submit: str) -> MemoryJournal:
+    """Run the plan; its journal."""
+    journal = MemoryJournal()
+    async with Engine(
+        pools=[work, agents], journal=journal, models=script(), telemetry=telemetry, drain_s=0.0
+    ) as engine:
+        run = await engine.runs.submit(plan(), trace=submit.get("trace", ""))
+        await run.result()
+    telemetry.close()
+    return journal
+
+
+async def facts_of(journal: MemoryJournal) -> list[list[f.Fact]]:
+    """The facts of every run, the first submitted first."""
+    rows = reversed(await journal.runs(RunQuery()))
+    return [[record.fact for record in await read_all(journal, row.run_id)] for row in rows]
+
+
+def spans_of(facts: Sequence[f.Fact], *, content: bool = False) -> list[Span]:
+    assert isinstance(facts[0], f.RunAccepted)
+    run = RunTrace(facts[0], content=content)
+    return [span for fact in facts for span in run.add(fact)]
+
+
+def plain(spans: Sequence[Span]) -> set[tuple[object, ...]]:
+    """What must be the same, whoever tells it."""
+    return {
+        (s.trace, s.id, s.parent, s.name, s.start_s, s.end_s, s.error, tuple(sorted(s.attributes.items())))
+        for s in spans
+    }
+
+
+TREE = """\
+invoke_workflow whole
+  plan whole
+    step ask
+      invoke_agent agents
+        work agents
+        chat scripted
+        execute_tool look_up
+        chat scripted
+        check schema
+    step several
+      step several[0]
+        call work.double
+          work work.double
+          check schema
+      step several[1]
+        call work.double
+          work work.double
+          check schema
+    step wrong
+      call work.double
+        work work.double
+        check schema
+        check rule
+      call work.double
+        work work.double
+        check schema
+        check rule
+    step sub
+      sub-plan sub
+        invoke_workflow below
+          plan below
+            step inner
+              call work.double
+                work work.double
+                check schema
+        check schema
+"""
+
+
+async def test_a_run_with_its_sub_plan_is_one_tree() -> None:
+    exporter = InMemorySpanExporter()
+    telemetry = Telemetry(exporter)
+    await traced(telemetry)
+    found = [seen(span) for span in exporter.get_finished_spans()]
+    assert sorted(tree(found)) == sorted(TREE.splitlines())
+    assert len({span.trace for span in found}) == 1
+    assert all(span.end_ns >= span.start_ns > 0 for span in found)
+    assert telemetry.counts == {"exported": len(found), "failed": 0, "dropped": 0, "broken": 0}
+
+
+async def test_the_journal_tells_the_same_spans_once_more() -> None:
+    exporter = InMemorySpanExporter()
+    journal = await traced(Telemetry(exporter))
+    told = {(s.id, s.name): s for s in map(seen, exporter.get_finished_spans()) if not s.name.startswith("work ")}
+    again = [span for facts in await facts_of(journal) for span in spans_of(facts)]
+    assert {(s.id, s.name) for s in again} == set(told)
+    assert all(told[s.id, s.name].start_ns == int(s.start_s * 1e9) for s in again)
+
+
+@pytest.mark.parametrize("path", golden.paths(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_any_journal_makes_whole_spans_and_a_take_over_at_any_fact_loses_and_doubles_none(path: Path) -> None:
+    journal = golden.read(path)
+    facts = [
+        decode(journal.run_id, link.seq, link.header, link.payload, had_payload=link.payload is not None).fact
+        for link in journal.links
+    ]
+    whole = spans_of(facts)
+    known = {span.id for span in whole}
+    assert len(known) == len(whole)
+    top = [span for span in whole if span.parent not in known]
+    assert [span.name.split()[0] for span in top] == ["invoke_workflow"]
+    assert all(span.end_s >= span.start_s for span in whole)
+
+    for at in range(1, len(facts)):
+        first, second = Kept(), Kept()
+        owner, heir = Telemetry(first), Telemetry(second)
+        accepted = facts[0]
+        assert isinstance(accepted, f.RunAccepted)
+        owner.journaled(accepted, 1, tuple(facts[:at]))
+        heir.resumed(accepted, facts[:at])
+        heir.journaled(accepted, at + 1, tuple(facts[at:]))
+        owner.close()
+        heir.close()
+        assert facts[at - 1].at_s - facts[0].at_s < AGAIN_S, "so that the heir tells all of it"
+        told, of_heir = {one.id: one for one in first.spans}, {one.id: one for one in second.spans}
+        assert set(of_heir) == known
+        assert told.items() <= of_heir.items(), "a span that is told twice is the same span"
+
+
+class Kept(SpanExporter):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.spans: list[Seen] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.spans += map(seen, spans)
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        pass
+
+
+async def test_a_run_goes_on_with_the_trace_of_whoever_asked() -> None:
+    exporter = InMemorySpanExporter()
+    asked = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    await traced(Telemetry(exporter), trace=asked)
+    found = [seen(span) for span in exporter.get_finished_spans()]
+    assert {span.trace for span in found} == {0x4BF92F3577B34DA6A3CE929D0E0E4736}
+    assert [span.parent for span in found if span.name == "invoke_workflow whole"] == [0x00F067AA0BA902B7]
+
+
+async def test_a_caller_who_does_not_sample_is_not_traced() -> None:
+    exporter = InMemorySpanExporter()
+    await traced(Telemetry(exporter), trace="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
+    assert exporter.get_finished_spans() == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "00-0-0-01", f"00-{'0' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'0' * 16}-01",
+     f"ff-{'1' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'1' * 16}-01-more",
+     f"00-{'A' * 32}-{'1' * 16}-01", f"00-{'_1' * 16}-{'1' * 16}-01"],
+)  # fmt: skip
+def test_a_traceparent_that_says_nothing_begins_a_trace_of_its_own(text: str) -> None:
+    assert ids.parse(text) is None
+
+
+def test_a_traceparent_of_a_later_version_is_read() -> None:
+    assert ids.parse(f"01-{'1' * 32}-{'2' * 16}-01-what-is-to-come") == (int("1" * 32, 16), int("2" * 16, 16), 1)
+
+
+async def test_no_content_is_told_unless_asked_for() -> None:
+    exporter = InMemorySpanExporter()
+    journal = await traced(Telemetry(exporter))
+    everything = repr([(span.name, dict(span.attributes or {})) for span in exporter.get_finished_spans()])
+    assert CANARY not in everything
+    assert "this does not hold" not in everything
+
+    struck = InMemorySpanExporter()
+    await traced(Telemetry(struck, content=True, redactor=Striking()))
+    contents = [
+        str(value)
+        for span in struck.get_finished_spans()
+        for name, value in (span.attributes or {}).items()
+        if name in names.CONTENT
+    ]
+    assert "[struck] sun" in contents
+    assert "[struck] says the model" in contents
+    assert "this does not hold: output > 100" in contents
+    assert CANARY not in repr(contents)
+    clear = [span for facts in await facts_of(journal) for span in spans_of(facts, content=True)]
+    assert CANARY in repr(clear), "or the test above would prove nothing"
+
+
+class Striking:
+    """A redactor that knows one secret."""
+
+    def text(self, text: str) -> str:
+        return text.replace(CANARY, "[struck]")
+
+    def value(self, value: JsonValue) -> JsonValue:
+        raise NotImplementedError
+
+    def stream(self) -> "Striking":
+        raise NotImplementedError
+
+    def feed(self, piece: str) -> str:
+        raise NotImplementedError
+
+    def end(self) -> str:
+        raise NotImplementedError
+
+
+class Broken(Telemetry):
+    """An observer with a bug."""
+
+    def journaled(self, accepted: f.RunAccepted, first_seq: int, facts: tuple[f.Fact, ...]) -> None:
+        raise ValueError("our bug")
+
+
+async def test_an_observer_that_breaks_harms_no_run() -> None:
+    exporter = InMemorySpanExporter()
+    journal = await traced(Broken(exporter))
+    (row,) = await journal.runs(RunQuery(top_level=True))
+    assert row.status == "degraded"
+    assert {span.name.split()[0] for span in exporter.get_finished_spans()} <= {"work"}
+
+
+async def test_what_finds_no_room_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    exporter = InMemorySpanExporter()
+    telemetry = Telemetry(exporter)
+    journal = await traced(telemetry)
+    (row,) = await journal.runs(RunQuery(top_level=True))
+    assert row.status == "degraded"
+    counts = telemetry.counts
+    assert counts["dropped"] > 0
+    assert counts["exported"] == len(exporter.get_finished_spans())
+
+
+async def test_an_exporter_that_fails_is_counted_and_harms_no_run() -> None:
+    class Away(SpanExporter):
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            self.asked += len(spans)
+            raise ConnectionError("no collector")
+
+    away = Away()
+    telemetry = Telemetry(away)
+    await traced(telemetry)
+    assert telemetry.counts == {"exported": 0, "failed": away.asked, "dropped": 0, "broken": 0}
+    assert away.asked == len(TREE.splitlines())
+
+
+def test_every_gen_ai_name_is_in_the_registry_of_the_conventions() -> None:
+    registry = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
+    #: Newer than the registry that the package carries.
+    newer = {"gen_ai.response.time_to_first_chunk", "gen_ai.usage.cache_read.input_tokens"}
+    assert names.GEN_AI - registry <= newer
+    operations = {member.value for member in gen_ai_attributes.GenAiOperationNameValues}
+    assert {names.INVOKE_AGENT, names.CHAT, names.EXECUTE_TOOL} <= operations
+    providers = {member.value for member in gen_ai_attributes.GenAiProviderNameValues}
+    assert names.PROVIDER_VALUE in providers
+
+
+def test_every_name_of_the_table_is_used() -> None:
+    folder = Path(inspect.getfile(names)).parent
+    text = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "names.py")
+    table = {name for name in vars(names) if name.isupper() and name not in {"GEN_AI", "CONTENT"}}
+    assert {name for name in table if f"names.{name}" not in text} == set()
