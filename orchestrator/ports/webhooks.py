@@ -11,6 +11,7 @@ from orchestrator.ids import RunId, TenantId
 
 EndpointState = Literal["active", "disabled", "removed"]
 DeliveryState = Literal["pending", "delivered", "dead"]
+LOOKED_AT: Final = 256  #: deliveries that are due, considered in one call of `take`
 TOLD_MAX: Final = 500  #: ends of runs that become deliveries in one call of `take`
 KEEP_S: Final = 30 * 86_400.0  #: settled deliveries, and what called a run back, are forgotten after this long
 DETAIL_CHARS_MAX: Final = 200  #: of what is remembered of a failed attempt
@@ -144,12 +145,14 @@ class Webhooks(Protocol):
         ...
 
     async def take(self, now_s: float, limit: int, lease_s: float, each: int) -> list[Due]:
-        """Deliveries that are due, earliest first, at most `limit` and `each` per endpoint; each is nobody else's for
-        `lease_s` seconds. Only those of active endpoints."""
+        """Deliveries that are due, earliest first, at most `limit`; nobody else gets them for `lease_s` seconds.
+
+        Only those of active endpoints, and of one endpoint no more than `each` are leased at once.
+        """
         ...
 
     async def settle(self, settled: Settled) -> bool:
-        """Keep what became of an attempt; False: a newer attempt was begun meanwhile, and nothing was kept."""
+        """Keep what became of an attempt; False: that is known already, or a newer one was begun; nothing was kept."""
         ...
 
     async def deliveries(self, query: DeliveryQuery) -> list[Delivery]:

@@ -44,6 +44,7 @@ class MemoryWebhooks:
             ]
             for name in due:
                 del self._deliveries[name]
+                self._leases.pop(name, None)
         self._endpoints[endpoint.id] = endpoint
         if endpoint.run_id is not None and endpoint.state != "removed":
             for row in await self._journal.runs(RunQuery(run_id=endpoint.run_id, tenant=endpoint.tenant, limit=1)):
@@ -63,7 +64,11 @@ class MemoryWebhooks:
     async def take(self, now_s: float, limit: int, lease_s: float, each: int) -> list[Due]:
         self._prune(now_s)
         taken: list[Due] = []
-        counted: Counter[str] = Counter()
+        counted = Counter(
+            self._deliveries[name].endpoint_id
+            for name, until_s in self._leases.items()
+            if until_s > now_s and name in self._deliveries
+        )
         due = [
             one
             for one in self._deliveries.values()
@@ -89,9 +94,9 @@ class MemoryWebhooks:
 
     async def settle(self, settled: Settled) -> bool:
         one = self._deliveries.get(settled.id)
-        if one is None or one.attempts != settled.attempt or one.state != "pending":
+        if one is None or one.attempts != settled.attempt or one.id not in self._leases:
             return False
-        self._leases.pop(one.id, None)
+        del self._leases[one.id]
         self._deliveries[one.id] = replace(
             one,
             state=settled.state,
@@ -108,6 +113,7 @@ class MemoryWebhooks:
                     self._deliveries[other.id] = replace(
                         other, state="dead", settled_at_s=settled.at_s, detail=settled.disable
                     )
+                    self._leases.pop(other.id, None)
         return True
 
     async def deliveries(self, query: DeliveryQuery) -> list[Delivery]:

@@ -18,6 +18,7 @@ from orchestrator.adapters.webhook_rows import (
 from orchestrator.ids import TenantId
 from orchestrator.ports.webhooks import (
     KEEP_S,
+    LOOKED_AT,
     TOLD_MAX,
     Delivery,
     DeliveryQuery,
@@ -46,7 +47,8 @@ CREATE TABLE IF NOT EXISTS webhook_deliveries (
   body TEXT NOT NULL, created_at_s REAL NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
   due_at_s REAL NOT NULL, detail TEXT NOT NULL, settled_at_s REAL, leased_until_s REAL NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS webhook_deliveries_due ON webhook_deliveries (due_at_s) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS webhook_deliveries_due ON webhook_deliveries (due_at_s, id) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS webhook_deliveries_leased ON webhook_deliveries (leased_until_s) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS webhook_deliveries_list ON webhook_deliveries (tenant, created_at_s, id);
 CREATE INDEX IF NOT EXISTS webhook_deliveries_endpoint ON webhook_deliveries (endpoint_id, state);
 CREATE INDEX IF NOT EXISTS webhook_deliveries_settled ON webhook_deliveries (settled_at_s)
@@ -60,6 +62,25 @@ BEGIN
     WHERE e.tenant = NEW.tenant AND e.state = 'active' AND (e.run_id IS NULL OR e.run_id = NEW.run_id));
 END;
 """
+
+
+#: Endpoints that have as much under way as they may are left out before the first rows are looked at, so that one with
+#: thousands of messages hides nobody else's.
+_DUE: Final = f"""
+WITH busy AS (
+  SELECT endpoint_id, count(*) AS n FROM webhook_deliveries
+  WHERE state = 'pending' AND leased_until_s > ?1 GROUP BY endpoint_id
+), near AS (
+  SELECT d.*, coalesce(b.n, 0) AS n
+  FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id LEFT JOIN busy b USING (endpoint_id)
+  WHERE d.state = 'pending' AND d.due_at_s <= ?1 AND d.leased_until_s <= ?1
+    AND e.state = 'active' AND coalesce(b.n, 0) < ?2
+  ORDER BY d.due_at_s, d.id LIMIT {LOOKED_AT}
+)
+SELECT {DELIVERY} FROM (
+  SELECT *, n + row_number() OVER (PARTITION BY endpoint_id ORDER BY due_at_s, id) AS place FROM near
+) WHERE place <= ?2 ORDER BY due_at_s, id LIMIT ?3
+"""  # noqa: S608 # our names
 
 
 class SqliteWebhooks:
@@ -157,13 +178,7 @@ def _put(connection: sqlite3.Connection, endpoint: Endpoint) -> None:
 def _take(connection: sqlite3.Connection, now_s: float, limit: int, lease_s: float, each: int) -> list[Due]:
     _expand(connection)
     _prune(connection, now_s)
-    rows = connection.execute(
-        f"SELECT {DELIVERY} FROM (SELECT d.*, row_number() OVER (PARTITION BY d.endpoint_id ORDER BY d.due_at_s, d.id) "  # noqa: S608 # our names
-        "AS n FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id "
-        "WHERE d.state = 'pending' AND e.state = 'active' AND d.due_at_s <= ?1 AND d.leased_until_s <= ?1) "
-        "WHERE n <= ?2 ORDER BY due_at_s, id LIMIT ?3",
-        (now_s, each, limit),
-    ).fetchall()
+    rows = connection.execute(_DUE, (now_s, each, limit)).fetchall()
     taken = []
     for row in rows:
         delivery = delivery_of(row, counted=1)
@@ -216,7 +231,7 @@ def _settle(connection: sqlite3.Connection, settled: Settled) -> bool:
     over = settled.state != "pending"
     changed = connection.execute(
         "UPDATE webhook_deliveries SET state = ?, due_at_s = ?, detail = ?, settled_at_s = ?, leased_until_s = 0 "
-        "WHERE id = ? AND attempts = ? AND state = 'pending'",
+        "WHERE id = ? AND attempts = ? AND state = 'pending' AND leased_until_s > 0",
         (
             *(settled.state, settled.due_at_s, settled.detail, settled.at_s if over else None),
             *(settled.id, settled.attempt),

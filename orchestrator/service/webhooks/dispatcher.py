@@ -1,0 +1,79 @@
+"""The pool that sends webhooks: its own, bounded, so that no receiver can hold up a run."""
+
+from typing import Final
+
+import anyio
+import structlog
+
+from orchestrator.errors import JournalError
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.webhooks import Due, Webhooks
+from orchestrator.service.webhooks.retrying import settle
+from orchestrator.service.webhooks.sending import SEND_S, Answer, Sender
+from orchestrator.service.webhooks.signing import signed_headers
+
+CONCURRENCY: Final = 32  #: messages under way at once
+EACH_MAX: Final = 4  #: of one endpoint at once, over all processes: a slow one leaves room for others
+LEASE_S: Final = 2 * SEND_S  #: nobody else sends what was taken, for this long
+POLL_S: Final = 0.5  #: between two looks at what is due
+SICK_S: Final = 5.0  #: between two looks while the store does not answer
+log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Takes what is due and sends it, until it is cancelled. Any number of processes may do so at once."""
+
+    def __init__(self, store: Webhooks, sender: Sender, clock: Clock, *, poll_s: float = POLL_S) -> None:
+        self._store, self._sender, self._clock, self._poll_s = store, sender, clock, poll_s
+        self._busy = 0  #: messages under way here
+        self._free = anyio.Event()
+        self.sent = 0  #: attempts so far
+
+    async def run(self) -> None:
+        """Send what is due, for ever."""
+        async with anyio.create_task_group() as group:
+            while True:
+                self._free = anyio.Event()
+                pause_s, taken = self._poll_s, list[Due]()
+                try:
+                    if self._busy < CONCURRENCY:
+                        room = CONCURRENCY - self._busy
+                        taken = await self._store.take(self._clock.now_s(), room, LEASE_S, EACH_MAX)
+                except JournalError as error:
+                    log.error("webhooks cannot be looked up", error=type(error).__name__)
+                    pause_s = SICK_S
+                for due in taken:
+                    self._busy += 1
+                    group.start_soon(self._attempt, due)
+                if not taken:
+                    with anyio.move_on_after(pause_s):
+                        await self._free.wait()
+
+    async def _attempt(self, due: Due) -> None:
+        try:
+            await self.attempt(due)
+        finally:
+            self._busy -= 1
+            self._free.set()
+
+    async def attempt(self, due: Due) -> Answer:
+        """One attempt, and what becomes of it in the store."""
+        delivery, endpoint = due.delivery, due.endpoint
+        headers = signed_headers(delivery.id, self._clock.now_s(), delivery.body, endpoint.secrets)
+        answer = await self._sender.send(endpoint.url, headers, delivery.body.encode())
+        self.sent += 1
+        settled = settle(delivery, answer, self._clock.now_s())
+        log.info(
+            "webhook",
+            id=delivery.id,
+            endpoint=endpoint.id,
+            run=delivery.run_id,
+            attempt=delivery.attempts,
+            status=answer.status,
+            becomes=settled.state,
+        )
+        try:
+            await self._store.settle(settled)
+        except JournalError as error:  # it stays leased, and comes again: at least once
+            log.error("what became of a webhook could not be kept", id=delivery.id, error=type(error).__name__)
+        return answer
