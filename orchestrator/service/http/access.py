@@ -13,7 +13,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from orchestrator.ids import TenantId
 from orchestrator.ports.keys import SCOPES, ApiKey, Caps, Keys, Scope
+from orchestrator.service.http.parts import service_of
 from orchestrator.service.http.problems import Problem
+from orchestrator.service.http.rates import Rates
 
 ID_CHARS: Final = 12  #: of the visible part of a key
 SECRET_BYTES: Final = 32
@@ -105,10 +107,14 @@ async def _asked(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
 ) -> Caller:
     ring: KeyRing | None = request.app.state.keyring
+    rates: Rates = request.app.state.rates
+    limits = service_of(request).limits
     if ring is None:
+        await rates.ask(LOCAL.tenant, limits.requests_per_minute)
         return LOCAL
     found = await ring.caller(credentials.credentials) if credentials is not None else None
     if found is None:
+        await rates.guess(request.client.host if request.client is not None else "")
         raise Problem(
             401,
             "unauthenticated",
@@ -116,6 +122,8 @@ async def _asked(
             remedy="send `Authorization: Bearer ho_…`; `orchestrator keys create` makes keys",
             headers={"WWW-Authenticate": 'Bearer realm="orchestrator"'},
         )
+    allowed = found.caps.requests_per_minute
+    await rates.ask(found.tenant, limits.requests_per_minute if allowed is None else allowed)
     return found
 
 
@@ -136,6 +144,7 @@ def caller(scope: Scope) -> object:
 
 
 #: Parameters of routes: `async def route(who: Reader, ...)`.
+AnyCaller = Annotated[Caller, Depends(_asked)]
 Reader = Annotated[Caller, caller("read")]
 Runner = Annotated[Caller, caller("run")]
 Approver = Annotated[Caller, caller("approve")]

@@ -1,13 +1,19 @@
 """The application: routers, problems, limits and headers put together around one service."""
 
 from importlib.metadata import version
+from typing import cast
 
 from fastapi import FastAPI
 
+from orchestrator.ports.observer import RequestObserver
 from orchestrator.service.http import problems
 from orchestrator.service.http.access import KeyRing
+from orchestrator.service.http.gate import Gate
 from orchestrator.service.http.parts import Service
+from orchestrator.service.http.rates import Rates
 from orchestrator.service.http.routers import ROUTERS
+from orchestrator.service.http.state import Kept
+from orchestrator.service.http.tracing import PART, Traced
 
 DESCRIPTION = "Runs plans of many agents to verified results. Every error is a problem document (RFC 9457)."
 
@@ -27,9 +33,15 @@ def make_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     app.state.keyring = KeyRing(service.keys, service.clock.now_s) if service.keys is not None else None
+    app.state.kept = Kept.of(service)
+    app.state.rates = service.rates or Rates(service.clock.now_s)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(Gate, limits=service.limits)
+    observer = cast(RequestObserver | None, service.parts.get(PART))
+    if observer is not None:
+        app.add_middleware(Traced, observer=observer, now_s=service.clock.now_s)
     return app
 
 

@@ -1,6 +1,6 @@
 """What the routes of one service stand on, and how a route gets it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol, TypeVar
 
@@ -16,7 +16,9 @@ from orchestrator.ports.journal import Journal
 from orchestrator.ports.keys import Keys
 from orchestrator.service.control_desk import Desk
 from orchestrator.service.http.limits import Limits
+from orchestrator.service.http.rates import Rates
 from orchestrator.settings import Settings
+from orchestrator.supervisor.rules import Supervisor
 
 T = TypeVar("T")
 
@@ -33,6 +35,10 @@ def _always() -> str:
     return ""
 
 
+async def _any(_: Plan) -> None:
+    """Every plan is taken."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Everything a route may use. One per application; `parts` holds what other routers bring, by a name of theirs."""
@@ -45,7 +51,10 @@ class Service:
     fleet: Fleet | None = None  #: of a service whose workers are other processes
     artifacts: Artifacts | None = None
     limits: Limits = field(default_factory=Limits)
+    rates: Rates | None = None  #: None: requests are counted by this process alone
     ready: Ready = _always
+    vet: Callable[[Plan], Awaitable[None]] = _any  #: refuses what the workers of a fleet cannot do
+    supervisor: Supervisor | None = None  #: by whose rules goals are planned; None: the common ones
     parts: Mapping[str, object] = field(default_factory=dict)
 
     @property

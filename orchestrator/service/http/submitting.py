@@ -1,0 +1,135 @@
+"""From a request's body to a run: the plan it names, the room it needs, the answer it gets."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from pydantic import ValidationError
+
+from orchestrator.engine.handle import Run
+from orchestrator.engine.run_ids import new_run_id
+from orchestrator.engine.submission import budget_over
+from orchestrator.errors import IdempotencyConflict
+from orchestrator.ids import JsonValue, RunId
+from orchestrator.plan.models import Plan
+from orchestrator.ports.journal import RunQuery, RunRow
+from orchestrator.service.http.access import Caller
+from orchestrator.service.http.admission import Admission
+from orchestrator.service.http.bodies import SubmitBody
+from orchestrator.service.http.parts import Service
+from orchestrator.service.http.problems import Problem
+from orchestrator.service.http.spending import Spending
+from orchestrator.supervisor.rules import Supervisor
+
+Begin = Callable[[RunId], Awaitable[Run]]  #: starts a run, under this id where it can be chosen
+NAMED_MAX: Final = 20  #: plans that an error names
+
+
+class Submitting:
+    """Takes submissions for one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._admission, self._spending = Admission(service), Spending(service)
+
+    async def submit(self, who: Caller, body: SubmitBody, key: str | None, trace: str) -> RunRow:
+        """Accept a run, or give the one that the key names.
+
+        Raises:
+            Problem, OrchestratorError: nothing was created.
+        """
+        plan = plan_of(body, self._service)
+
+        async def begin(run_id: RunId) -> Run:
+            await self._service.vet(plan)
+            return await self._service.engine.submit(
+                plan,
+                body.inputs,
+                budget=body.budget,
+                lane=body.lane,
+                idempotency_key=key,
+                tenant=who.tenant,
+                run_id=run_id,
+                trace=trace,
+            )
+
+        return await self.enter(who, body.lane, budget_over(plan, body.budget).usd, key, begin)
+
+    async def enter(self, who: Caller, lane: str, usd: float, key: str | None, begin: Begin) -> RunRow:
+        """Begin a run that may spend `usd`, where there is room for it; one that the key names already needs none.
+
+        Raises:
+            Problem: there is no room, or the key belongs to another lane's run.
+            OrchestratorError: as `begin`.
+        """
+        run_id = new_run_id(self._service.clock.now_s())
+        known = await self._known(who, key) if key is not None else None
+        if known is None:
+            await self._admission.look(who, lane)
+            if who.caps.usd_per_day is not None:
+                await self._spending.reserve(who.tenant, run_id, usd, who.caps.usd_per_day)
+            try:
+                with self._admission.place(who, lane, run_id):
+                    run = await begin(run_id)
+            except BaseException:
+                self._spending.drop(who.tenant, run_id)
+                raise
+            if run.id != run_id and key is not None and (await self._known(who, key) is not None):
+                self._admission.drop(run_id)
+                self._spending.drop(who.tenant, run_id)
+        else:
+            run = await begin(run_id)
+        (row,) = await self._service.journal.runs(RunQuery(run_id=run.id, tenant=who.tenant, limit=1))
+        if row.lane != lane and key is not None:
+            raise IdempotencyConflict(key, row.run_id)
+        return row
+
+    async def _known(self, who: Caller, key: str) -> RunRow | None:
+        rows = await self._service.journal.runs(RunQuery(tenant=who.tenant, idempotency_key=key, limit=1))
+        return rows[0] if rows else None
+
+
+def plan_of(body: SubmitBody, service: Service) -> Plan:
+    """The plan that a submission speaks of.
+
+    Raises:
+        Problem: no plan has this name, or what was sent is no plan.
+    """
+    if body.goal is not None:
+        rules = service.supervisor or Supervisor()
+        goal = rules.goal(body.goal, output=body.output, constraints=body.constraints, budget=body.budget)
+        return _read(goal.freeze)
+    if isinstance(body.plan, str):
+        found = service.plans.get(body.plan)
+        if found is None:
+            names = ", ".join([*service.plans][:NAMED_MAX]) or "none"
+            raise Problem(422, "plan-invalid", f"there is no plan {body.plan!r}", remedy=f"plans with a name: {names}")
+        return found
+    return _read(lambda: Plan.model_validate(body.plan, by_alias=True, by_name=False))
+
+
+def _read(make: Callable[[], Plan]) -> Plan:
+    try:
+        return make()
+    except ValidationError as error:
+        places = [(".".join(("plan", *map(str, one["loc"]))), one["msg"]) for one in error.errors()]
+        said = f"{places[0][0]}: {places[0][1]}" if len(places) == 1 else f"{len(places)} mistakes"
+        raise Problem(
+            422, "plan-invalid", said, errors=places, remedy="docs/plan-format.md lists every key of a plan"
+        ) from None
+
+
+def accepted(row: RunRow) -> dict[str, JsonValue]:
+    """The answer to a submission: equal for every repetition."""
+    return {
+        "id": row.run_id,
+        "plan": row.plan,
+        "lane": row.lane,
+        "origin": row.origin,
+        "accepted_at": row.accepted_at_s,
+        "href": href(row.run_id),
+    }
+
+
+def href(run_id: str) -> str:
+    """Where a run is."""
+    return f"/v1/runs/{run_id.replace('#', '%23').replace('[', '%5B').replace(']', '%5D')}"
