@@ -10,7 +10,7 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.webhooks import Due, Webhooks
 from orchestrator.service.webhooks.retrying import settle
 from orchestrator.service.webhooks.sending import SEND_S, Answer, Sender
-from orchestrator.service.webhooks.signing import signed_headers
+from orchestrator.service.webhooks.signing import UNSIGNED, signed_headers, signer
 
 CONCURRENCY: Final = 32  #: messages under way at once
 EACH_MAX: Final = 4  #: of one endpoint at once, over all processes: a slow one leaves room for others
@@ -59,8 +59,16 @@ class Dispatcher:
     async def attempt(self, due: Due) -> Answer:
         """One attempt, and what becomes of it in the store."""
         delivery, endpoint = due.delivery, due.endpoint
-        headers = signed_headers(delivery.id, self._clock.now_s(), delivery.body, endpoint.secrets)
-        answer = await self._sender.send(endpoint.url, headers, delivery.body.encode())
+        try:
+            owner = endpoint if endpoint.run_id is None else await signer(self._store, endpoint.tenant)
+        except JournalError as error:
+            log.error("a webhook's secret cannot be read", id=delivery.id, error=type(error).__name__)
+            return Answer(problem="the secret cannot be read")
+        if owner is None:
+            answer = Answer(problem=UNSIGNED)
+        else:
+            headers = signed_headers(delivery.id, self._clock.now_s(), delivery.body, owner.secrets)
+            answer = await self._sender.send(endpoint.url, headers, delivery.body.encode())
         self.sent += 1
         settled = settle(delivery, answer, self._clock.now_s())
         log.info(

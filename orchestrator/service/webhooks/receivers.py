@@ -11,7 +11,7 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import RunStatus
 from orchestrator.ports.webhooks import Delivery, DeliveryQuery, Endpoint, Secret, Webhooks
 from orchestrator.service.webhooks.addresses import Allowed, read_url
-from orchestrator.service.webhooks.signing import OVERLAP_S_MAX, new_secret, rotated
+from orchestrator.service.webhooks.signing import CALLBACK, OVERLAP_S_MAX, UNSIGNED, new_secret, rotated, signer
 
 ENDPOINTS_MAX: Final = 100  #: of one tenant, beside those of single runs
 EVENTS: Final = tuple(f"run.{status}" for status in get_args(RunStatus) if status != "open")
@@ -35,8 +35,10 @@ class Receivers:
         """
         read_url(url, self._allowed)
         for event in events:
-            if event not in EVENTS:
-                raise WebhookRefused(f"there is no event {event!r:.80}", f"use some of {', '.join(EVENTS)}")
+            if event not in EVENTS and event != CALLBACK:
+                raise WebhookRefused(
+                    f"there is no event {event!r:.80}", f"use some of {', '.join((*EVENTS, CALLBACK))}"
+                )
         if len(await self.store.endpoints(tenant)) >= ENDPOINTS_MAX:
             raise WebhookRefused(f"the tenant has {ENDPOINTS_MAX} webhooks", "delete one")
         endpoint = Endpoint(
@@ -58,38 +60,28 @@ class Receivers:
         """
         read_url(url, self._allowed)
 
-    async def call_back(self, tenant: TenantId, run_id: RunId, url: str, secrets_of: str | None = None) -> Endpoint:
-        """Name a receiver for one run; the same call again changes nothing. To be journaled before a run's id is told.
-
-        It is signed as the tenant's webhook `secrets_of`; without one, as the oldest that is active.
+    async def vet(self, tenant: TenantId, url: str) -> None:
+        """Refuse a callback before its run is created.
 
         Raises:
             WebhookRefused: the address is none a webhook may go to, or there is no secret to sign with.
         """
         read_url(url, self._allowed)
-        signer = await self.signer(tenant, secrets_of)
+        if await signer(self.store, tenant) is None:
+            raise WebhookRefused(
+                UNSIGNED, "create one first: POST /v1/webhooks, for callbacks alone with the event callback"
+            )
+
+    async def call_back(self, tenant: TenantId, run_id: RunId, url: str) -> None:
+        """Tell this address how one run ends, whether it has ended already or not; the same call again changes nothing.
+
+        Made before the run's id is told to anybody, so that whoever was told an id will be called back.
+        """
         endpoint = Endpoint(
-            id=f"cb_{run_id}",
-            tenant=tenant,
-            url=url,
-            secrets=signer.secrets,
-            run_id=run_id,
-            created_at_s=self._clock.now_s(),
+            id=f"cb_{run_id}", tenant=tenant, url=url, secrets=(), run_id=run_id, created_at_s=self._clock.now_s()
         )
         if not await self.store.endpoints(tenant, endpoint.id):
             await self.store.put(endpoint)
-        return endpoint
-
-    async def signer(self, tenant: TenantId, endpoint_id: str | None = None) -> Endpoint:
-        """The webhook whose secrets sign what single runs are told.
-
-        Raises:
-            WebhookRefused: there is none.
-        """
-        found = [one for one in await self.store.endpoints(tenant, endpoint_id) if one.state == "active"]
-        if not found:
-            raise WebhookRefused("there is no webhook whose secret could sign", "create one: POST /v1/webhooks")
-        return found[0]
 
     async def list(self, tenant: TenantId) -> list[Endpoint]:
         """Receivers for all runs of a tenant, oldest first."""

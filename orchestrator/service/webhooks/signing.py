@@ -9,12 +9,22 @@ from typing import Final
 
 from standardwebhooks.webhooks import Webhook
 
-from orchestrator.ports.webhooks import Secret
+from orchestrator.ids import TenantId
+from orchestrator.ports.webhooks import Endpoint, Secret, Webhooks
 
 SECRET_BYTES: Final = 32  #: Standard Webhooks asks for 24 to 64
 SECRETS_MAX: Final = 2  #: that sign at once
 OVERLAP_S: Final = 86_400.0  #: an old secret goes on signing for a day, unless another time is asked for
 OVERLAP_S_MAX: Final = 30 * 86_400.0
+
+CALLBACK: Final = "callback"  #: in the events of a webhook: its secret signs what single runs tell their own address
+UNSIGNED: Final = "there is no webhook whose secret could sign"
+
+
+async def signer(store: Webhooks, tenant: TenantId) -> Endpoint | None:
+    """The webhook whose secrets sign callbacks of single runs: the oldest for that purpose, else the oldest."""
+    found = [one for one in await store.endpoints(tenant) if one.state == "active"]
+    return next((one for one in found if CALLBACK in one.events), found[0] if found else None)
 
 
 def new_secret() -> Secret:

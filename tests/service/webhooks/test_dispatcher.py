@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.webhooks import MemoryWebhooks
-from orchestrator.ids import TenantId
+from orchestrator.ids import RunId, TenantId
 from orchestrator.ports.webhooks import DeliveryQuery, Webhooks
 from orchestrator.service.webhooks.addresses import Allowed
 from orchestrator.service.webhooks.dispatcher import CONCURRENCY, EACH_MAX, POLL_S, Dispatcher
@@ -143,3 +143,22 @@ async def test_a_receiver_that_is_gone_is_asked_nothing_more() -> None:
     assert len(sender.sent) == 1
     [held] = await store.endpoints(TenantId("default"))
     assert (held.state, held.reason) == ("disabled", "the receiver answered 410 Gone")
+
+
+async def test_callbacks_are_signed_with_the_secret_of_now_and_wait_while_there_is_none() -> None:
+    journal = MemoryJournal()
+    store = MemoryWebhooks(journal)
+    await store.put(endpoint("cb", run_id=RunId("run-1"), secrets=()))
+    await play(journal)
+    sender = Scripted({url("cb"): (0.1, WELL)})
+
+    async with sending(store, sender):
+        await anyio.sleep(1.0)
+        [waiting] = await store.deliveries(DeliveryQuery(tenant=TENANT))
+        assert (waiting.state, waiting.detail) == ("pending", "there is no webhook whose secret could sign")
+        await store.put(endpoint("signs", events=("callback",)))
+        await anyio.sleep(120.0)
+        [sent] = await store.deliveries(DeliveryQuery(tenant=TENANT))
+
+    assert sent.state == "delivered"
+    assert sender.sent == [(url("cb"), waiting.id)]

@@ -14,7 +14,7 @@ from orchestrator.service.webhooks.addresses import Allowed
 from orchestrator.service.webhooks.receivers import ENDPOINTS_MAX, EVENTS, Receivers
 from orchestrator.service.webhooks.retrying import ATTEMPTS_MAX, CEILINGS_S, settle
 from orchestrator.service.webhooks.sending import Answer
-from orchestrator.service.webhooks.signing import SECRETS_MAX, new_secret, rotated, signed_headers
+from orchestrator.service.webhooks.signing import SECRETS_MAX, new_secret, rotated, signed_headers, signer
 from orchestrator.testing.webhooks_contract import delivery, endpoint, play
 
 pytestmark = pytest.mark.anyio
@@ -90,19 +90,27 @@ async def test_a_tenant_has_so_many_receivers_and_no_more() -> None:
     await receivers.create(THEIRS, URL)
 
 
-async def test_a_run_is_called_back_with_the_tenants_own_secret_and_once() -> None:
+async def test_a_run_is_called_back_once_and_signed_as_the_tenant_says() -> None:
     journal, receivers = desk()
     await play(journal, "run-1", tenant=MINE)
     with pytest.raises(WebhookRefused, match="no webhook whose secret could sign"):
-        await receivers.call_back(MINE, RunId("run-1"), URL)
-    signer = await receivers.create(MINE, "https://other.example.org/")
+        await receivers.vet(MINE, URL)
+    first = await receivers.create(MINE, "https://other.example.org/")
+    assert await signer(receivers.store, MINE) == first
+    chosen = await receivers.create(MINE, "https://third.example.org/", ["callback"])
+    with pytest.raises(WebhookRefused, match="not on the public internet"):
+        await receivers.vet(MINE, "https://127.0.0.1/")
 
     for _ in range(2):
+        await receivers.vet(MINE, URL)
         await receivers.call_back(MINE, RunId("run-1"), URL)
 
     [due] = await receivers.store.take(1_000.0, 10, 30.0, 10)
-    assert (due.endpoint.url, due.endpoint.secrets) == (URL, signer.secrets)
-    assert await receivers.list(MINE) == [signer]
+    assert (due.endpoint.id, due.endpoint.url, due.endpoint.secrets) == ("cb_run-1", URL, ())
+    assert await signer(receivers.store, MINE) == chosen
+    assert await receivers.list(MINE) == [first, chosen]
+    await play(journal, "run-2", tenant=MINE)
+    assert [one.endpoint.id for one in await receivers.store.take(1_000.0, 10, 30.0, 10)] == [first.id]
 
 
 async def test_after_a_rotation_both_secrets_verify_and_after_the_overlap_the_new_one_alone() -> None:
