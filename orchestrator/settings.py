@@ -190,6 +190,13 @@ class SessionSettings(_Part):
         return self
 
 
+class WebhookSettings(_Part):
+    """Where webhooks may go beside the public internet."""
+
+    loopback: tuple[str, ...] = ()  #: receivers on this machine as `127.0.0.1:9000`, for tests and demos; also by http
+    ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()  #: of https, beside 443 and 8443
+
+
 class Settings(BaseSettings):
     """What a process is told from outside. Names in the environment begin with ORCHESTRATOR_."""
 
@@ -214,6 +221,7 @@ class Settings(BaseSettings):
     keep_days: Annotated[float, Field(gt=0)] = 30.0  #: `gc` deletes ended runs that are older
     keep_runs: Annotated[int, Field(ge=0)] = 100  #: `gc` keeps this many of each plan, however old
 
+    webhooks: WebhookSettings = WebhookSettings()  #: ORCHESTRATOR_WEBHOOKS__LOOPBACK='["127.0.0.1:9000"]'
     sessions: SessionSettings = SessionSettings()  #: in the environment part by part: ORCHESTRATOR_SESSIONS__TTL_S
     models: GatewaySettings = GatewaySettings()  #: in the environment as JSON, or part by part behind `__`
     local: bool = False  #: a small model on this machine has every role; it serves while an engine is open
