@@ -1,0 +1,284 @@
+"""One step, or one branch of it, as the panel beside the drawing shows it: inputs, attempts, verdicts, story. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Final, cast
+
+from orchestrator.core import facts as f
+from orchestrator.core.codec import LAYOUTS
+from orchestrator.core.story import story
+from orchestrator.core.summary import RunTally, tally
+from orchestrator.engine.recovery import machine_of, plan_of, replay
+from orchestrator.errors import ExpressionError, JournalCorrupt, PlanError
+from orchestrator.ids import JsonValue
+from orchestrator.plan.compiled import CompiledPlan, compile_plan
+from orchestrator.plan.models import Plan, canonical_json
+from orchestrator.ports.journal import Recorded
+from orchestrator.service.page.shape import Shape
+
+REPLAYED_MAX: Final = 20_000  #: records replayed to work inputs out; beyond, only their digest is told
+VALUE_CHARS: Final = 64 * 1024  #: of one value, as JSON; a longer one is cut, and says so
+ATTEMPTS_MAX: Final = 40  #: told of one step; the last ones
+ITEMS_MAX: Final = 100  #: verdicts, model calls, tools of one attempt
+LINES_MAX: Final = 400  #: of the story; the last ones
+BRANCHES_PAGE: Final = 200  #: branches told at once
+Document = dict[str, JsonValue]
+
+_ENDS: Final[dict[type[f.Fact], str]] = {
+    f.StepPassed: "passed",
+    f.StepRejected: "rejected",
+    f.AttemptFailed: "failed",
+    f.LeaseLost: "lost",
+    f.StepGap: "gap",
+    f.StepFailed: "failed",
+    f.StepCancelled: "cancelled",
+    f.StepSkipped: "skipped",
+}
+#: facts told in a list of the attempt, and which
+_LISTS: Final[dict[type[f.Fact], str]] = {
+    f.CheckVerdict: "verdicts",
+    f.JudgeVoted: "votes",
+    f.ModelCalled: "models",
+    f.ToolCalled: "tools",
+    f.EffectIntended: "effects",
+    f.EffectDone: "effects",
+    f.ToolIntended: "effects",
+    f.ApprovalAsked: "approvals",
+    f.ApprovalAnswered: "approvals",
+    f.ApprovalExpired: "approvals",
+    f.PlanDrafted: "drafts",
+    f.StepEscalated: "escalations",
+}
+_COMMON: Final = frozenset({"step", "branch", "attempt"})
+
+
+def clip(value: JsonValue) -> JsonValue:
+    """A value, or {clipped, chars} in its place when it is longer than `VALUE_CHARS` as JSON."""
+    text = value if isinstance(value, str) else canonical_json(value)
+    return value if len(text) <= VALUE_CHARS else {"clipped": text[:VALUE_CHARS], "chars": len(text)}
+
+
+class StepPages:
+    """Pages of the steps of one run, as far as its records go; they are the run's, from the first."""
+
+    def __init__(
+        self, records: Sequence[Recorded], *, shape: Shape | None, counted: RunTally | None = None, many: bool = False
+    ) -> None:
+        """`many`: pages of most units will be asked for, so inputs are worked out for all of them at once."""
+        self._records, self._shape = records, shape
+        self._counted = counted if counted is not None else tally(records)
+        self._inputs = _all_inputs(records) if many else None
+        self._plan = _compiled(records)
+
+    def page(
+        self, step: str, branch: int = f.WHOLE, *, first: int = 0, branches_max: int | None = BRANCHES_PAGE
+    ) -> Document | None:
+        """Everything about a step, or one branch; None when the run has no such step.
+
+        {step, branch, seq, spec, needs, status, now, lines, attempts, inputs}; of a mapped step as a whole also
+        {branches, branches_total}, at most `branches_max` of them, from number `first` on.
+        """
+        found = self._counted.steps.get(step)
+        if found is None or (branch >= 0 and branch not in (found.branches or {})):
+            return None
+        unit = found.whole if branch < 0 else (found.branches or {})[branch]
+        lines = story(self._records, step if branch < 0 else f"{step}[{branch}]", self._plan)
+        told: Document = {
+            "step": step,
+            "branch": branch,
+            "seq": self._records[-1].seq,
+            "spec": _spec(self._shape.plan if self._shape is not None else None, step),
+            "needs": [edge.source for edge in self._shape.graph.into(step)] if self._shape is not None else [],
+            "status": unit.status.value,
+            "reason": unit.reason,
+            "child": unit.child,
+            "quarantined": found.quarantined,
+            "now": lines[-1].text.removeprefix("now: "),
+            "lines": [[line.seq, line.at_s, line.text] for line in lines[:-1][-LINES_MAX:]],
+        }
+        if branch < 0 and found.branches is not None:
+            rows = sorted(found.branches.items())
+            last = len(rows) if branches_max is None else first + branches_max
+            told["branches_total"] = len(rows)
+            told["branches"] = [[index, one.status.value, one.reason or one.note] for index, one in rows[first:last]]
+            told["attempts"], told["inputs"] = [], None
+        else:
+            told["attempts"] = [_finished(one) for one in _attempts(self._records, step, branch)]
+            told["inputs"] = self._inputs_of(step, branch)
+        return told
+
+    def _inputs_of(self, step: str, branch: int) -> JsonValue:
+        if self._inputs is not None:
+            return self._inputs.get((step, branch))
+        return inputs_of(self._records, step, branch)
+
+
+def _spec(plan: Plan | None, step: str) -> JsonValue:
+    """The step as it stands in the plan."""
+    steps = plan.data["steps"] if plan is not None else None
+    return clip(steps.get(step)) if isinstance(steps, dict) else None
+
+
+def _compiled(records: Sequence[Recorded]) -> CompiledPlan | None:
+    """The plan as it was frozen, made ready once for all stories; None where it was deleted or cannot be read."""
+    try:
+        return compile_plan(plan_of(records))
+    except (JournalCorrupt, ValueError, PlanError, ExpressionError):
+        return None  # a story then does without
+
+
+def inputs_of(records: Sequence[Recorded], step: str, branch: int) -> JsonValue:
+    """What the last attempt was given: {digest, task, with}, or {digest, why} where that cannot be worked out.
+
+    None before the first attempt. The journal holds digests of inputs; the values follow from what had passed by then.
+    """
+    last = 0
+    for place, record in enumerate(records, start=1):
+        fact = record.fact
+        if isinstance(fact, f.StepDispatched) and fact.purpose == "work" and (fact.step, fact.branch) == (step, branch):
+            last = place
+    return _all_inputs(records[:last]).get((step, branch)) if last else None
+
+
+def _all_inputs(records: Sequence[Recorded]) -> dict[tuple[str, int], JsonValue]:
+    """What the last attempt of every step and branch was given."""
+    sent = {
+        (record.fact.step, record.fact.branch): record.fact.digest
+        for record in records
+        if isinstance(record.fact, f.StepDispatched) and record.fact.purpose == "work"
+    }
+    why = ""
+    if len(records) > REPLAYED_MAX:
+        why = f"they follow from more than {REPLAYED_MAX:,} records"
+    elif any(record.forgotten for record in records):
+        why = "payloads were deleted"
+    found: dict[tuple[str, int], JsonValue] = {}
+    if not why:
+        try:
+            found = _replayed(records)
+        except JournalCorrupt as error:
+            why = str(error)
+    unknown = why or "they cannot be worked out from what had passed"
+    return {key: found.get(key, {"digest": digest, "why": unknown}) for key, digest in sent.items()}
+
+
+def _replayed(records: Sequence[Recorded]) -> dict[tuple[str, int], JsonValue]:
+    """Inputs as the machine works them out while it takes the facts in.
+
+    Raises:
+        JournalCorrupt: a fact that does not fit what was before it, or a plan that cannot be read.
+    """
+    found: dict[tuple[str, int], JsonValue] = {}
+    head = next((at for at, record in enumerate(records, start=1) if isinstance(record.fact, f.PlanFrozen)), 0)
+    machine = machine_of(records[:head])
+    for record in records[head:]:
+        replay(machine, [record])
+        fact = record.fact
+        if isinstance(fact, f.StepDispatched) and fact.purpose == "work":
+            state = machine.state.step(fact.step)
+            unit = state.find(fact.branch) if state is not None else None
+            if unit is not None and unit.args is not None:
+                told: Document = {"digest": fact.digest, "task": clip(unit.text), "with": clip(unit.args)}
+                found[fact.step, fact.branch] = told
+    return found
+
+
+def _attempts(records: Iterable[Recorded], step: str, branch: int) -> list[Document]:
+    """Facts about one unit, by attempt."""
+    found: dict[int, Document] = {}
+    for record in records:
+        fact = record.fact
+        if not isinstance(fact, f.StepFact) or (fact.step, fact.branch) != (step, branch):
+            continue
+        number = fact.attempt or max(found, default=1)
+        if number not in found and not isinstance(fact, f.StepDispatched | f.StepReused):
+            number = max(found, default=0)
+            if not number:
+                continue  # a skip, a cancellation: no attempt was made
+        _tell(found.setdefault(number, {"attempt": number, "usd": 0.0, "tokens": 0}), fact)
+    return [found[number] for number in sorted(found)[-ATTEMPTS_MAX:]]
+
+
+def _tell(told: Document, fact: f.StepFact) -> None:
+    told["usd"] = cast(float, told["usd"]) + _usd(fact)
+    told["tokens"] = cast(int, told["tokens"]) + _tokens(fact)
+    told["last_at"] = fact.at_s
+    kept = _LISTS.get(type(fact))
+    if kept is not None:
+        items = cast(list[JsonValue], told.setdefault(kept, []))
+        if len(items) < ITEMS_MAX:
+            items.append(_plain(fact))
+        else:
+            told[f"{kept}_left_out"] = cast(int, told.get(f"{kept}_left_out", 0)) + 1
+        return
+    match fact:
+        case f.StepDispatched(purpose="work"):
+            if fact.sample == 0:
+                told |= {"sent_at": fact.at_s, "pool": fact.pool, "tier": fact.tier, "cause": fact.cause}
+                told |= {"rung": fact.rung, "inputs_digest": fact.digest, "outcome": "running"}
+                told.pop("ended_at", None)
+        case f.StepStarted():
+            told |= {"began_at": fact.at_s, "worker": fact.actor}
+        case f.StepProgress():
+            told["progress"] = {"fraction": fact.fraction, "message": fact.message}
+        case f.StepProduced():
+            told.setdefault("began_at", fact.started_at_s or None)
+            told |= {"produced_at": fact.at_s, "worker": fact.actor or told.get("worker", "")}
+            told |= {"output": clip(fact.output), "output_digest": fact.digest, "outcome": "checking"}
+        case f.StepReused():
+            told |= {"output": clip(fact.output), "output_digest": fact.digest, "reused_from": fact.source}
+            told |= {"ended_at": fact.at_s, "outcome": "passed"}
+        case f.ChildStarted():
+            told["child"] = fact.child
+        case _:
+            _ended(told, fact)
+
+
+def _ended(told: Document, fact: f.StepFact) -> None:
+    end = _ENDS.get(type(fact))
+    if end is None:
+        return
+    told |= {"ended_at": fact.at_s, "outcome": end}
+    match fact:
+        case f.AttemptFailed():
+            told |= {"error": fact.error, "message": fact.message}
+        case f.StepRejected():
+            told["refused_because"] = [*(fact.reasons or ())]
+        case f.LeaseLost() | f.StepGap():
+            told["message"] = fact.reason
+        case f.StepFailed():
+            told["message"] = fact.cause
+        case _:
+            pass
+
+
+def _usd(fact: f.StepFact) -> float:
+    match fact:
+        case f.ModelCalled() | f.ChildEnded() | f.StepProduced() | f.AttemptFailed() | f.CheckVerdict():
+            return fact.usd
+        case _:
+            return 0.0
+
+
+def _tokens(fact: f.StepFact) -> int:
+    match fact:
+        case f.ModelCalled():
+            return fact.tokens_in + fact.tokens_out
+        case f.ChildEnded() | f.StepProduced() | f.AttemptFailed() | f.CheckVerdict():
+            return fact.tokens
+        case _:
+            return 0
+
+
+def _plain(fact: f.StepFact) -> Document:
+    """A fact's own fields as JSON, long values cut."""
+    told: Document = {"kind": fact.KIND}
+    for name in (one.name for one in fields(LAYOUTS[fact.KIND].cls) if one.name not in _COMMON):
+        value = getattr(fact, name)
+        told[name] = clip([*value] if isinstance(value, tuple) else value)
+    return told
+
+
+def _finished(attempt: Document) -> Document:
+    """An attempt without what is empty."""
+    return {name: value for name, value in attempt.items() if value not in (None, "")}
