@@ -434,3 +434,14 @@ class OwnerRefused(OrchestratorError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class CacheError(OrchestratorError):
+    """The cache of answers cannot be asked. Nobody fails over it: a model is asked instead."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where, self.reason = where, reason
+
+    def __str__(self) -> str:
+        return f"the cache at {self.where}: {self.reason}"

@@ -40,6 +40,17 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUse:
+    """Who asks, and whether an earlier answer will do."""
+
+    tenant: str
+    mode: Literal["none", "exact", "semantic"] | None = None  #: None: what the host says of the tier
+    tags: tuple[str, ...] = ()  #: kept with the answer, so that it can be dropped by them
+    instruction: str = ""  #: what is asked, without the data; empty: the last message
+    question: str = ""  #: what is asked, with its data and nothing else; empty: the last message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """What a model is asked."""
 
@@ -51,6 +62,7 @@ class Prompt:
     deadline_s: float = 120.0  #: for everything: waiting, tries, the whole stream
     temperature: float | None = None  #: None: what the tier's settings say
     seed: int | None = None
+    cache: CacheUse | None = None  #: None: a model is asked, whatever is kept
 
 
 Served = Literal["", "exact", "semantic", "shared"]  #: who answered instead of a model: a kept answer, a call under way

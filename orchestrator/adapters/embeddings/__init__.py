@@ -1,0 +1,1 @@
+"""Models of embeddings: at an OpenAI-compatible endpoint, or in this process."""

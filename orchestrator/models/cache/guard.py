@@ -1,0 +1,187 @@
+"""Whether two questions that look alike may have the same answer: what must be equal, and what may not change.
+
+An embedding puts "order 48213" beside "order 48231" and "safe" beside "unsafe": nearer than most paraphrases. So a
+like question is served only where nothing that decides the answer differs in words: numbers, dates, codes, names, signs
+of negation and scope, opposites, the direction between two things, and, at last, any content word that the one question
+has and the other has nothing for. It errs towards asking the model again. Rules and word lists are for English; a
+question in other letters than Latin is never served by likeness.
+"""
+
+import re
+from collections import Counter
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from orchestrator.models.cache.phrases import PHRASES, SYNONYMS
+from orchestrator.models.cache.words import (
+    DIRECTIONS,
+    FILLERS,
+    MODALS,
+    NEGATIONS,
+    NUMBER_WORDS,
+    OPPOSITES,
+    PERIODS,
+    QUESTION_KINDS,
+    SCOPES,
+    TENSES,
+    UNITS,
+)
+
+_WORDS: Final = re.compile(r"[^\W_]+(?:[-'’.:/][^\W_]+)*|[$€£%]")
+_LATIN: Final = re.compile(r"^[\x00-\u024f\u2010-\u203a\u20ac]*$")
+QUESTION_CHARS_MAX: Final = 600  #: a longer text is no question that could be compared word by word
+
+
+class Read(NamedTuple):
+    """What decides the answer, as far as words show it."""
+
+    numbers: Counter[str]  #: numbers, dates, codes, units and periods
+    negations: int
+    scopes: Counter[str]
+    modals: Counter[str]
+    kinds: frozenset[str]  #: of question: who, when, how much
+    tense: str  #: by its helpers; empty where none tells
+    content: tuple[str, ...]  #: other words, in order, as stems
+    directed: tuple[tuple[str, str], ...]  #: word of direction, and the stem after it
+
+
+def differs(kept: str, asked: str) -> str:
+    """Why the answer to one question may not answer another; empty where nothing speaks against it."""
+    for text in (kept, asked):
+        if len(text) > QUESTION_CHARS_MAX:
+            return "too long to be compared"
+        if not _LATIN.match(text):
+            return "other letters than Latin"
+    a, b = read(kept), read(asked)
+    if a.numbers != b.numbers:
+        return f"numbers, dates, codes or units: {_shown(a.numbers, b.numbers)}"
+    if a.negations != b.negations:
+        return "negation"
+    if a.scopes != b.scopes:
+        return f"scope: {_shown(a.scopes, b.scopes)}"
+    if a.modals != b.modals:
+        return f"may or must: {_shown(a.modals, b.modals)}"
+    if a.tense and b.tense and a.tense != b.tense:
+        return f"tense: {a.tense} / {b.tense}"
+    if a.kinds and b.kinds and not a.kinds & b.kinds:
+        return f"what is asked for: {_shown(Counter(a.kinds), Counter(b.kinds))}"
+    return _content(a, b)
+
+
+def _content(a: Read, b: Read) -> str:
+    only_a, only_b = _apart(a.content, b.content)
+    for left in only_a:
+        for right in only_b:
+            if OPPOSITES.get(left, "") == OPPOSITES.get(right, "-") or _negated(left, right):
+                return f"opposites: {left}, {right}"
+    if only_a or only_b:
+        return f"words: {', '.join(only_a) or 'none'} / {', '.join(only_b) or 'none'}"
+    return _order(a, b)
+
+
+def _order(a: Read, b: Read) -> str:
+    """The same words: their order may not change who does what to whom, or from where to where."""
+    if a.content == b.content or len(a.content) < 2:
+        return ""
+    if a.directed and b.directed and Counter(a.directed) == Counter(b.directed):
+        return ""
+    return "the order of the words"
+
+
+def _apart(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    left, right = Counter(a), Counter(b)
+    return sorted((left - right).elements()), sorted((right - left).elements())
+
+
+def _negated(left: str, right: str) -> bool:
+    """`safe` and `unsafe`: one is the other behind a syllable that denies it."""
+    short, long = sorted((left, right), key=len)
+    return any(long == f"{prefix}{short}" for prefix in ("un", "in", "im", "ir", "il", "dis", "non", "de", "re", "mis"))
+
+
+@lru_cache(maxsize=8_192)
+def read(text: str) -> Read:
+    """The words of a question, sorted by what they decide."""
+    numbers: Counter[str] = Counter()
+    scopes: Counter[str] = Counter()
+    modals: Counter[str] = Counter()
+    kinds: set[str] = set()
+    content: list[str] = []
+    directed: list[tuple[str, str]] = []
+    negations, tense, direction = 0, "", ""
+    for found in _WORDS.finditer(_plain(text)):
+        word = found[0]
+        if word.endswith("n't") or word in NEGATIONS:
+            negations += 1
+            word = word.removesuffix("n't")
+            if word in NEGATIONS or word in {"ca", "wo"}:
+                continue
+        word = word.removesuffix("'s")
+        if word in TENSES:
+            tense = tense or TENSES[word]
+            continue
+        if word in SCOPES:
+            scopes[SCOPES[word]] += 1
+            continue
+        if word in MODALS:
+            modals[MODALS[word]] = 1
+            continue
+        if word in QUESTION_KINDS:
+            kinds |= {QUESTION_KINDS[word]} - {""}
+            continue
+        if word in DIRECTIONS:
+            direction = word
+            continue
+        if word in FILLERS:
+            continue
+        if any(c.isdigit() for c in word):
+            kept = _number(word)
+            numbers[kept] += 1
+        elif word in NUMBER_WORDS:
+            kept = NUMBER_WORDS[word]
+            numbers[kept] += 1
+        elif word in PERIODS or word in UNITS:
+            kept = PERIODS.get(word) or UNITS[word]
+            numbers[kept] += 1
+        else:
+            kept = SYNONYMS.get(stem(word), stem(word))
+        content.append(kept)
+        if direction:
+            directed.append((direction, kept))
+            direction = ""
+    return Read(numbers, negations, scopes, modals, frozenset(kinds), tense, tuple(content), tuple(directed))
+
+
+def _plain(text: str) -> str:
+    """The text in small letters, without greetings, and with one form for turns of phrase that are many."""
+    plain = " ".join(text.lower().replace("’", "'").split())
+    for pattern, instead in PHRASES:
+        plain = pattern.sub(instead, plain)
+    return plain
+
+
+def _number(word: str) -> str:
+    """1,000 is 1000, and 5.0 is 5."""
+    plain = word.replace(",", "")
+    try:
+        return f"{float(plain):g}" if "e" not in plain and len(plain) < 15 else word
+    except ValueError:
+        return word
+
+
+def stem(word: str) -> str:
+    """A word without the endings that do not change what it is about."""
+    for ending, least in (("ies", 3), ("sses", 3), ("ing", 4), ("ed", 4), ("es", 4), ("s", 3)):
+        if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("ss"):
+            cut = word[: -len(ending)]
+            if ending == "ies":
+                return cut + "y"
+            if ending in {"ing", "ed"} and len(cut) > 3 and cut[-1] == cut[-2] and cut[-1] not in "sl":
+                cut = cut[:-1]
+            return cut.removesuffix("e")
+    return word.removesuffix("e") if len(word) > 4 else word
+
+
+def _shown(a: Counter[str], b: Counter[str]) -> str:
+    left, right = sorted((a - b).elements()), sorted((b - a).elements())
+    return f"{', '.join(left) or 'none'} / {', '.join(right) or 'none'}"
