@@ -21,9 +21,9 @@ from orchestrator.engine.handle import Run
 from orchestrator.engine.offered import check_offers
 from orchestrator.engine.ownership import Owns, Shared
 from orchestrator.engine.promises import Part
-from orchestrator.engine.submission import Freezable
+from orchestrator.engine.submission import Freezable, SessionView
 from orchestrator.errors import EngineClosed, OrchestratorError, PromiseError
-from orchestrator.ids import JsonValue
+from orchestrator.ids import JsonValue, RunId
 from orchestrator.models.lazy import LazyModels
 from orchestrator.models.routing.history import learn_from
 from orchestrator.models.routing.router import Router
@@ -38,6 +38,7 @@ from orchestrator.ports.journal import Journal
 from orchestrator.ports.model import Models
 from orchestrator.ports.observer import Tracing
 from orchestrator.ports.planner import Planner
+from orchestrator.ports.sessions import Sessions
 from orchestrator.ports.stand_in import StandIn
 from orchestrator.settings import Settings, on_redis, on_server, shown_url
 from workers import Pool, Registry, Workers, worker_id
@@ -45,6 +46,7 @@ from workers.gate import needs_of
 
 if TYPE_CHECKING:
     from orchestrator.adapters.redis.owner import RedisTransport
+    from orchestrator.app.sessions import Conversations, Session
     from orchestrator.supervisor.agent import SupervisorAgent
     from orchestrator.supervisor.rules import Supervisor
 
@@ -88,6 +90,7 @@ class Engine:
         open_runs_max: int | None = None,
         drain_s: float | None = None,
         telemetry: Tracing | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         self.telemetry = telemetry  #: who is told what happens; None once open: nobody
         given = settings or Settings()
@@ -98,7 +101,9 @@ class Engine:
         self.registry = Registry(pools) if pools is not None else Registry.from_modules(self.settings.pools)
         self._recover = recover and owns == "mine"
         self._owns: Owns = owns
-        self._planner, self._checker, self._supervisor = planner, checker, supervisor
+        self._planner, self._checker, self.supervisor = planner, checker, supervisor
+        self._sessions = sessions
+        self._conversations: Conversations | None = None
         self._journal, self._clock, self._stand_in = journal, clock, stand_in
         self._router = Router(self.settings.models.routing)
         self._learnt = False  #: what the runs of the journal taught
@@ -186,7 +191,7 @@ class Engine:
                     await engine.drain(self.settings.drain_s)
                 if workers is not None:
                     await workers.drain(0.0)
-        self._engine = self._workers = None
+        self._engine = self._workers = self._conversations = None
         await self._stack.aclose()
 
     async def _connected(self, stack: AsyncExitStack, owner: str) -> "RedisTransport":
@@ -211,15 +216,15 @@ class Engine:
         from orchestrator.supervisor.agent import SupervisorAgent  # its models of drafts are made when it is loaded
         from orchestrator.supervisor.rules import Supervisor
 
-        return SupervisorAgent.of(self._supervisor or Supervisor(), self.models, catalogue)
+        return SupervisorAgent.of(self.supervisor or Supervisor(), self.models, catalogue)
 
     def _thinks(self, part: Part, tier: Tier | None) -> None:
         """Refuse what has to ask a model where none can be had; who drives nothing asks none."""
         given = {"judge": self._checker, "planner": self._planner}.get(part)
         if given is None and self._owns != "nothing":
             self._need(tier)
-            if part == "supervisor" and self._supervisor is not None and self._supervisor.judge is not None:
-                self._need(self._supervisor.judge.tier)
+            if part == "supervisor" and self.supervisor is not None and self.supervisor.judge is not None:
+                self._need(self.supervisor.judge.tier)
 
     def _ready(self, pool: str, function: str | None, tier: Tier | None) -> None:
         """Refuse what cannot work here, and what asks a model where none can be had."""
@@ -229,6 +234,14 @@ class Engine:
     def _need(self, tier: Tier | None) -> None:
         if self.models is self._lazy:
             self._lazy.need(tier)
+
+    def can_ask(self, tier: Tier) -> bool:
+        """Whether this engine has a model of a tier."""
+        try:
+            self._need(tier)
+        except PromiseError:
+            return False
+        return True
 
     def _shared(self, journal: Journal) -> Shared | None:
         """What the journal offers where several processes share it."""
@@ -255,6 +268,8 @@ class Engine:
         lane: str = "normal",
         idempotency_key: str | None = None,
         tenant: str = "default",
+        session: SessionView | None = None,
+        run_id: RunId | None = None,
     ) -> Run:
         """Accept a run; see `RunEngine.submit`. On a fleet, workers that are here and cannot do it refuse it too."""
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
@@ -269,8 +284,39 @@ class Engine:
                     await board.close()
         await self._learn(frozen)
         return await self.runs.submit(
-            frozen, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
+            frozen,
+            inputs,
+            budget=budget,
+            lane=lane,
+            idempotency_key=idempotency_key,
+            tenant=tenant,
+            session=session,
+            run_id=run_id,
         )
+
+    def session(self, session: str, *, tenant: str = "default") -> "Session":
+        """A conversation by its id: `await engine.session("anna").ask(plan, "And next year?")`.
+
+        Raises:
+            EngineClosed: outside of `async with`.
+            ValueRefused: the id is empty, too long, or cannot be shown.
+        """
+        return self.conversations.session(session, tenant)
+
+    @property
+    def conversations(self) -> "Conversations":
+        """The sessions of this engine's store, or of the server that the settings name.
+
+        Raises:
+            EngineClosed: outside of `async with`.
+        """
+        if self._conversations is None:
+            from orchestrator.app.sessions import open_conversations  # most engines have no conversations
+
+            self._conversations, closers = open_conversations(self, self.runs, self._sessions)
+            for close in closers:
+                self._stack.push_async_callback(close)
+        return self._conversations
 
     async def _learn(self, plan: Plan) -> None:
         """Before the first choice of a tier: what became of earlier ones, as the journal tells it."""
