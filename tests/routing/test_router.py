@@ -199,10 +199,10 @@ def test_a_classifier_takes_part_only_once_it_has_foretold_better_than_the_share
     easy, hard = (features_of("Prove that n + 1 is prime, if and only if " * n) for n in (1, 3))
     told = {n: outcomes.estimates("told", ("cheap",), x, Gate(), 30) for n, x in (("easy", easy), ("hard", hard))}
     assert (told["easy"].classified, told["hard"].classified) == (True, True)
-    assert told["easy"].tiers["cheap"].right > 0.85
-    assert told["hard"].tiers["cheap"].right < 0.15
+    assert told["easy"].first["cheap"].right > 0.85
+    assert told["hard"].first["cheap"].right < 0.15
     noise = outcomes.estimates("noise", ("cheap",), easy, Gate(), 30)
-    assert (noise.classified, noise.priced, noise.tiers["cheap"].usd) == (False, True, pytest.approx(0.1))
+    assert (noise.classified, noise.priced, noise.first["cheap"].usd) == (False, True, pytest.approx(0.1))
     assert len(easy) == len(NAMES)
 
 

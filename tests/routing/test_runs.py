@@ -11,7 +11,7 @@ from orchestrator.core.story import story
 from orchestrator.engine.promises import check_promises
 from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.errors import PromiseError
-from orchestrator.ids import RunId
+from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.files import parse_plan
 from orchestrator.ports.journal import Journal
 from orchestrator.ports.model import Prompt
@@ -40,7 +40,7 @@ def writer() -> Pool:
     return pool
 
 
-def by_tier(prompt: Prompt) -> dict[str, object]:
+def by_tier(prompt: Prompt) -> dict[str, JsonValue]:
     return {"n": {"cheap": 1, "standard": 5, "strong": 9}[prompt.tier]}
 
 

@@ -26,6 +26,7 @@ class Verdict:
     accepted: bool
     usd: float
     features: tuple[float, ...] = ()  #: empty: unknown
+    escalated: bool = False  #: a lower tier was refused before: such work is harder than the rest
 
 
 @dataclass(slots=True)
@@ -73,7 +74,11 @@ class _Learnt:
 class Known:
     """What is known of one kind of work."""
 
-    tiers: dict[str, Estimate]
+    first: dict[
+        str, Estimate
+    ]  #: of tiers that work begins with; where too little did, as `then`, which is rather too low
+    then: dict[str, Estimate]  #: of tiers that refused work went on to; where too little did, as `first`
+    begun: frozenset[str]  #: tiers that enough work began with
     classified: bool  #: a classifier had a part in it
     priced: bool  #: costs are USD; otherwise only their proportions mean something
 
@@ -82,48 +87,57 @@ class Outcomes:
     """Everything that was learnt. The same verdicts in the same order give the same estimates."""
 
     def __init__(self) -> None:
-        self._learnt: dict[tuple[str, str], _Learnt] = {}
+        self._learnt: dict[tuple[str, str, bool], _Learnt] = {}
 
     def add(self, pool: str, tier: str, verdict: Verdict) -> None:
         """Take in one verdict; the pool that was heard of first goes when there are too many."""
-        key = (pool, tier)
+        key = (pool, tier, verdict.escalated)
         if key not in self._learnt and len(self._learnt) >= POOLS_MAX:
             self._learnt.pop(next(iter(self._learnt)))
         self._learnt.setdefault(key, _Learnt()).add(verdict)
 
     def count(self, pool: str, tier: str) -> int:
         """Verdicts that are remembered."""
-        found = self._learnt.get((pool, tier))
-        return len(found.verdicts) if found is not None else 0
+        found = (self._learnt.get((pool, tier, escalated)) for escalated in (False, True))
+        return sum(len(one.verdicts) for one in found if one is not None)
 
     def estimates(
         self, pool: str, tiers: Sequence[str], features: tuple[float, ...], gate: Gate, least: int
     ) -> "Known":
         """What is known of each tier with at least `least` verdicts."""
-        found: dict[str, Estimate] = {}
+        first: dict[str, Estimate] = {}
+        then: dict[str, Estimate] = {}
         classified = False
         costs, priced = self._costs(pool, tiers)
         for tier in tiers:
-            learnt = self._learnt.get((pool, tier))
-            if learnt is None or len(learnt.verdicts) < least:
-                continue
-            accepted = sum(one.accepted for one in learnt.verdicts)
-            share, low = learnt.share, lower_bound(accepted, len(learnt.verdicts))
-            if features and learnt.model is not None and learnt.trusted:
-                classified = True
-                margin = share - low
-                share = learnt.model.probability(features)
-                low = max(share - margin, 0.0)
-            found[tier] = Estimate(tier=tier, usd=costs[tier], right=gate.right(share), low=gate.right(low))
-        return Known(tiers=found, classified=classified, priced=priced)
+            for escalated, found in ((False, first), (True, then)):
+                learnt = self._learnt.get((pool, tier, escalated))
+                if learnt is None or len(learnt.verdicts) < least:
+                    continue
+                accepted = sum(one.accepted for one in learnt.verdicts)
+                share, low = learnt.share, lower_bound(accepted, len(learnt.verdicts))
+                if features and learnt.model is not None and learnt.trusted:
+                    classified = True
+                    margin = share - low
+                    share = learnt.model.probability(features)
+                    low = max(share - margin, 0.0)
+                found[tier] = Estimate(tier=tier, usd=costs[tier], right=gate.right(share), low=gate.right(low))
+        return Known(
+            first={**then, **first},
+            then={**first, **then},
+            begun=frozenset(first),
+            classified=classified,
+            priced=priced,
+        )
 
     def _costs(self, pool: str, tiers: Sequence[str]) -> tuple[dict[str, float], bool]:
         """Cost of an attempt, measured where it was, else in proportion to a tier that was; and whether any was."""
         measured: dict[str, float] = {}
         for tier in tiers:
-            learnt = self._learnt.get((pool, tier))
-            if learnt is not None and learnt.verdicts:
-                usd = sum(one.usd for one in learnt.verdicts) / len(learnt.verdicts)
+            seen = [one for way in (False, True) if (one := self._learnt.get((pool, tier, way))) is not None]
+            verdicts = [one for learnt in seen for one in learnt.verdicts]
+            if verdicts:
+                usd = sum(one.usd for one in verdicts) / len(verdicts)
                 if usd > 0:
                     measured[tier] = usd
         unit = max((usd / COST_RATIO.get(tier, 1.0) for tier, usd in measured.items()), default=1.0)

@@ -88,18 +88,26 @@ class Router:
         """The choice by what became of earlier attempts; None while a tier that a cascade protects is still unknown."""
         least, required = self.settings.examples_min, self.settings.success
         learnt = self._outcomes.estimates(question.pool, self._tiers, features, self._gate, least)
-        known = learnt.tiers
+        known = learnt.first
         if not any(tier in known for tier in self._able):
             return None
         if question.checked and self._able[0] not in known and question.escalates:
             return None  # the cheapest has to be tried before it can be judged, and here that is safe
         prospects = [
-            prospect(known[tier], _next(tier, question, known), self._gate) for tier in self._able if tier in known
+            prospect(known[tier], _next(tier, question, learnt.then), self._gate)
+            for tier in self._able
+            if tier in known
         ]
         found, enough = best(prospects, required)
         by: ChosenBy = "classifier" if learnt.classified else "verdicts"
         what = "the text" if learnt.classified else f"{self._outcomes.count(question.pool, found.tier)} verdicts"
         how = f", {found.then} where a check refuses it" if found.then else ""
+        if not enough and self._able[-1] not in learnt.begun:
+            highest = self._able[-1]
+            reason = (
+                f"by {what} no way is sure of {required:.0%}, and {highest} was not begun with often enough to know it"
+            )
+            return _Chosen(highest, by, reason)
         if enough:
             reason = f"by {what} the cheapest way to {required:.0%}: {found.tier} first{how}"
         else:

@@ -1,79 +1,91 @@
 """Reads verdicts out of a run's facts: which attempt ran with which tier, what it cost, and whether it passed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Final
 
 from orchestrator.core import facts as f
 from orchestrator.ids import RunId
 from orchestrator.models.routing.outcomes import Verdict
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-OPEN_MAX: Final = 20_000  #: attempts under way that are remembered
+RUNS_MAX: Final = 10_000  #: runs under way that are followed
 #: Failures that are the model's own: it gave no answer that fits, or could not handle its tools.
 _OF_THE_MODEL: Final = frozenset({"output", "tools", "turns"})
 
 
-@dataclass(slots=True)
+_ENDS: Final = (f.StepPassed, f.StepRejected, f.StepGap, f.StepFailed, f.StepSkipped, f.StepCancelled, f.LeaseLost)
+_READ: Final = (f.TierChosen, f.StepEscalated, f.StepDispatched, f.ModelCalled, f.StepProduced, f.AttemptFailed, *_ENDS)
+
+
+@dataclass(slots=True, kw_only=True)
 class _Attempt:
     pool: str
     tier: str
-    features: tuple[float, ...] = ()
+    features: tuple[float, ...]
+    escalated: bool
     usd: float = 0.0
     judged: bool = False  #: an output was there, or the model failed to give one
+
+    def verdict(self, *, accepted: bool) -> Verdict:
+        return Verdict(accepted=accepted, usd=self.usd, features=self.features, escalated=self.escalated)
+
+
+_Unit = tuple[str, int]  # step and branch
+
+
+@dataclass(slots=True)
+class _Run:
+    features: dict[_Unit, tuple[float, ...]] = field(default_factory=dict)
+    open: dict[_Unit, _Attempt] = field(default_factory=dict)
+    escalated: set[_Unit] = field(default_factory=set)
 
 
 class Watch:
     """Follows any number of runs; what the surroundings spoil is no verdict on a model."""
 
     def __init__(self) -> None:
-        self._features: dict[tuple[RunId, str, int], tuple[float, ...]] = {}
-        self._open: dict[tuple[RunId, str, int], _Attempt] = {}
+        self._runs: dict[RunId, _Run] = {}
 
     def verdicts(self, run_id: RunId, facts: Sequence[f.Fact]) -> Iterator[tuple[str, str, Verdict]]:
         """Pool, tier and verdict of each attempt that these facts decide."""
         for fact in facts:
             if isinstance(fact, f.RunEnded):
-                self._drop(run_id)
-            elif isinstance(fact, f.StepFact):
-                found = self._step((run_id, fact.step, fact.branch), fact)
+                self._runs.pop(run_id, None)
+            elif isinstance(fact, _READ):
+                found = _step(self._run(run_id), (fact.step, fact.branch), fact)
                 if found is not None:
                     yield found
 
-    def _step(self, key: tuple[RunId, str, int], fact: f.StepFact) -> tuple[str, str, Verdict] | None:
-        attempt = self._open.get(key)
-        if isinstance(fact, f.TierChosen):
-            _keep(self._features, key, tuple(fact.features or ()))
-        elif isinstance(fact, f.StepDispatched):
-            if fact.purpose == "work" and not fact.sample and fact.tier and fact.pool:
-                _keep(self._open, key, _Attempt(fact.pool, fact.tier, self._features.get(key, ())))
-        elif attempt is None:
-            return None
-        elif isinstance(fact, f.ModelCalled):
-            attempt.usd += fact.usd
-        elif isinstance(fact, f.StepProduced):
-            attempt.judged = True
-        elif isinstance(fact, f.AttemptFailed):
-            attempt.judged = fact.error in _OF_THE_MODEL
-        elif isinstance(fact, f.StepPassed | f.StepRejected):
-            del self._open[key]
-            if attempt.judged:
-                accepted = isinstance(fact, f.StepPassed)
-                verdict = Verdict(accepted=accepted, usd=attempt.usd, features=attempt.features)
-                return attempt.pool, attempt.tier, verdict
-        elif isinstance(fact, f.StepGap | f.StepFailed | f.StepSkipped | f.StepCancelled | f.LeaseLost):
-            del self._open[key]
+    def _run(self, run_id: RunId) -> _Run:
+        run = self._runs.get(run_id)
+        if run is None:
+            if len(self._runs) >= RUNS_MAX:
+                self._runs.pop(next(iter(self._runs)))
+            run = self._runs[run_id] = _Run()
+        return run
+
+
+def _step(run: _Run, key: _Unit, fact: f.StepFact) -> tuple[str, str, Verdict] | None:
+    attempt = run.open.get(key)
+    if isinstance(fact, f.TierChosen):
+        run.features[key] = tuple(fact.features or ())
+    elif isinstance(fact, f.StepEscalated):
+        if fact.tier is not None:
+            run.escalated.add(key)
+    elif isinstance(fact, f.StepDispatched):
+        if fact.purpose == "work" and not fact.sample and fact.tier and fact.pool:
+            features, escalated = run.features.get(key, ()), key in run.escalated
+            run.open[key] = _Attempt(pool=fact.pool, tier=fact.tier, features=features, escalated=escalated)
+    elif attempt is None:
         return None
-
-    def _drop(self, run_id: RunId) -> None:
-        for kept in (self._features, self._open):
-            for key in [key for key in kept if key[0] == run_id]:
-                del kept[key]
-
-
-def _keep(kept: dict[K, V], key: K, value: V) -> None:
-    if key not in kept and len(kept) >= OPEN_MAX:
-        kept.pop(next(iter(kept)))
-    kept[key] = value
+    elif isinstance(fact, f.ModelCalled):
+        attempt.usd += fact.usd
+    elif isinstance(fact, f.StepProduced):
+        attempt.judged = True
+    elif isinstance(fact, f.AttemptFailed):
+        attempt.judged = fact.error in _OF_THE_MODEL
+    else:
+        del run.open[key]
+        if attempt.judged and isinstance(fact, f.StepPassed | f.StepRejected):
+            return attempt.pool, attempt.tier, attempt.verdict(accepted=isinstance(fact, f.StepPassed))
+    return None
