@@ -12,6 +12,7 @@ from orchestrator.ports.redaction import CLEAR, Redactor
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
+_open: list[Tracing] = []  #: the one of this process, once it has one
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
@@ -36,7 +37,14 @@ def open_telemetry(redactor: Redactor = CLEAR, environment: Mapping[str, str] | 
         raise PromiseError(f"OTEL_TRACES_EXPORTER={exporter} is not known", "use otlp, console or none")
     from orchestrator.adapters.otel.telemetry import Telemetry  # a fifth of a second, for those who trace
 
-    return Telemetry(_otlp(told) if exporter == "otlp" else _console(), redactor=redactor)
+    made = Telemetry(_otlp(told) if exporter == "otlp" else _console(), redactor=redactor)
+    _open[:] = [made]
+    return made
+
+
+def trace_of_run(run_id: str) -> str:
+    """The trace id of a run, as 32 hex digits, for log lines; empty where this process does not trace."""
+    return _open[0].trace_of_run(run_id) if _open else ""
 
 
 def _otlp(told: Mapping[str, str]) -> "SpanExporter":
@@ -58,4 +66,4 @@ def _console() -> "SpanExporter":
     return console_exporter(sys.stderr)
 
 
-__all__ = ["open_telemetry"]
+__all__ = ["open_telemetry", "trace_of_run"]

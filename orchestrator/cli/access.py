@@ -1,5 +1,6 @@
 """How a command comes to its runs: through the process that owns the journal file, or by taking the file itself."""
 
+import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -93,8 +94,11 @@ def _log_to_stderr() -> None:
 
     import structlog
 
+    from orchestrator.app.telemetry import trace_of_run
+    from orchestrator.service import logs
+
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)],
+        processors=logs.processors(logs.form_of(os.environ), trace_of_run),
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if LOOK.debug else logging.ERROR),
         logger_factory=lambda *_: _Stderr(),
         cache_logger_on_first_use=False,

@@ -73,6 +73,10 @@ class Tracing(Observer, WorkObserver, RequestObserver, Protocol):
         """Spans `exported` and `failed`; things told that were `dropped`, or of which none could be made (`broken`)."""
         ...
 
+    def trace_of_run(self, run_id: str) -> str:
+        """The trace id of a run, as 32 hex digits."""
+        ...
+
     def close(self) -> None:
         """Export what is queued, for a few seconds at most."""
         ...

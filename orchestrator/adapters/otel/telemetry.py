@@ -45,6 +45,7 @@ class Telemetry:
         self._content = asked if content is None else content
         self._runs: dict[RunId, RunTrace] = {}  #: the pump's thread alone looks at it
         self._sampled: OrderedDict[int, bool] = OrderedDict()
+        self._outside: OrderedDict[str, int] = OrderedDict()  #: traces that others began, by the run at the top
 
     @property
     def counts(self) -> dict[str, int]:
@@ -60,6 +61,11 @@ class Telemetry:
     def close(self) -> None:
         """Export what is queued, for a few seconds at most."""
         self._pump.close()
+
+    def trace_of_run(self, run_id: str) -> str:
+        """See `Tracing`."""
+        root = ids.root_of(run_id)
+        return f"{self._outside.get(root) or ids.trace_id(root):032x}"
 
     # ---- runs
 
@@ -119,6 +125,10 @@ class Telemetry:
     def _is_sampled(self, accepted: RunAccepted) -> bool:
         trace = ids.trace_of(accepted)
         known = self._sampled.get(trace)
+        if accepted.trace and accepted.parent is None:
+            self._outside[accepted.run] = trace
+            if len(self._outside) > DECISIONS_MAX:
+                self._outside.popitem(last=False)
         if known is None:
             known = self._decide(trace, ids.parse(accepted.trace) if accepted.trace else None, accepted.plan)
             self._sampled[trace] = known

@@ -1,0 +1,92 @@
+"""One run through a request, a supervisor, Redis and two workers is one connected trace, collected by OTLP."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from orchestrator import Engine
+from orchestrator.app.telemetry import open_telemetry
+from orchestrator.plan.files import load_plan
+from orchestrator.settings import Settings
+from tests.fleet.conftest import Site
+from tests.servers.postgres import shared_server
+from tests.servers.redis import RedisServer
+from tests.telemetry.collecting import Collector, Seen, tree
+
+pytestmark = [pytest.mark.slow]
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def site(tmp_path: Path, root: Path) -> Iterator[Site]:
+    redis = RedisServer("valkey").start()
+    made = Site(tmp_path, root, shared_server(), redis)
+    try:
+        yield made
+    finally:
+        made.close()
+        redis.close()
+
+
+def arrived(collector: Collector, count: int) -> list[Seen]:
+    end_s = time.monotonic() + PATIENCE_S
+    while len(collector.spans) < count and time.monotonic() < end_s:
+        time.sleep(0.05)
+    return list(collector.spans)
+
+
+def test_one_trace_over_four_processes(site: Site, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with Collector().open() as collector:
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        site.start("supervise", log="supervisor.log", OTEL_SERVICE_NAME="supervisor", **told)
+        for pool in ("bursting", "steady"):
+            site.start("worker", "--pool", pool, log=f"{pool}.log", OTEL_SERVICE_NAME=pool, **told)
+            site.until("serves ", f"{pool}.log")
+        site.until("owns runs in", "supervisor.log")
+        for name, value in {**told, "OTEL_SERVICE_NAME": "api"}.items():
+            monkeypatch.setenv(name, value)
+        telemetry = open_telemetry()
+        assert telemetry is not None
+
+        async def ask() -> str:
+            settings = Settings(store=site.store, transport=site.redis.url, pools=("tests.fleet.fleet_pools",))
+            async with Engine(settings, owns="nothing", telemetry=telemetry) as engine:
+                with telemetry.request("POST", caller, time.time()) as span:
+                    run = await engine.submit(
+                        load_plan(root / "tests" / "fleet" / "burst.plan.yaml"), {"numbers": [1, 2, 3], "seconds": 0.01}
+                    )
+                    span.answered(202, "/v1/runs", "POST", time.time())
+                await run.result()
+                return run.id
+
+        run_id = anyio.run(ask)
+        telemetry.close()
+        spans = arrived(collector, 26)
+
+    assert {span.trace for span in spans} == {0x4BF92F3577B34DA6A3CE929D0E0E4736}
+    (request,) = [span for span in spans if span.name == "POST /v1/runs"]
+    assert request.parent == 0x00F067AA0BA902B7
+    inside = [span for span in spans if span is not request]
+    top = Seen(request.trace, request.id, 0, request.name, request.start_ns, request.end_ns, request.attributes)
+    one_branch = ["        call bursting.nap", "          check schema", "          work bursting.nap"]
+    assert sorted(tree([top, *inside])) == sorted(
+        [
+            "POST /v1/runs", "  invoke_workflow burst", "    plan burst", "      step naps", "      step sum",
+            "        call steady.add", "          check schema", "          work steady.add",
+            *[f"        step naps[{branch}]" for branch in range(3)],
+            *[f"  {line}" for line in one_branch * 3],
+        ]
+    )  # fmt: skip
+    services = {
+        word: {span.service for span in spans if span.name.startswith(word)}
+        for word in ("POST", "invoke_workflow", "step", "call", "work bursting", "work steady")
+    }
+    assert services == {
+        "POST": {"api"}, "invoke_workflow": {"supervisor"}, "step": {"supervisor"}, "call": {"supervisor"},
+        "work bursting": {"bursting"}, "work steady": {"steady"},
+    }  # fmt: skip
+    assert {span.told["orchestrator.run.id"] for span in inside} == {run_id}
