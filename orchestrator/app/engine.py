@@ -273,16 +273,7 @@ class Engine:
     ) -> Run:
         """Accept a run; see `RunEngine.submit`. On a fleet, workers that are here and cannot do it refuse it too."""
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
-        if self._fleeting and self._engine is not None:
-            from orchestrator.adapters.redis.board import RedisFleet  # one process needs no client for a server
-
-            board = self.fleet or RedisFleet(self.settings.transport)
-            try:
-                await check_offers(frozen, board)
-            finally:
-                if board is not self.fleet and isinstance(board, RedisFleet):
-                    await board.close()
-        await self._learn(frozen)
+        await self.vet(frozen)
         return await self.runs.submit(
             frozen,
             inputs,
@@ -317,6 +308,23 @@ class Engine:
             for close in closers:
                 self._stack.push_async_callback(close)
         return self._conversations
+
+    async def vet(self, plan: Plan) -> None:
+        """What `submit` asks of a plan before it hands it to the engine inside, for those who do that themselves.
+
+        Raises:
+            PromiseError: workers of the fleet are here, and none of them can do a step of the plan.
+        """
+        if self._fleeting and self._engine is not None:
+            from orchestrator.adapters.redis.board import RedisFleet  # one process needs no client for a server
+
+            board = self.fleet or RedisFleet(self.settings.transport)
+            try:
+                await check_offers(plan, board)
+            finally:
+                if board is not self.fleet and isinstance(board, RedisFleet):
+                    await board.close()
+        await self._learn(plan)
 
     async def _learn(self, plan: Plan) -> None:
         """Before the first choice of a tier: what became of earlier ones, as the journal tells it."""
