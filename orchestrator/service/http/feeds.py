@@ -136,12 +136,12 @@ class Feeds:
     def __init__(self, engine: RunEngine) -> None:
         self._engine = engine
         self._feeds: dict[RunId, Feed] = {}
-        self._leaving = anyio.Event()
+        self.leaving = anyio.Event()  #: set when the service is being stopped
         self.reading = 0  #: readers now
 
     def leave(self) -> None:
         """End every stream: the service is being stopped."""
-        self._leaving.set()
+        self.leaving.set()
         for feed in self._feeds.values():
             feed.wake()
 
@@ -188,8 +188,8 @@ class Feeds:
                 yield b"".join((*found, *words))
                 continue
             current = True
-            if self._leaving.is_set() or feed.ending:
-                yield end_message("leaving" if self._leaving.is_set() else feed.ending)
+            if self.leaving.is_set() or feed.ending:
+                yield end_message("leaving" if self.leaving.is_set() else feed.ending)
                 return
             with anyio.move_on_after(KEEP_ALIVE_S) as quiet:
                 await changed.wait()
