@@ -15,6 +15,7 @@ class Entry:
 
 
 RUNS, PLANS, FLEET, STORE = "Runs", "Plans and pools", "A fleet", "The store"
+SERVICE = "The service"
 COMMANDS: Final = (
     Entry("ask", "ask:ask", "Plan a goal, run the plan with every output checked, print the answer.", RUNS),
     Entry("run", "run_command:run", "Run a plan to its result.", RUNS),
@@ -37,6 +38,8 @@ COMMANDS: Final = (
     Entry("supervise", "fleet_supervise:supervise", "Own runs of a shared store.", FLEET),
     Entry("worker", "fleet_worker:worker", "Do the tasks of pools.", FLEET),
     Entry("dlq", "dlq:app", "Look at tasks that no worker could do; put them back or delete them.", FLEET),
+    Entry("serve", "serve:serve", "Answer HTTP: jobs, events, approvals, sessions.", SERVICE),
+    Entry("keys", "keys:app", "Make, list and revoke the keys of the service.", SERVICE),
     Entry("audit", "audit:app", "Prove that the journal is whole, or hand it to somebody who wants proof.", STORE),
     Entry("backup", "store:backup", "Copy the journal while it is in use.", STORE),
     Entry("restore", "store:restore", "Put a copy in the journal's place.", STORE),

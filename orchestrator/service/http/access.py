@@ -1,9 +1,5 @@
 """Who asks: keys are made, read from requests and held against what a route needs."""
 
-import hashlib
-import hmac
-import re
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Final
@@ -13,16 +9,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from orchestrator.ids import TenantId
 from orchestrator.ports.keys import SCOPES, ApiKey, Caps, Keys, Scope
+from orchestrator.service.http.key_text import KEY, is_valid
 from orchestrator.service.http.parts import service_of
 from orchestrator.service.http.problems import Problem
 from orchestrator.service.http.rates import Rates
 
-ID_CHARS: Final = 12  #: of the visible part of a key
-SECRET_BYTES: Final = 32
-KEY: Final = re.compile(rf"ho_([a-z0-9]{{{ID_CHARS}}})_([A-Za-z0-9_-]{{43}})")
 KNOWN_S: Final = 1.0  #: for so long a key that was looked up is taken as it was; a revocation takes effect within it
 KNOWN_MAX: Final = 10_000  #: keys remembered for that long
-_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,26 +36,6 @@ class Caller:
 
 #: Everybody who reaches a service that asks for no keys. It listens on loopback alone.
 LOCAL: Final = Caller(tenant=TenantId("default"), scopes=frozenset(SCOPES), name="local")
-
-
-def new_key() -> tuple[str, str]:
-    """A new key, and its id. The key is shown once and kept nowhere."""
-    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(ID_CHARS))
-    return f"ho_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}", key_id
-
-
-def digest_of_key(key: str) -> str:
-    """What a store keeps of a key."""
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
-def is_valid(found: ApiKey | None, key: str, now_s: float) -> bool:
-    """Whether a stored key is this one, and in force. Takes equally long for a wrong key as for a right one."""
-    digest = found.digest if found is not None else "0" * 64
-    same = hmac.compare_digest(digest, digest_of_key(key))
-    if found is None or not same or found.revoked_at_s is not None:
-        return False
-    return found.expires_at_s is None or now_s < found.expires_at_s
 
 
 class KeyRing:

@@ -18,8 +18,11 @@ from orchestrator.service.http.tracing import PART, Traced
 DESCRIPTION = "Runs plans of many agents to verified results. Every error is a problem document (RFC 9457)."
 
 
-def make_app(service: Service) -> FastAPI:
+def make_app(service: Service, *, local_alone: bool = False) -> FastAPI:
     """The application of a service that is open already; it opens and closes nothing itself.
+
+    `local_alone`: only requests to this machine by its own names are answered, so that no page of another site reaches
+    a service without keys through a name that points here.
 
     There are no pages that load scripts from elsewhere; the description is at `/v1/openapi.json`.
     """
@@ -38,7 +41,7 @@ def make_app(service: Service) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(Gate, limits=service.limits)
+    app.add_middleware(Gate, limits=service.limits, local_alone=local_alone)
     observer = cast(RequestObserver | None, service.parts.get(PART))
     if observer is not None:
         app.add_middleware(Traced, observer=observer, now_s=service.clock.now_s)

@@ -24,6 +24,7 @@ HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 
@@ -31,8 +32,8 @@ _BRACKET: Final = re.compile(rb"[\[\]{}]")
 class Gate:
     """Middleware around the application."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, limits: Limits, *, local_alone: bool = False) -> None:
+        self._app, self._limits, self._local_alone = app, limits, local_alone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -42,6 +43,8 @@ class Gate:
         guarded = _with_headers(send)
         try:
             _must_be_plain(scope)
+            if self._local_alone:
+                _must_be_local(scope)
             if scope["method"] in WITH_BODY:
                 receive = await self._whole(scope, receive)
         except Problem as problem:
@@ -129,6 +132,15 @@ def _must_be_plain(scope: Scope) -> None:
         scope["query_string"].decode("ascii")
     except UnicodeError:
         raise Problem(400, "bad-request", "the address is not encoded properly", remedy="use UTF-8") from None
+
+
+def _must_be_local(scope: Scope) -> None:
+    """Refuse a request that was made to another name: a page of another site may have let that name point here."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    if name.lower() not in LOCAL_NAMES:
+        said = f"this service without keys answers to {', '.join(sorted(LOCAL_NAMES))}, not to {name!r:.100}"
+        raise Problem(403, "forbidden", said, remedy="use one of these names, or keys")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,11 +1,19 @@
-"""The routers of the service, one line each. What comes later in the list is asked later."""
+"""The routers of the service, one line each, and what else it opens. What comes later in a list is asked later.
 
+A router that needs something opened beside the engine (a store, a task of its own) adds an opener: `serve` enters it
+with the service as it is by then and the engine, and puts what it gives into `Service.parts`, by name.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from fastapi import APIRouter
 
+from orchestrator.app import Engine
 from orchestrator.service.http.approvals import router as approvals
 from orchestrator.service.http.health import router as health
+from orchestrator.service.http.parts import Service
 from orchestrator.service.http.pools import router as pools
 from orchestrator.service.http.runs import router as runs
 from orchestrator.service.http.steps import router as steps
@@ -19,3 +27,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     approvals,
     pools,
 )
+
+Opener = Callable[[Service, Engine], AbstractAsyncContextManager[Mapping[str, object]]]
+OPENERS: Final[tuple[Opener, ...]] = ()

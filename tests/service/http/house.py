@@ -19,8 +19,8 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal
 from orchestrator.ports.keys import SCOPES, ApiKey, Caps, Scope
 from orchestrator.service.control_desk import Desk
-from orchestrator.service.http.access import digest_of_key, new_key
 from orchestrator.service.http.app import make_app
+from orchestrator.service.http.key_text import digest_of_key, new_key
 from orchestrator.service.http.limits import Limits
 from orchestrator.service.http.parts import Service
 from orchestrator.settings import Settings
