@@ -27,6 +27,7 @@ EVOLVE: Final[dict[type[f.Fact], Rule]] = dict(
         _rule(f.LimitExtended, sides.on_limit_extended),
         _rule(f.CancelRequested, sides.on_cancel),
         _rule(f.RunEnded, sides.on_ended),
+        _rule(f.RunRated, sides.on_nothing),
         _rule(f.StepExpanded, steps.on_expanded),
         _rule(f.StepReused, steps.on_reused),
         _rule(f.StepDispatched, steps.on_dispatched),

@@ -26,6 +26,7 @@ from orchestrator.core.run_facts import (
     RunAccepted,
     RunAdopted,
     RunEnded,
+    RunRated,
     SessionPinned,
 )
 from orchestrator.core.side_facts import (
@@ -67,7 +68,7 @@ from orchestrator.core.step_facts import (
 )
 
 FACTS: Final[tuple[type[Fact], ...]] = (
-    RunAccepted, PlanFrozen, PlanPatched, RunAdopted, LimitHit, LimitExtended, CancelRequested, RunEnded,
+    RunAccepted, PlanFrozen, PlanPatched, RunAdopted, LimitHit, LimitExtended, CancelRequested, RunEnded, RunRated,
     StepExpanded, StepReused, StepDispatched, StepStarted, StepProgress, ToolIntended, ToolCalled, ModelCalled,
     EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected, StepBackoff,
     StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
@@ -114,6 +115,7 @@ __all__ = [
     "RunAccepted",
     "RunAdopted",
     "RunEnded",
+    "RunRated",
     "SessionPinned",
     "StepBackoff",
     "StepCancelled",

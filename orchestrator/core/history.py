@@ -33,7 +33,7 @@ class Record(Protocol):
 
 
 _PENDING: Final = frozenset({Status.PENDING})
-_AFTER_END: Final = (f.BudgetSettled, f.ModelCalled, f.ChildEnded, f.StepQuarantined)
+_AFTER_END: Final = (f.BudgetSettled, f.ModelCalled, f.ChildEnded, f.StepQuarantined, f.RunRated)
 _DONE: Final = frozenset({Status.PASSED, Status.GAP, Status.CANCELLED})
 
 

@@ -105,6 +105,19 @@ class LimitExtended(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunRated(Fact):
+    """Somebody judged what a run that has ended came to. An audit record: it changes nothing."""
+
+    KIND: ClassVar[str] = "run.rated"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("reason",)
+
+    source: Literal["thumb", "eval"]
+    score: float  #: 0 to 1; of a thumb 1 for up and 0 for down, of a case 1 for right
+    about: str = ""  #: of an evaluation: its set and case, as `set/case`
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequested(Fact):
     """Somebody cancelled the run. Nothing is dispatched after this, except `finally` steps."""
 
