@@ -1,0 +1,392 @@
+"""Conversations over an engine: `engine.session(id).ask(...)`. Puts stores of sessions and the engine together."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Self, cast
+
+import anyio
+import structlog
+
+from orchestrator.app.session_stores import open_sessions
+from orchestrator.app.turns import Asked, answer_of, asked_for, text_of
+from orchestrator.core.results import RunResult
+from orchestrator.engine.engine import RunEngine
+from orchestrator.engine.handle import Run, result_of
+from orchestrator.engine.run_ids import new_run_id
+from orchestrator.engine.submission import SessionView
+from orchestrator.errors import (
+    AdmissionRefused,
+    EngineClosed,
+    IdempotencyConflict,
+    InputError,
+    JournalConflict,
+    OrchestratorError,
+    PlanError,
+    PromiseError,
+    RunNotFound,
+    SessionBusy,
+    ValueRefused,
+    WrongState,
+)
+from orchestrator.ids import JsonValue, RunId, TenantId
+from orchestrator.plan.facts_kept import fact_of
+from orchestrator.plan.parts import Budget
+from orchestrator.ports.journal import RunQuery
+from orchestrator.ports.sessions import PAGE_MAX, TURNS_READ_MAX, SessionHead, Sessions, Turn
+from orchestrator.sessions.changes import Answer as Answered
+from orchestrator.sessions.changes import Ask
+from orchestrator.sessions.desk import Begun, SessionDesk, session_key
+from orchestrator.sessions.summary import ModelSummariser
+from orchestrator.sessions.view import View
+
+if TYPE_CHECKING:
+    from orchestrator.app.engine import Engine
+    from orchestrator.app.turns import Askable
+
+WAIT_S: Final = 300.0  #: how long `ask` waits for the turns before its own
+LOST_S: Final = 60.0  #: a turn whose run is nowhere so long after it was accepted is taken for lost
+LOOK_S: Final = 0.05  #: between two looks for a run that is just being submitted
+LINKS_MAX: Final = 100_000  #: runs looked through for the sub-plans of one
+log = structlog.get_logger(__name__)
+#: Refusals after which there surely is no run.
+_REFUSED: Final = (
+    PlanError,
+    PromiseError,
+    InputError,
+    AdmissionRefused,
+    IdempotencyConflict,
+    ValueRefused,
+    EngineClosed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A turn that has ended."""
+
+    run: Run
+    result: RunResult
+
+    @property
+    def text(self) -> str:
+        """What was answered: the output, as JSON where it is no text; empty where there is none."""
+        return text_of(self.result)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A turn that was accepted: it survives the death of this process, and its answer will stand behind it."""
+
+    run: Run
+    number: int  #: of the turn
+    again: bool  #: the idempotency key was known: this is the turn of then
+    etag: str  #: of the session as it is now
+
+
+class Conversations:
+    """The sessions of one engine."""
+
+    def __init__(self, engine: "Engine", runs: RunEngine, sessions: Sessions) -> None:
+        self.engine, self.runs = engine, runs
+        self.desk = SessionDesk(sessions, runs.clock, engine.settings.sessions, self._summariser)
+
+    def session(self, session: str, tenant: str = "default") -> "Session":
+        """A handle; nothing is read or written yet. Raises ValueRefused: the id is none."""
+        return Session(self, session, tenant)
+
+    async def page(self, tenant: str = "default", after: str = "", limit: int = PAGE_MAX) -> list[SessionHead]:
+        """Sessions of a tenant whose id comes after `after`, by id."""
+        return await self.desk.page(TenantId(tenant), after, limit)
+
+    def _summariser(self) -> ModelSummariser | None:
+        return ModelSummariser(self.engine.models) if self.engine.can_ask("cheap") else None
+
+
+class Session:
+    """One conversation: `await engine.session("anna").ask(plan, "And next year?")`. Any process serves any turn.
+
+    A turn that is accepted stands in the session before its run starts, and its answer right behind it. Turns have one
+    order: a second one waits until the first is answered. Every method raises `SessionError` where the store cannot
+    be used; all but `ask`, `begin` and `pin` raise `SessionNotFound` where there is no such session.
+    """
+
+    def __init__(self, conversations: Conversations, session: str, tenant: str) -> None:
+        self.key = session_key(session, tenant)
+        self._home, self._desk = conversations, conversations.desk
+        self._runs = conversations.runs
+
+    def __repr__(self) -> str:
+        return f"Session({self.key.id!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    # ---- turns
+
+    async def ask(
+        self,
+        what: "Askable",
+        text: str | None = None,
+        *,
+        inputs: Mapping[str, JsonValue] | None = None,
+        budget: Budget | None = None,
+        lane: str = "normal",
+        idempotency_key: str | None = None,
+        wait_s: float = WAIT_S,
+    ) -> Answer:
+        """Say `text` and wait for the answer of the run of `what`: a plan, a builder, or a goal in words.
+
+        The text is the plan's input `text` where it has one, and the last of `session.turns`. A goal alone is its own
+        text. Turns before it are waited for, `wait_s` seconds at most.
+
+        Raises:
+            SessionBusy: the turn before was not answered in time; nothing was changed.
+            PlanError, PromiseError, InputError, AdmissionRefused, IdempotencyConflict: as of `Engine.submit`.
+            SessionFull: the text or the session is too long.
+        """
+        asked = asked_for(self._home.engine, what, text, inputs, budget, lane)
+        begun = await self._in_turn(asked, idempotency_key, None, wait_s)
+        run = await self._run(asked, begun)
+        result = await run.result()
+        await self.settle(run.id)
+        return Answer(run=run, result=result)
+
+    async def begin(
+        self,
+        what: "Askable",
+        text: str | None = None,
+        *,
+        inputs: Mapping[str, JsonValue] | None = None,
+        budget: Budget | None = None,
+        lane: str = "normal",
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+        wait_s: float = 0.0,
+    ) -> Started:
+        """As `ask`, but return as soon as the turn is accepted and its run is journaled. The answer comes by itself.
+
+        `if_match` is the `etag` of the session as the caller has seen it.
+
+        Raises:
+            SessionBusy: another turn is not answered; after `wait_s` seconds, and nothing was changed.
+            SessionChanged: the session is in another version.
+            And as `ask`.
+        """
+        asked = asked_for(self._home.engine, what, text, inputs, budget, lane)
+        begun = await self._in_turn(asked, idempotency_key, if_match, wait_s)
+        run = await self._run(asked, begun)
+        self._runs.spawn(self._answer_later, run)
+        waiting = begun.head.open is not None and begun.head.open.run_id == run.id
+        known = {one.run_id: one.number for one in begun.head.asked}
+        number = begun.head.turns + 1 if waiting else known.get(run.id, begun.head.turns + 1)
+        return Started(run=run, number=number, again=begun.again, etag=begun.head.etag)
+
+    async def settle(self, run_id: RunId) -> bool:
+        """Write the answer of an open turn whose run has ended; False: it was written before, or is not there yet.
+
+        Whoever reads a session does that first, so a turn whose process died is answered by the next one that looks.
+        """
+        answer = await self._answer(run_id, None)
+        return answer is not None and await self._desk.answer(self.key, answer)
+
+    async def turns(self, after: int = 0, limit: int = TURNS_READ_MAX) -> list[Turn]:
+        """Turns with a number above `after`, oldest first, `TURNS_READ_MAX` at most; one without an answer is last."""
+        return await self._desk.turns(await self.head(), after, limit)
+
+    # ---- what is known of it
+
+    async def head(self) -> SessionHead:
+        """Everything but the turns, in the newest version."""
+        head = await self._desk.head(self.key)
+        if head.open is not None and await self._settle_open(head):
+            head = await self._desk.head(self.key)
+        return head
+
+    async def view(self) -> View:
+        """What a run would see now: the window, the summary, the facts, and how much is missing."""
+        return await self._desk.view(await self.head())
+
+    async def pin(self, text: str, *literals: str, if_match: str | None = None) -> SessionHead:
+        """Pin a fact: it stays in what runs see, whatever happens to the turns it was said in.
+
+        `literals` are the numbers, names and dates without which it is not said; None: those found in it.
+
+        Raises:
+            ValueRefused: the text is no fact, or a literal does not occur in it.
+            SessionFull: there are too many.
+        """
+        try:
+            fact = fact_of(text, *literals)
+        except ValueError as error:
+            raise ValueRefused("fact", str(error)) from None
+        return await self._desk.pin(self.key, fact, if_match)
+
+    async def unpin(self, text: str, *, if_match: str | None = None) -> SessionHead:
+        """Let go of a fact."""
+        return await self._desk.unpin(self.key, text, if_match)
+
+    async def export(self) -> dict[str, JsonValue]:
+        """All that is kept of the session, as JSON."""
+        head = await self.head()
+        turns = [cast(JsonValue, asdict(turn)) async for turn in self.all_turns(head)]
+        return {**head_document(head), "turns": turns}
+
+    async def all_turns(self, head: SessionHead) -> AsyncIterator[Turn]:
+        """Every turn of a session that was read before, page by page."""
+        after = 0
+        while page := await self._desk.turns(head, after):
+            for turn in page:
+                yield turn
+            after = page[-1].number
+
+    async def delete(self, *, forget_runs: bool = False, if_match: str | None = None) -> bool:
+        """Delete the session with all its turns; False: there was none. A run that is under way goes on, unheard.
+
+        The journal keeps what each run saw of the conversation; `forget_runs` deletes that too, where runs have ended.
+        Their audit trail stays whole.
+        """
+        head = await self._desk.sessions.read(self.key, self._runs.clock.now_s())
+        told = [turn.run_id async for turn in self.all_turns(head)] if head is not None and forget_runs else []
+        deleted = await self._desk.delete(self.key, if_match)
+        if deleted and told:
+            await self._forget(list(dict.fromkeys(told)))
+        return deleted
+
+    # ---- how
+
+    async def _in_turn(self, asked: Asked, key: str | None, if_match: str | None, wait_s: float) -> Begun:
+        """Give the turn its place, once the one before is answered."""
+        now_s = self._runs.clock.now_s()
+        ask = Ask(
+            content=asked.text,
+            run_id=new_run_id(now_s),
+            at_s=now_s,
+            key=key or "",
+            request=asked.request,
+        )
+        until_s = anyio.current_time() + wait_s
+        while True:
+            try:
+                return await self._desk.begin(self.key, ask, if_match)
+            except SessionBusy as busy:
+                head = await self._desk.sessions.read(self.key, self._runs.clock.now_s())
+                if head is None or head.open is None or await self._settle_open(head):
+                    continue
+                left_s = until_s - anyio.current_time()
+                if left_s <= 0:
+                    raise
+                with anyio.move_on_after(left_s):
+                    await self._ended(head.open.run_id, busy)
+
+    async def _ended(self, run_id: RunId, busy: SessionBusy) -> None:
+        """Wait for a run that may not be there yet. Raises SessionBusy: nobody drives it."""
+        try:
+            await Run(self._runs, run_id).result()
+        except RunNotFound:
+            await anyio.sleep(LOOK_S)
+        except (WrongState, JournalConflict) as error:
+            raise busy from error
+
+    async def _run(self, asked: Asked, begun: Begun) -> Run:
+        """The run of a turn: started, or found where the turn was asked before."""
+        run_id, clock = begun.run_id, self._runs.clock
+        waits = begun.head.open is not None and begun.head.open.run_id == run_id
+        if begun.again and (not waits or await self._runs.journal.runs(RunQuery(run_id=run_id, limit=1))):
+            return Run(self._runs, run_id)
+        began_s = clock.now_s()
+        try:
+            run = await self._home.engine.submit(
+                asked.plan,
+                asked.inputs,
+                budget=asked.budget,
+                lane=asked.lane,
+                idempotency_key=f"turn {run_id}",
+                tenant=self.key.tenant,
+                session=SessionView(
+                    session=self.key.id,
+                    version=begun.head.version,
+                    view=begun.view.document(self.key.id, asked.text),
+                ),
+                run_id=run_id,
+            )
+        except _REFUSED:
+            with anyio.CancelScope(shield=True):
+                await self._desk.withdraw(self.key, run_id)
+            raise
+        if clock.now_s() - began_s > LOST_S / 2:  # so long that others may have taken the turn for lost
+            await self._still_open(run)
+        return run
+
+    async def _still_open(self, run: Run) -> None:
+        head = await self._desk.sessions.read(self.key, self._runs.clock.now_s())
+        if head is None or head.open is None or head.open.run_id != run.id:
+            await run.cancel("its turn was given up, because it took too long to start")
+            raise SessionBusy(self.key.id, run.id, LOOK_S)
+
+    async def _settle_open(self, head: SessionHead) -> bool:
+        """Write the answer of the open turn, if its run has ended; True: the session has changed."""
+        assert head.open is not None, "the caller has looked"
+        answer = await self._answer(head.open.run_id, head.open.at_s)
+        return answer is not None and await self._desk.answer(self.key, answer)
+
+    async def _answer(self, run_id: RunId, accepted_at_s: float | None) -> Answered | None:
+        """How a run has ended, as a turn tells it; None: it has not."""
+        try:
+            ended = await self._runs.ended(run_id)
+        except RunNotFound:
+            now_s = self._runs.clock.now_s()
+            if accepted_at_s is None or now_s - accepted_at_s < LOST_S:
+                return None
+            return Answered(run_id=run_id, content="", status="lost", at_s=now_s)
+        return answer_of(result_of(run_id, ended), ended.at_s) if ended is not None else None
+
+    async def _answer_later(self, run: Run) -> None:
+        """Wait for the end of a run and write its answer. What fails here is done by the next one that looks."""
+        try:
+            await run.result()
+            await self.settle(run.id)
+        except OrchestratorError as error:
+            log.warning("an answer is not written yet", session=self.key.id, run=run.id, error=str(error))
+
+    async def _forget(self, run_ids: list[RunId]) -> None:
+        journal, ended = self._runs.journal, list[RunId]()
+        todo = run_ids
+        while todo and len(ended) < LINKS_MAX:
+            run_id = todo.pop()
+            rows = await journal.runs(RunQuery(run_id=run_id, limit=1))
+            ended += [row.run_id for row in rows if row.ended_at_s is not None]
+            todo += [row.run_id for row in await journal.runs(RunQuery(parent=run_id, limit=PAGE_MAX))]
+        await journal.forget(ended, payloads_only=True)
+
+
+def head_document(head: SessionHead) -> dict[str, JsonValue]:
+    """A session without its turns, as users read it."""
+    waiting = head.open
+    return {
+        "id": head.key.id,
+        "version": head.version,
+        "etag": head.etag,
+        "created_at_s": head.created_at_s,
+        "updated_at_s": head.updated_at_s,
+        "expires_at_s": head.expires_at_s,
+        "turns_answered": head.turns,
+        "usd": head.usd,
+        "tokens": head.tokens,
+        "facts": [{"text": fact.text, "literals": list(fact.literals)} for fact in head.facts],
+        "summary": cast(JsonValue, asdict(head.summary)),
+        "waits_for": {"run_id": waiting.run_id, "content": waiting.content} if waiting is not None else None,
+    }
+
+
+def open_conversations(
+    engine: "Engine", runs: RunEngine, given: Sessions | None
+) -> tuple[Conversations, tuple[Callable[[], Awaitable[None]], ...]]:
+    """The sessions of an open engine; and what closes their store, where it is its own. See `open_sessions`."""
+    sessions, closers = (given, ()) if given is not None else open_sessions(engine.settings.sessions, runs.journal)
+    return Conversations(engine, runs, sessions), closers
+
+
+__all__ = ["Answer", "Conversations", "Session", "Started", "head_document", "open_conversations"]
