@@ -10,6 +10,7 @@ from orchestrator.plan.parts import Budget
 from orchestrator.ports.journal import RunStatus
 from orchestrator.ports.tasks import Lane
 from orchestrator.service.http.limits import PAGE_MAX
+from orchestrator.service.webhooks.addresses import URL_CHARS_MAX
 
 NAME: Final = r"^[A-Za-z_][A-Za-z0-9_-]*$"  #: of a plan, a pool, a step
 STEP: Final = r"^[A-Za-z_][A-Za-z0-9_-]*(\[[0-9]{1,9}\])?$"
@@ -85,6 +86,9 @@ class SubmitBody(Body):
     inputs: dict[str, JsonValue] = Field(default={}, description="By the plan's `inputs`.")
     budget: Budget | None = Field(default=None, description="Exchanges limits of the plan.")
     lane: Lane = "normal"
+    callback_url: Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)] | None = Field(
+        default=None, description="Told how this run ends, signed with the secret of a webhook of the tenant."
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

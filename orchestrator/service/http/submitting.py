@@ -18,6 +18,7 @@ from orchestrator.service.http.bodies import SubmitBody
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.problems import Problem
 from orchestrator.service.http.spending import Spending
+from orchestrator.service.webhooks.receivers import Receivers
 from orchestrator.supervisor.rules import Supervisor
 
 Begin = Callable[[RunId], Awaitable[Run]]  #: starts a run, under this id where it can be chosen
@@ -38,6 +39,9 @@ class Submitting:
             Problem, OrchestratorError: nothing was created.
         """
         plan = plan_of(body, self._service)
+        receivers = self._service.part("webhooks", Receivers) if body.callback_url is not None else None
+        if receivers is not None and body.callback_url is not None:
+            await receivers.vet(who.tenant, body.callback_url)
 
         async def begin(run_id: RunId) -> Run:
             await self._service.vet(plan)
@@ -52,7 +56,10 @@ class Submitting:
                 trace=trace,
             )
 
-        return await self.enter(who, body.lane, budget_over(plan, body.budget).usd, key, begin)
+        row = await self.enter(who, body.lane, budget_over(plan, body.budget).usd, key, begin)
+        if receivers is not None and body.callback_url is not None:
+            await receivers.call_back(who.tenant, row.run_id, body.callback_url)
+        return row
 
     async def enter(self, who: Caller, lane: str, usd: float, key: str | None, begin: Begin) -> RunRow:
         """Begin a run that may spend `usd`, where there is room for it; one that the key names already needs none.

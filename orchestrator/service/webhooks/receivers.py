@@ -76,12 +76,18 @@ class Receivers:
         """Tell this address how one run ends, whether it has ended already or not; the same call again changes nothing.
 
         Made before the run's id is told to anybody, so that whoever was told an id will be called back.
+
+        Raises:
+            WebhookRefused: the run calls another address back.
         """
         endpoint = Endpoint(
             id=f"cb_{run_id}", tenant=tenant, url=url, secrets=(), run_id=run_id, created_at_s=self._clock.now_s()
         )
-        if not await self.store.endpoints(tenant, endpoint.id):
+        held = await self.get(tenant, endpoint.id)
+        if held is None:
             await self.store.put(endpoint)
+        elif held.url != url:
+            raise WebhookRefused(f"the run {run_id} calls another address back", "use one key for one request")
 
     async def list(self, tenant: TenantId) -> list[Endpoint]:
         """Receivers for all runs of a tenant, oldest first."""
