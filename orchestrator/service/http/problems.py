@@ -100,6 +100,7 @@ TITLES: Final[Mapping[str, str]] = {
     "spend-cap": "The tenant's spending is at its cap",
     "headers-too-large": "The headers are too large",
     "internal": "Our bug",
+    "not-implemented": "A part is not installed here",
     "unavailable": "Not possible at the moment",
     "storage-full": "No room left",
     "reader-too-slow": "The reader was too slow",

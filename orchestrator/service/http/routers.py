@@ -13,20 +13,25 @@ from fastapi import APIRouter
 from orchestrator.app import Engine
 from orchestrator.service.http.approvals import router as approvals
 from orchestrator.service.http.health import router as health
+from orchestrator.service.http.metrics import opener as open_metrics
+from orchestrator.service.http.metrics import router as metrics
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.pools import router as pools
 from orchestrator.service.http.runs import router as runs
 from orchestrator.service.http.steps import router as steps
 from orchestrator.service.http.streams import router as streams
+from orchestrator.service.http.thumbs import router as thumbs
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health,
+    metrics,
     runs,
     streams,
     steps,
     approvals,
+    thumbs,
     pools,
 )
 
 Opener = Callable[[Service, Engine], AbstractAsyncContextManager[Mapping[str, object]]]
-OPENERS: Final[tuple[Opener, ...]] = ()
+OPENERS: Final[tuple[Opener, ...]] = (open_metrics,)
