@@ -44,6 +44,9 @@ class Admission:
         await self._count(LOOK_S)
         if self._refusal(who, lane) is not None:
             await self._count(LOOK_AGAIN_S)
+        refusal = self._refusal(who, lane)
+        if refusal is not None:
+            raise refusal
 
     @contextmanager
     def place(self, who: Caller, lane: str, run_id: RunId) -> Iterator[None]:

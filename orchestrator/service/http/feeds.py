@@ -172,9 +172,6 @@ class Feeds:
         current = False  #: whether the reader has been up to date
         while True:
             changed = feed.changed
-            if current and feed.head - seq > BEHIND_MAX:
-                yield end_message("too-slow")
-                return
             found = feed.after(seq)
             if found is None:
                 records = await self._engine.journal.read(feed.run_id, after=seq, limit=PAGE)
@@ -185,7 +182,11 @@ class Feeds:
             seq += len(found)
             words = [heard.popleft() for _ in range(len(heard))] if heard else []
             if found or words:
+                behind = feed.head - seq
                 yield b"".join((*found, *words))
+                if current and feed.head - seq > max(behind, BEHIND_MAX):  # a burst that is worked off is no reason
+                    yield end_message("too-slow")
+                    return
                 continue
             current = True
             if self.leaving.is_set() or feed.ending:

@@ -1,6 +1,7 @@
 """A service in this process: an engine on a journal in memory, some pools, tenants with keys, and clients."""
 
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ from orchestrator.service.http.app import make_app
 from orchestrator.service.http.key_text import digest_of_key, new_key
 from orchestrator.service.http.limits import Limits
 from orchestrator.service.http.parts import Service
+from orchestrator.service.http.serving import server_of
+from orchestrator.service.http.state import Kept
 from orchestrator.settings import Settings
 from workers import Pool
 
@@ -197,3 +200,35 @@ async def house(
         yield made
         for name in [*gates.events]:
             gates.open(name)
+
+
+@asynccontextmanager
+async def listening(made: House, send_buffer: int | None = None) -> AsyncIterator[str]:
+    """The application behind a real uvicorn on a real socket; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        if send_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        server = server_of(made.app)
+        async with anyio.create_task_group() as group:
+            group.start_soon(server.serve, [sock])
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+            kept: Kept = made.app.state.kept
+            assert kept.feeds is not None
+            kept.feeds.leave()
+            server.should_exit = True
+
+
+async def until_ended(client: httpx2.AsyncClient, run: str) -> dict:
+    """The run, once it is over."""
+    async with client.stream("GET", f"/v1/runs/{run}/events?said=false", timeout=30) as events:
+        async for _ in events.aiter_lines():
+            pass
+    return (await client.get(f"/v1/runs/{run}")).json()
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait for something that others do."""
+    with anyio.move_on_after(30) as patience:
+        while not await holds():  # noqa: ASYNC110  # nothing tells of it
+            await anyio.sleep(0.005)
+    assert not patience.cancelled_caught, f"not in time: {what}"
