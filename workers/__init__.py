@@ -1,6 +1,7 @@
 """Specialised workers: pools, the functions and agents that run in them, and their registry."""
 
 from orchestrator.errors import BudgetExceeded, RetryableError, TerminalError
+from workers.compression.context import Context
 from workers.context import Reservation, WorkContext, current_context
 from workers.contracts import compatible
 from workers.host import PoolHost
@@ -14,6 +15,7 @@ __all__ = [
     "AllowedPath",
     "AllowedUrl",
     "BudgetExceeded",
+    "Context",
     "McpServer",
     "Pool",
     "PoolHost",

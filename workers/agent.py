@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -12,12 +12,16 @@ from orchestrator.errors import PlanError, RetryableError, TerminalError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.schemas import compile_schema
 from orchestrator.ports.model import Completion, Message, Prompt, Tier
-from orchestrator.ports.model_errors import ModelBadOutput, ModelUnknownTool
+from orchestrator.ports.model_errors import ModelBadOutput, ModelError, ModelUnknownTool
+from workers.compression.context import Context
+from workers.compression.recall import Recall
+from workers.compression.summary import summary_messages
+from workers.compression.turns import Turns
 from workers.context import WorkContext
 from workers.limits import CONVERSATION_BYTES_MAX, MISTAKES_MAX, MODEL_S
 from workers.output_type import OutputType
 from workers.plain import NotPlain, plain_copy, storable
-from workers.prompting import block, system_message, task_message
+from workers.prompting import block, question_of, system_message, task_message
 from workers.tools.access import Access
 from workers.tools.calling import Answered, ToolBox
 from workers.tools.secrets import watch_secrets
@@ -42,6 +46,7 @@ class Agent:
     tokens_max: int
     access: Access
     temperature: float | None
+    context: Context | None = None  #: None: the conversation is never shortened
 
     async def run(self, ctx: WorkContext, instruction: str, args: dict[str, JsonValue]) -> JsonValue:
         """Do one task; its output fits the step's schema, or else the agent's own type.
@@ -54,7 +59,13 @@ class Agent:
             tools = list(self.tools)
             for source in self.sources:
                 tools += await stack.enter_async_context(source.open())
-            return await _Conversation(self, ctx, ToolBox(tools, ctx, self.access, seen), instruction, args).held()
+            turns: Turns | None = None
+            if self.context is not None:
+                query = "\n".join([instruction, *(f"{name} {value}" for name, value in args.items())])
+                turns = Turns(self.context, query, ctx.constraints)
+                tools.append(Recall(turns))
+            box = ToolBox(tools, ctx, self.access, seen)
+            return await _Conversation(self, ctx, box, instruction, args, turns).held()
         raise AssertionError("no source swallows an error")
 
 
@@ -62,9 +73,15 @@ class _Conversation:
     """One attempt: what was said, and what may still be said."""
 
     def __init__(
-        self, agent: Agent, ctx: WorkContext, box: ToolBox, instruction: str, args: dict[str, JsonValue]
+        self,
+        agent: Agent,
+        ctx: WorkContext,
+        box: ToolBox,
+        instruction: str,
+        args: dict[str, JsonValue],
+        turns: Turns | None,
     ) -> None:
-        self._agent, self._ctx, self._box = agent, ctx, box
+        self._agent, self._ctx, self._box, self._turns = agent, ctx, box, turns
         self._schema = ctx.output_schema if ctx.output_schema is not None else agent.output.schema
         self._messages = [
             system_message(agent.instructions, ctx.constraints, structured=self._schema is not None),
@@ -73,6 +90,9 @@ class _Conversation:
         self._bytes = sum(len(message.content.encode()) for message in self._messages)
         self._mistakes = 0
         self._mended = False
+        self._cache = None
+        if ctx.cache is not None:
+            self._cache = replace(ctx.cache, instruction=instruction, question=question_of(instruction, args))
         self._ends_s = anyio.current_time() + ctx.timeout_s if ctx.timeout_s is not None else float("inf")
 
     async def held(self) -> JsonValue:
@@ -92,6 +112,7 @@ class _Conversation:
     async def _ask(self, *, last: bool) -> Completion:
         ctx, agent = self._ctx, self._agent
         ctx.heartbeat()
+        await self._fit()
         messages = [*self._messages, Message(role="user", content=_LAST)] if last else self._messages
         prompt = Prompt(
             tier=_tier(ctx.tier, agent.tier),
@@ -101,6 +122,7 @@ class _Conversation:
             tokens_max=agent.tokens_max,
             deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),
             temperature=agent.temperature,
+            cache=self._cache,
         )
         try:
             return await ctx.models.complete(prompt)
@@ -113,9 +135,43 @@ class _Conversation:
         self._say(Message(role="assistant", content=said.text, tool_calls=said.tool_calls))
         answers = await self._box.answer(said.tool_calls)
         for answer in answers:
-            text = block(f"result of {storable(answer.call.name, 64)}", answer.text)
+            label, text = f"result of {storable(answer.call.name, 64)}", answer.text
+            if self._turns is not None:
+                label, text = self._turns.result(storable(answer.call.name, 64), answer.text)
+            text = block(label, text)
             self._say(Message(role="tool", content=text, tool_call_id=answer.call.id))
         self._mistaken(answers)
+
+    async def _fit(self) -> None:
+        """Shorten older turns where the conversation is over its budget, and leave a record of it."""
+        if self._turns is None:
+            return
+        context = self._agent.context
+        assert context is not None, "turns are kept for a context"
+        self._messages, report = await self._turns.fit(self._messages, self._summarise if context.summary else None)
+        if report is not None:
+            self._ctx.progress(None, str(report))
+
+    async def _summarise(self, text: str, tokens: int) -> str:
+        """A summary by a model; empty where there is none, and passages are cut instead."""
+        context = self._agent.context
+        assert context is not None
+        assert context.summary is not None
+        facts = self._turns.facts if self._turns is not None else ()
+        try:
+            said = await self._ctx.models.complete(
+                Prompt(
+                    tier=context.summary,
+                    messages=summary_messages(text, [fact.text for fact in facts], tokens),
+                    tokens_max=2 * tokens,
+                    deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),
+                    temperature=0.0,
+                )
+            )
+        except ModelError as error:
+            self._ctx.log(f"no summary: {error}")
+            return ""
+        return said.text.strip()
 
     def _mistaken(self, answers: Sequence[Answered]) -> None:
         wrong = [answer for answer in answers if answer.mistake]

@@ -7,6 +7,8 @@ from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.model import Tier
 from workers.agent import TIERS, Agent
+from workers.compression.context import Context
+from workers.compression.turns import RECALL
 from workers.context import WorkContext
 from workers.contracts import contract_of
 from workers.limits import INSTRUCTIONS_CHARS_MAX, TOOLS_MAX, TURNS_MAX
@@ -33,6 +35,7 @@ def agent_of(
     tokens_max: int,
     temperature: float | None,
     access: Access,
+    context: Context | None = None,
 ) -> Agent:
     """Check what `Pool.agent` was told.
 
@@ -59,6 +62,10 @@ def agent_of(
         if access.tools is not None and called not in access.tools:
             allowed = ", ".join(access.tools) or "none"
             raise PromiseError(f"{who}: tool {called!r} is not allowed in this pool", f"allowed are {allowed}")
+    if context is not None and RECALL in names:
+        raise PromiseError(
+            f"{who} has a tool named {RECALL!r} and a context", "rename it: what was cut is fetched by it"
+        )
     if len(names) > TOOLS_MAX:
         raise PromiseError(f"{who} has {len(names)} tools", f"at most {TOOLS_MAX}; split the agent")
     if names and turns_max < 2:
@@ -75,6 +82,7 @@ def agent_of(
         tokens_max=tokens_max,
         access=access,
         temperature=temperature,
+        context=context,
     )
 
 

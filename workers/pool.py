@@ -18,6 +18,7 @@ from workers.tools.access import Access
 
 if TYPE_CHECKING:
     from workers.agent import Agent
+    from workers.compression.context import Context
 
 Ready = Callable[[], None]
 Isolation = Literal["async", "thread", "process"]
@@ -199,6 +200,7 @@ class Pool:
         turns_max: int = TURNS,
         tokens_max: int = ANSWER_TOKENS,
         temperature: float | None = None,
+        context: "Context | None" = None,
         ready: Ready | None = None,
     ) -> "Agent":
         """Register an agent: a model that follows `instructions`, may call `tools`, and gives back `output`.
@@ -207,7 +209,7 @@ class Pool:
         are typed functions (`@tool`), and MCP servers (`McpServer`). `output` is a pydantic model, another type with a
         JSON form, a JSON Schema, or None for text; the schema of a step goes before it. `tier` holds where a step names
         none. `turns_max` is how often the model may answer in one attempt, `tokens_max` how long one answer may be;
-        `ready` as for `worker`.
+        `context` how long the conversation may get before older turns are shortened; `ready` as for `worker`.
 
         Raises:
             PromiseError: a name is taken, a number is out of range, or a tool is not allowed in this pool.
@@ -226,6 +228,7 @@ class Pool:
             tokens_max=tokens_max,
             temperature=temperature,
             access=self.access,
+            context=context,
         )
         task, call = specs_of(agent, ready)
         self._functions[name] = call

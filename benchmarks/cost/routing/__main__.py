@@ -103,7 +103,7 @@ def _online(outcomes: Sequence[Outcome], rounds: int) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for gate in GATES[1:4]:
-        for success in (0.7, 0.85):
+        for success in (0.5, 0.85):
             played = [play(outcomes, gate, success, SEED + n) for n in range(rounds)]
             lines.append(
                 f"| {gate.detection:.0%} | {gate.false_alarm:.0%} | {success:.0%} | "

@@ -1,0 +1,1 @@
+"""Compression: what survives when a conversation is cut to a quarter, beside plain truncation and a plain summary."""
