@@ -9,6 +9,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.ports.journal import RunStatus
 
 ROWS_MAX: Final = 10_000  #: runs in one answer
+MARKS_MAX: Final = 5_000  #: runs in one request, which a line holds
 
 
 class Args(BaseModel):
@@ -90,19 +91,38 @@ class PatchArgs(Args):
     by: str = ""
 
 
-class VerifyArgs(Args):
+class CheckArgs(Args):
     """One run, or with None all of them."""
 
     run: str | None = None
 
 
+class VerifyArgs(Args):
+    """One run, or all of them, that were under way between two moments, in seconds since the epoch."""
+
+    run: str | None = None
+    since: float | None = None  #: None: from the first
+    until: float | None = None  #: not included; None: to the last
+
+
+class HashesArgs(Args):
+    """Records whose hash is asked for: run to sequence number."""
+
+    marks: Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(max_length=MARKS_MAX)]
+
+
 class GcArgs(Args):
-    """What to forget."""
+    """What is kept."""
 
     keep_runs: Annotated[int, Field(ge=0)]
     keep_days: Annotated[float, Field(ge=0)]
-    payloads_only: bool = False
-    dry_run: bool = False
+
+
+class ForgetArgs(Args):
+    """Ended runs to delete, or only what they said."""
+
+    runs: Annotated[tuple[str, ...], Field(max_length=MARKS_MAX)]
+    payloads_only: bool
 
 
 class BackupArgs(Args):
@@ -123,12 +143,15 @@ VERBS: Final[dict[str, type[Args]]] = {
     "quarantine": QuarantineArgs,
     "patch": PatchArgs,
     "verify": VerifyArgs,
-    "check": VerifyArgs,
-    "export": RunArgs,
+    "hashes": HashesArgs,
+    "check": CheckArgs,
+    "export": VerifyArgs,
+    "deeds": VerifyArgs,
     "gc": GcArgs,
+    "forget": ForgetArgs,
     "backup": BackupArgs,
 }
-STREAMING: Final = frozenset({"events", "export"})
+STREAMING: Final = frozenset({"deeds", "events", "export", "verify"})
 
 
 def read_args(verb: str, args: JsonValue) -> Args:

@@ -25,25 +25,22 @@ from orchestrator.plan.patch import Patch
 from orchestrator.ports.journal import Journal, RunQuery, RunRow
 from orchestrator.ports.ownership import Ownership
 from orchestrator.ports.tasks import Backlog
-from orchestrator.service import control_keeping as keeping
 from orchestrator.service.control_args import (
     ROWS_MAX,
     STREAMING,
     ApproveArgs,
-    BackupArgs,
     CancelArgs,
     EventsArgs,
-    GcArgs,
     MaybeRunArgs,
     NoArgs,
     PatchArgs,
     PsArgs,
     QuarantineArgs,
     RunArgs,
-    VerifyArgs,
     WhyArgs,
     read_args,
 )
+from orchestrator.service.control_keeper import Keeper
 
 PAGE: Final = 500  #: events read at a time
 FOLLOW_PAUSE_S: Final = 0.2  #: between two looks at a run that nobody drives here
@@ -67,7 +64,7 @@ class NoPools:
         return False
 
 
-class Desk:
+class Desk(Keeper):
     """Answers what people ask about runs, and does what they tell. Without an engine it only looks."""
 
     def __init__(self, journal: Journal, pools: PoolCatalogue, engine: RunEngine | None = None) -> None:
@@ -197,32 +194,6 @@ class Desk:
         operations = await self._operations(row)
         digest = await operations.patch(row.run_id, Patch.model_validate(args.patch), by=args.by)
         return {"run": row.run_id, "digest": digest}
-
-    # ---- looking after the journal
-
-    async def verify(self, args: VerifyArgs) -> JsonValue:
-        """Whether every record is as it was written."""
-        row = await self.row(args.run) if args.run is not None else None
-        return await keeping.verify(self.journal, row.run_id if row is not None else None)
-
-    async def check(self, args: VerifyArgs) -> JsonValue:
-        """Whether what was written keeps the rules of a run."""
-        return await keeping.check(self.journal, (await self.row(args.run)).run_id if args.run is not None else None)
-
-    async def export(self, args: RunArgs) -> AsyncGenerator[JsonValue, None]:
-        """Events with their proof."""
-        row = await self.row(args.run)
-        async with aclosing(keeping.export(self.journal, row.run_id)) as events:
-            async for event in events:
-                yield event
-
-    async def gc(self, args: GcArgs) -> JsonValue:
-        """Forget what is old."""
-        return await keeping.collect(self.journal, args)
-
-    async def backup(self, args: BackupArgs) -> JsonValue:
-        """Copy the journal."""
-        return await keeping.backup(self.journal, args.file)
 
     # ---- the rest
 

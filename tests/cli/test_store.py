@@ -55,8 +55,9 @@ def test_an_export_convinces_a_stranger_until_a_letter_is_changed(shell) -> None
     trail = (shell.home / "trail.jsonl").read_text().splitlines()
 
     told = shell("audit", "verify", "--file", "trail.jsonl", "--json").json
-    assert (told["records"], told["damaged"], list(told["heads"])) == (len(trail), [], [run])
-    assert told["heads"][run] == json.loads(trail[-1])["hash"]
+    assert (told["records"], told["damaged"], list(told["heads"])) == (len(trail) - 1, [], [run])
+    assert told["heads"][run] == json.loads(trail[-2])["hash"]
+    assert json.loads(trail[-1])["seal"]["runs"] == {run: [len(trail) - 1, told["heads"][run]]}
 
     def damaged(lines: list[str]) -> str:
         (shell.home / "other.jsonl").write_text("\n".join(lines) + "\n")
@@ -67,7 +68,9 @@ def test_an_export_convinces_a_stranger_until_a_letter_is_changed(shell) -> None
     forged = json.loads(trail[0])
     forged["proof"]["payload"] = forged["proof"]["payload"].replace("3", "4")
     assert "does not fit its digest" in damaged([json.dumps(forged), *trail[1:]])
-    assert "is no exported event" in damaged([*trail, "{}"])
+    assert "is no exported event" in damaged([*trail[:-1], "{}"])
+    assert "follows the line that ends the export" in damaged([*trail, trail[0]])
+    assert "was cut off" in damaged(trail[:-1])
 
 
 def test_verify_tells_of_all_runs(shell) -> None:
