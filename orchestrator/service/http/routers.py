@@ -18,9 +18,13 @@ from orchestrator.service.http.metrics import router as metrics
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.pools import router as pools
 from orchestrator.service.http.runs import router as runs
+from orchestrator.service.http.schedules import opener as open_schedules
+from orchestrator.service.http.schedules import router as schedules
 from orchestrator.service.http.steps import router as steps
 from orchestrator.service.http.streams import router as streams
 from orchestrator.service.http.thumbs import router as thumbs
+from orchestrator.service.http.webhooks import opener as open_webhooks
+from orchestrator.service.http.webhooks import router as webhooks
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health,
@@ -31,7 +35,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     approvals,
     thumbs,
     pools,
+    webhooks,
+    schedules,
 )
 
 Opener = Callable[[Service, Engine], AbstractAsyncContextManager[Mapping[str, object]]]
-OPENERS: Final[tuple[Opener, ...]] = (open_metrics,)
+OPENERS: Final[tuple[Opener, ...]] = (open_metrics, open_webhooks, open_schedules)
