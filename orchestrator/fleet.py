@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from orchestrator.app import local_models, open_models
+from orchestrator.app.cache import Caches
 from orchestrator.app.telemetry import open_telemetry
 from orchestrator.errors import PromiseError
 from orchestrator.models.lazy import LazyModels
@@ -71,10 +72,12 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
         fleet = RedisFleet(settings.transport)
         stack.push_async_callback(fleet.close)
         gate = Gate(port, port.give_back, unready)
+        caches = Caches(settings)
+        stack.push_async_callback(caches.aclose)
         telemetry = open_telemetry()
         if telemetry is not None:
             stack.callback(telemetry.close)
-        workers = Workers(chosen, gate, worker=port.name, models=models, observer=telemetry)
+        workers = Workers(chosen, gate, worker=port.name, models=caches.models(models), observer=telemetry)
         yield FleetWorker(chosen, workers, gate, fleet, unready, port.name, fleet.where)
 
 

@@ -128,6 +128,48 @@ class RoutingSettings(_Part):
         return self
 
 
+class EmbeddingSettings(_Part):
+    """The model that tells how alike questions are: `folder` for one on this machine, else `model` at an endpoint."""
+
+    folder: Path | None = None  #: of model.onnx and tokenizer.json; needs the extra `local`
+    model: str | None = None
+    endpoint: str = DEFAULT_ENDPOINT
+    usd_per_million: Annotated[float, Field(ge=0)] = 0.0  #: tokens; 0: the model is free
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.folder is None) == (self.model is None):
+            raise ValueError("name a folder, or a model at an endpoint, and not both")
+        return self
+
+
+class CacheSettings(_Part):
+    """Answers served again. Off, unless a step or a tier asks for it."""
+
+    tiers: Mapping[Tier, Literal["none", "exact", "semantic"]] = {}  #: for steps that say nothing
+    store: str | None = None  #: sqlite:///file, redis://…, memory:; None: beside the journal, or the fleet's server
+    ttl_s: Annotated[float, Field(gt=0)] = 86_400.0  #: an answer is forgotten so long after it was given
+    stale_s: Annotated[float, Field(ge=0)] = 21_600.0  #: from this age on, a share of the hits asks the model again
+    verify: Annotated[float, Field(ge=0, le=1)] = 0.05  #: that share
+    entries_max: Annotated[int, Field(ge=1)] = 100_000
+    bytes_max: Annotated[int, Field(ge=1 << 16)] = 256 << 20
+    delta: Annotated[float, Field(ge=0, le=0.5)] = 0.01  #: semantic: most wrong answers per question looked for
+    similarity: Annotated[float, Field(ge=0, le=1)] = 0.7  #: semantic: cosine below which nothing is looked at
+    embeddings: EmbeddingSettings | None = None  #: semantic needs one
+    version: str = ""  #: part of every key: another word begins with an empty cache
+
+    @field_validator("embeddings", mode="before")
+    @classmethod
+    def _embeddings_from_text(cls, value: object) -> object:
+        return _from_text(value)
+
+    @model_validator(mode="after")
+    def _likeness_needs_a_model(self) -> Self:
+        if "semantic" in self.tiers.values() and self.embeddings is None:
+            raise ValueError("a tier asks for the semantic cache, and no model of embeddings is named (embeddings)")
+        return self
+
+
 class GatewaySettings(_Part):
     """Models by role: each tier is a model, or a list whose later ones stand in for the first."""
 
@@ -141,6 +183,7 @@ class GatewaySettings(_Part):
     failures_to_open: Annotated[int, Field(ge=1)] = 5  #: failures in a row that open an endpoint's circuit breaker
     open_s: Annotated[float, Field(gt=0)] = 30.0  #: how long it stays open before one call may probe
     routing: RoutingSettings = RoutingSettings()
+    cache: CacheSettings = CacheSettings()
 
     @field_validator("endpoints", mode="before")
     @classmethod

@@ -1,11 +1,22 @@
 """How a worker asks a model: the step that asks pays, and whoever watches the run sees the answer grow."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 from orchestrator.errors import BudgetExceeded
-from orchestrator.ports.model import Completion, Meter, ModelCall, Prompt
-from orchestrator.ports.tasks import OwnerReply, OwnerRequest, SpendRequest, TaskCalled, TaskDelta, TaskKey, TaskMessage
+from orchestrator.ports.cache import Offer
+from orchestrator.ports.model import CacheUse, Completion, Meter, ModelCall, Prompt
+from orchestrator.ports.tasks import (
+    OwnerReply,
+    OwnerRequest,
+    SpendRequest,
+    TaskCalled,
+    TaskDelta,
+    TaskKey,
+    TaskMessage,
+    TaskOffered,
+)
 
 OnDelta = Callable[[str], None]
 
@@ -65,6 +76,11 @@ class StepMeter:
         """Record an attempt at an endpoint; also of a task that nobody wants any more, for it was paid."""
         self._line.post(TaskCalled(key=self._key, worker=self._line.worker, call=call))
 
+    def offer(self, offer: Offer) -> None:
+        """Hand an answer to the owner of the run, who keeps it once the step has passed."""
+        if not self._unwanted():
+            self._line.post(TaskOffered(key=self._key, worker=self._line.worker, offer=offer))
+
     def delta(self, text: str) -> None:
         """Show a piece of the answer to whoever watches."""
         if text and not self._unwanted():
@@ -78,10 +94,10 @@ class WorkerModels:
     `Models.complete` raises, and PromiseError where the engine has no models.
     """
 
-    __slots__ = ("_line", "_meter")
+    __slots__ = ("_cache", "_line", "_meter")
 
-    def __init__(self, line: Line, meter: StepMeter) -> None:
-        self._line, self._meter = line, meter
+    def __init__(self, line: Line, meter: StepMeter, cache: CacheUse | None = None) -> None:
+        self._line, self._meter, self._cache = line, meter, cache
 
     async def complete(self, prompt: Prompt, meter: Meter | None = None, on_delta: OnDelta | None = None) -> Completion:
         """Ask the model of a tier; the step pays unless another `meter` is given.
@@ -91,8 +107,12 @@ class WorkerModels:
             BudgetExceeded: the run has not enough left for the call; nothing was sent.
             PromiseError: the engine has no models.
         """
-        return await self._line.complete(prompt, meter or self._meter, on_delta)
+        return await self._line.complete(self._asked(prompt), meter or self._meter, on_delta)
 
     def complete_blocking(self, prompt: Prompt) -> Completion:
         """As `complete`, from code that cannot await."""
-        return self._line.complete_blocking(prompt, self._meter)
+        return self._line.complete_blocking(self._asked(prompt), self._meter)
+
+    def _asked(self, prompt: Prompt) -> Prompt:
+        """The prompt with what the step says of the cache, where it does not say so itself."""
+        return prompt if prompt.cache is not None else replace(prompt, cache=self._cache)

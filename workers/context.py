@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from orchestrator.errors import BudgetExceeded, TerminalError
 from orchestrator.ids import JsonValue
+from orchestrator.ports.model import CacheUse
 from orchestrator.ports.tasks import (
     IntentRequest,
     OwnerReply,
@@ -201,7 +202,18 @@ class WorkContext:
     @property
     def models(self) -> WorkerModels:
         """The models of the engine, paid for by this step; see `WorkerModels`."""
-        return WorkerModels(self._line, self.meter)
+        return WorkerModels(self._line, self.meter, self.cache)
+
+    @property
+    def cache(self) -> CacheUse | None:
+        """Whether earlier answers of models will do for this task; None where a model is to be asked: the step says
+        so, its last answer was refused, or it changes the world."""
+        task = self._task
+        if task.cache == "none" or task.reasons or task.idempotency_key is not None or task.key.purpose == "check":
+            return None
+        step = f"{task.plan}/{task.key.step_id}"
+        tags = (f"plan:{task.plan}", f"step:{step}", f"pool:{task.pool}", f"run:{task.key.run_id}/{task.key.step_id}")
+        return CacheUse(tenant=task.tenant, mode=task.cache, tags=tags)
 
     # ---- what the worker says
 

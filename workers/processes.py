@@ -20,6 +20,7 @@ from orchestrator.ports.tasks import (
     TaskCalled,
     TaskDelta,
     TaskEvidence,
+    TaskOffered,
     TaskProgress,
     TaskSpent,
 )
@@ -112,7 +113,7 @@ class _Child:
         await self._send(Job(function=spec.importable, task=task))
         while True:
             match await self._receive():
-                case TaskProgress() | TaskEvidence() | TaskSpent() | TaskCalled() | TaskDelta() as said:
+                case TaskProgress() | TaskEvidence() | TaskSpent() | TaskCalled() | TaskDelta() | TaskOffered() as said:
                     line.post(replace(said, key=task.key, worker=line.worker))
                 case SpendRequest() | IntentRequest() as request:
                     await self._send(await line.ask(replace(request, key=task.key)))

@@ -58,6 +58,12 @@ def task_message(instruction: str, args: Mapping[str, JsonValue], reasons: Seque
     return Message(role="user", content="\n\n".join(parts))
 
 
+def question_of(instruction: str, args: Mapping[str, JsonValue]) -> str:
+    """What is asked, in plain words: the task and its values, without fences that differ with every value."""
+    values = (f"{name}: {value if isinstance(value, str) else canonical_json(value)}" for name, value in args.items())
+    return "\n".join((instruction.strip(), *values))
+
+
 def block(name: str, text: str) -> str:
     """A text as data. Its fence is a digest of it, and does not occur in it."""
     fence, salt = "", 0

@@ -17,6 +17,7 @@ from orchestrator.ports.tasks import (
     TaskCalled,
     TaskDelta,
     TaskEvidence,
+    TaskOffered,
     TaskProgress,
     TaskSpent,
 )
@@ -67,7 +68,7 @@ class ModelAnswered:
     left: float = 0.0
 
 
-Said = TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta  #: what a worker says on its way
+Said = TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta | TaskOffered  #: what a worker says on its way
 Frame = Job | OwnerReply | OwnerRequest | Said | ModelAsked | ModelAnswered | Returned | Raised
 
 _KINDS: Final[tuple[type[Frame], ...]] = (
@@ -80,6 +81,7 @@ _KINDS: Final[tuple[type[Frame], ...]] = (
     TaskSpent,
     TaskCalled,
     TaskDelta,
+    TaskOffered,
     ModelAsked,
     ModelAnswered,
     Returned,

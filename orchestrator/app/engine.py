@@ -10,6 +10,7 @@ import structlog
 
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.app.cache import Caches
 from orchestrator.app.models import local_models, open_models
 from orchestrator.app.stores import open_journal
 from orchestrator.app.telemetry import open_telemetry
@@ -31,6 +32,7 @@ from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget, Tier
 from orchestrator.plan.tiers import leaves_tiers
+from orchestrator.ports.cache import Cache
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.fleet import Fleet
@@ -64,7 +66,8 @@ class Engine:
     `nothing`, so that whatever is submitted here is left to others. `planner` answers `replan` rungs, `checker` answers
     `judge` checks; without them a supervisor does both with the engine's models, and plans goals by the rules of
     `supervisor`. `models` are what agents ask; without them those of the settings, opened by the first plan that
-    needs one. `telemetry` is told what happens, or else whatever OTEL_* asks for. `journal`, `clock` and
+    needs one. `telemetry` is told what happens, or else whatever OTEL_* asks for. `cache` keeps answers of
+    models for steps that ask for it, else what the settings say. `journal`, `clock` and
     `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
 
     Raises:
@@ -91,7 +94,9 @@ class Engine:
         drain_s: float | None = None,
         telemetry: Tracing | None = None,
         sessions: Sessions | None = None,
+        cache: Cache | None = None,
     ) -> None:
+        self._cache = cache
         self.telemetry = telemetry  #: who is told what happens; None once open: nobody
         given = settings or Settings()
         changes = {"store": store, "open_runs_max": open_runs_max, "drain_s": drain_s}
@@ -136,6 +141,8 @@ class Engine:
             stack.push_async_callback(self._lazy.aclose)
             catalogue = self.registry if played is None else played.catalogue(self.registry)
             agent = self._agent(catalogue)
+            caches = Caches(self.settings, clock.now_s, self._cache, elsewhere=self._fleeting)
+            stack.push_async_callback(caches.aclose)
             engine = RunEngine(
                 journal=journal,
                 transport=transport,
@@ -151,6 +158,8 @@ class Engine:
                 open_runs_max=self.settings.open_runs_max,
                 shared=shared,
                 observer=self.telemetry,
+                cache=caches.cache,
+                caching=caches.check,
             )
             await stack.enter_async_context(engine)
             if isinstance(transport, MemoryTransport):
@@ -159,7 +168,7 @@ class Engine:
                     self.registry,
                     port,
                     worker=owner,
-                    models=self.models,
+                    models=caches.models(self.models),
                     clock=clock.now_s,
                     observer=self.telemetry,
                 )

@@ -22,10 +22,11 @@ from orchestrator.engine.grants import Grants
 from orchestrator.engine.handle import Run
 from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told, goes_on
 from orchestrator.engine.observing import guarded
+from orchestrator.engine.offers import Offers
 from orchestrator.engine.ownership import Owning, Shared
 from orchestrator.engine.perform import Performer
 from orchestrator.engine.plan_book import PlanBook, remember
-from orchestrator.engine.promises import Ready, Thinks
+from orchestrator.engine.promises import Caching, Ready, Thinks
 from orchestrator.engine.questions import Asked
 from orchestrator.engine.recovery import ended_of
 from orchestrator.engine.run_ids import new_run_id
@@ -48,6 +49,7 @@ from orchestrator.plan.compiled import CompiledPlan
 from orchestrator.plan.inputs import validate_inputs
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Budget
+from orchestrator.ports.cache import Cache
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import Journal
@@ -84,8 +86,11 @@ class RunEngine:
         open_runs_max: int = OPEN_RUNS_MAX,
         shared: Shared | None = None,
         observer: Observer | None = None,
+        cache: Cache | None = None,
+        caching: Caching | None = None,
     ) -> None:
         self.observer = guarded(observer)
+        self.offers = Offers(cache, self.spawn) if cache is not None else None  #: of answers to the cache
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
         self.open_runs_max, self.transport = open_runs_max, transport
         self._routing = routing
@@ -97,6 +102,7 @@ class RunEngine:
             ready=ready,
             thinks=thinks,
             routes=routing.tiers if routing is not None else (),
+            caching=caching,
         )
         self._drivers: dict[RunId, RunDriver] = {}
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
@@ -124,7 +130,14 @@ class RunEngine:
         self._keeper = keeper = transport if isinstance(transport, Resuming) else None  #: of tasks that outlive us
         shared_by = owner if shared is not None else ""
         self._loop = Loop(
-            journal, clock, performer.perform, self.park, shared_by, keeper.leave if keeper else None, self.observer
+            journal,
+            clock,
+            performer.perform,
+            self.park,
+            shared_by,
+            keeper.leave if keeper else None,
+            self.observer,
+            self.offers,
         )
         self.owning = Owning(self, shared) if shared is not None else None
         self.takeover = TakeOver(self)
@@ -153,6 +166,9 @@ class RunEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._group is not None
+        if self.offers is not None and error is None:
+            with anyio.CancelScope(shield=True):
+                await self.offers.settle()
         group, self._group = self._group, None
         group.cancel_scope.cancel()
         try:

@@ -16,6 +16,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.observing import Guarded
+from orchestrator.engine.offers import Offers
 from orchestrator.engine.translate import input_of, verdict_of
 from orchestrator.errors import JournalError, JournalFull, JournalUnreachable, OrchestratorError
 from orchestrator.ids import RunId
@@ -73,7 +74,9 @@ class Loop:
         owner: str = "",
         leave: Callable[[t.TaskMessage], None] | None = None,
         observer: Guarded | None = None,
+        offers: Offers | None = None,
     ) -> None:
+        self._offers = offers
         self._observer = observer
         self._owner = owner  #: of the runs that begin here, where several processes share the journal
         self._journal, self._clock, self._perform, self._park = journal, clock, perform, park
@@ -206,6 +209,10 @@ class Loop:
 
     def _message(self, driver: RunDriver, message: t.TaskMessage, now_s: float) -> None:
         key = message.key
+        if isinstance(message, t.TaskOffered):
+            if self._offers is not None:
+                self._offers.offered(message)
+            return
         if self._leave is not None:
             self._unsafe.setdefault(driver, []).append(message)
         if isinstance(message, t.TaskDone | t.TaskFailed):
@@ -284,6 +291,8 @@ class Loop:
             facts = tuple(made)
             if facts and self._observer is not None:
                 self._observer.journaled(driver.accepted, driver.next_seq, facts)
+            if facts and self._offers is not None:
+                self._offers.journaled(driver.accepted, facts)
             driver.journaled(facts)
             if driver.commands:
                 try:

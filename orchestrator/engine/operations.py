@@ -133,6 +133,7 @@ class Operations:
             await self._engine.tell(driver, fact)
         else:
             await self._append_audit(run_id, records, fact)
+            self._withdraw(records, fact)
         return affected
 
     async def patch(self, run_id: RunId, patch: Patch, *, by: str = "") -> Digest:
@@ -249,6 +250,15 @@ class Operations:
         if not machine.state.ended:
             raise WrongState(f"run {run_id}", "open", "cancel it, or wait for its end")
         return machine.state, records
+
+    def _withdraw(self, records: list[Recorded], quarantined: f.StepQuarantined) -> None:
+        """Answers that steps of a run which has ended brought into the cache, or had from it, are served no more."""
+        accepted = records[0].fact
+        if self._engine.offers is not None and isinstance(accepted, f.RunAccepted):
+            steps = {quarantined.step, *quarantined.affected}
+            used = (record.fact for record in records)
+            served = tuple(fact for fact in used if isinstance(fact, f.ModelCalled) and fact.step in steps)
+            self._engine.offers.journaled(accepted, (*served, quarantined))
 
     async def _append_audit(self, run_id: RunId, records: list[Recorded], fact: f.Fact) -> None:
         last = records[-1]

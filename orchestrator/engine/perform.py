@@ -10,6 +10,8 @@ from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.observing import Guarded
 from orchestrator.engine.timers import Timers
 from orchestrator.ids import PoolName, TenantId
+from orchestrator.plan.models import Step
+from orchestrator.ports.cache import CacheMode
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.tasks import Lane, StepTask, TaskKey
 from orchestrator.ports.transport import Resuming, Transport
@@ -137,6 +139,7 @@ class Performer:
                 idle_s=command.idle_s,
                 plan=plan.name,
                 sent_at_s=now_s,
+                cache=_cache_of(plan.steps[command.step], command),
                 trace=self._observer.trace_of(accepted, key) if self._observer is not None else "",
             )
         )
@@ -157,6 +160,14 @@ class Performer:
             asked.cancel()
         else:
             self._transport.revoke(key)
+
+
+def _cache_of(step: Step, command: c.Dispatch) -> CacheMode | None:
+    """How the models of a task may be answered: never from the cache where the step changes the world, where several
+    samples are to agree, or where a check asks."""
+    if command.purpose == "check" or step.effect is not None or any(check.agree is not None for check in step.checks):
+        return "none"
+    return step.model.cache if step.model is not None else None
 
 
 def resuming(transport: Transport) -> Callable[[StepTask], None] | None:

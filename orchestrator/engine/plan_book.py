@@ -2,7 +2,7 @@
 
 from typing import Final, TypeVar
 
-from orchestrator.engine.promises import Ready, Thinks, check_promises, speaks_of_session
+from orchestrator.engine.promises import Caching, Ready, Thinks, check_promises, speaks_of_session
 from orchestrator.errors import PromiseError
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.check import refuse_errors
@@ -30,7 +30,9 @@ class PlanBook:
         ready: Ready | None = None,
         thinks: Thinks | None = None,
         routes: tuple[Tier, ...] = (),
+        caching: Caching | None = None,
     ) -> None:
+        self._caching = caching
         self._catalogue, self._judge, self._planner = catalogue, judge, planner
         self._supervisor, self._ready, self._thinks, self._routes = supervisor, ready, thinks, routes
         self._checked: dict[str, str] = {}  #: by digest: what in it refers to a session
@@ -54,6 +56,7 @@ class PlanBook:
                     ready=self._ready,
                     thinks=self._thinks,
                     routes=self._routes,
+                    caching=self._caching,
                 )
                 remember(self._checked, plan.digest, speaks_of_session(plan), PLANS_MAX)
             if not session and self._checked[plan.digest]:

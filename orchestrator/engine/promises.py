@@ -8,6 +8,7 @@ from orchestrator.plan.issues import Issues
 from orchestrator.plan.models import Plan, Step, canonical_json
 from orchestrator.plan.parts import AUTO, Supervision, Tier
 from orchestrator.plan.references import Use, result_uses, uses_of
+from orchestrator.ports.cache import CacheMode
 from orchestrator.ports.planner import GoalPlanner
 
 Part = Literal["judge", "planner", "supervisor"]
@@ -15,6 +16,8 @@ Part = Literal["judge", "planner", "supervisor"]
 Thinks = Callable[[Part, Tier | None], None]
 #: Raises PromiseError when a pool's function, or its agent, cannot work here, or not at the tier that is named.
 Ready = Callable[[str, str | None, Tier | None], None]
+#: Raises PromiseError when a kind of cache cannot be had here.
+Caching = Callable[[CacheMode], None]
 
 
 def check_promises(
@@ -26,6 +29,7 @@ def check_promises(
     ready: Ready | None = None,
     thinks: Thinks | None = None,
     routes: tuple[Tier, ...] = (),
+    caching: Caching | None = None,
 ) -> None:
     """Refuse a plan that this engine could only run in a weaker way. `routes` are the tiers that routing may choose.
 
@@ -43,11 +47,13 @@ def check_promises(
                 ready=ready,
                 thinks=thinks,
                 routes=routes,
+                caching=caching,
             )
         if thinks is not None:
             _check_thinking(step_id, step, thinks)
         if ready is not None:
             _check_ready(step_id, step, ready, routes)
+        _check_cache(step_id, step, caching)
         if step.model is not None and step.model.tier == AUTO and not routes:
             raise PromiseError(f"step {step_id} leaves its tier open", "this engine has no routing; name a tier")
 
@@ -77,6 +83,32 @@ def _check_thinking(step_id: str, step: Step, thinks: Thinks) -> None:
             thinks(part, tier)
         except PromiseError as error:
             raise PromiseError(f"step {step_id} {told}, and {error.what}", error.remedy) from error
+
+
+def _check_cache(step_id: str, step: Step, caching: Caching | None) -> None:
+    """An earlier answer cannot stand for an effect, for one of several samples, or for what is one person's."""
+    mode = step.model.cache if step.model is not None else None
+    if mode is None or mode == "none":
+        return
+    asks = f"step {step_id} asks for the {mode} cache"
+    if step.effect is not None:
+        raise PromiseError(f"{asks} and has an effect", "an effect is never answered from a cache; set cache: none")
+    if any(check.agree is not None for check in step.checks):
+        raise PromiseError(
+            f"{asks} and for samples that agree", "samples out of a cache always do; set cache: none, or drop agree"
+        )
+    if step.task is None and step.call is None:
+        raise PromiseError(f"{asks} and is neither a task nor a call", "write it at the steps inside")
+    if _names_session(uses_of(step, Issues())):
+        raise PromiseError(
+            f"{asks} and refers to a session", "what depends on one person is never kept; set cache: none"
+        )
+    if caching is None:
+        raise PromiseError(asks, "this engine has none; set cache: none")
+    try:
+        caching(mode)
+    except PromiseError as error:
+        raise PromiseError(f"{asks}, and {error.what}", error.remedy) from error
 
 
 def _replans(step: Step) -> str:
@@ -142,7 +174,3 @@ def _check(step_id: str, step: Step, *, judge: bool, planner: bool, supervisor: 
         raise PromiseError(f"step {step_id} has {asks}", "give the engine a planner: Engine(..., planner=...)")
     if step.model is not None and step.model.batch is not None:
         raise PromiseError(f"step {step_id} asks for the batch service", "this engine has none; leave `batch` out")
-    if step.model is not None and step.model.cache != "none":
-        raise PromiseError(
-            f"step {step_id} asks for a {step.model.cache} cache", "this engine has none; set cache: none"
-        )

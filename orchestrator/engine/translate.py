@@ -55,7 +55,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
             )
         case t.TaskCalled():
             return _called(message, now_s)
-        case t.TaskDelta():
+        case t.TaskDelta() | t.TaskOffered():
             return None
         case t.TaskEvidence():
             return f.ToolCalled(

@@ -83,7 +83,9 @@ def open_gateway(
             if model.endpoint not in lines:
                 lines[model.endpoint] = Line(
                     name=model.endpoint,
-                    endpoint=connect(address, _key(model.endpoint, endpoint, address, environment), endpoint),
+                    endpoint=connect(
+                        address, key_of_endpoint(model.endpoint, endpoint, address, environment), endpoint
+                    ),
                     breaker=Breaker(settings.failures_to_open, settings.open_s, now_s),
                     # Fast: a free permit is taken without giving way to every other task first.
                     permits=anyio.Semaphore(endpoint.concurrency, fast_acquire=True),
@@ -102,7 +104,12 @@ def open_gateway(
     )
 
 
-def _key(name: str, endpoint: EndpointSettings, address: str, environment: Mapping[str, str]) -> str | None:
+def key_of_endpoint(name: str, endpoint: EndpointSettings, address: str, environment: Mapping[str, str]) -> str | None:
+    """The key that an endpoint wants, from the environment; None where it wants none.
+
+    Raises:
+        PromiseError: the address is none, or a key is missing or is none.
+    """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise PromiseError(f"endpoint {name}: its base_url is no http address", "write it as https://host/v1")

@@ -319,7 +319,7 @@ class ModelUse(Part):
     """How a step uses models."""
 
     tier: StepTier = "standard"
-    cache: Literal["none", "exact", "semantic"] = "none"
+    cache: Literal["none", "exact", "semantic"] | None = None  #: None: what the host says of the tier
     batch: Batch | None = None
 
 

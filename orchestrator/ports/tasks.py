@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.ids import JsonValue, PoolName, RunId, StepId, TenantId
+from orchestrator.ports.cache import CacheMode, Offer
 from orchestrator.ports.model import ModelCall
 
 Lane = Literal["high", "normal", "low", "batch"]
@@ -48,6 +49,7 @@ class StepTask:
     idle_s: float | None = None  #: longest silence before the attempt is given up; then the worker says when it begins
     plan: str = ""
     sent_at_s: float = 0.0
+    cache: CacheMode | None = "none"  #: whether earlier answers of models will do; None: what the host says of the tier
     trace: str = ""  #: W3C `traceparent` of the attempt; empty where nobody traces
 
 
@@ -133,7 +135,18 @@ class TaskDelta:
     text: str
 
 
-TaskMessage = TaskStarted | TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta | TaskDone | TaskFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOffered:
+    """The worker has an answer that the cache may keep once the step has passed. Not journaled."""
+
+    key: TaskKey
+    worker: str
+    offer: Offer
+
+
+TaskMessage = (
+    TaskStarted | TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta | TaskOffered | TaskDone | TaskFailed
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

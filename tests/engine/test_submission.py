@@ -132,7 +132,7 @@ async def test_a_plan_for_other_pools_is_refused_with_its_place(open_engine: Ope
 PROMISES = {
     "has a judge check": {"checks": [{"judge": {"rubric": "good"}}]},
     "has a replan rung": {"on_fail": [{"replan": "downstream"}]},
-    "asks for a exact cache": {"model": {"cache": "exact"}},
+    "asks for the semantic cache, and no model tells": {"model": {"cache": "semantic"}},
     "asks for the batch service": {"model": {"batch": {"deadline": "6h"}}},
 }
 

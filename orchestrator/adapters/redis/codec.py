@@ -21,6 +21,7 @@ _KINDS: Final[dict[str, type[object]]] = {
     "spent": t.TaskSpent,
     "called": t.TaskCalled,
     "delta": t.TaskDelta,
+    "offered": t.TaskOffered,
     "done": t.TaskDone,
     "failed": t.TaskFailed,
     "spend": t.SpendRequest,

@@ -53,6 +53,8 @@ def _unlike(prompt: Prompt) -> str:
         return "the model has tools"
     if not prompt.messages or prompt.messages[-1].role != "user":
         return "the conversation does not end with a question"
+    if prompt.cache is not None and prompt.cache.question and any(said.role == "assistant" for said in prompt.messages):
+        return "the conversation has gone on"
     return ""
 
 
