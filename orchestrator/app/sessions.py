@@ -327,10 +327,13 @@ class Session:
             raise SessionBusy(self.key.id, run.id, LOOK_S)
 
     async def _settle_open(self, head: SessionHead) -> bool:
-        """Write the answer of the open turn, if its run has ended; True: the session has changed."""
+        """Write the answer of the open turn, if its run has ended; True: it is written, by this or by another task."""
         assert head.open is not None, "the caller has looked"
         answer = await self._answer(head.open.run_id, head.open.at_s)
-        return answer is not None and await self._desk.answer(self.key, answer)
+        if answer is None:
+            return False
+        await self._desk.answer(self.key, answer)
+        return True
 
     async def _answer(self, run_id: RunId, accepted_at_s: float | None) -> Answered | None:
         """How a run has ended, as a turn tells it; None: it has not."""

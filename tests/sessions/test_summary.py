@@ -13,7 +13,7 @@ from orchestrator.ports.model_errors import ModelRateLimited
 from orchestrator.ports.sessions import Summary
 from orchestrator.sessions.summary import Account, Fold, ModelSummariser, refusal
 from orchestrator.settings import SessionSettings
-from orchestrator.testing.scripted import Says, ScriptedModel
+from orchestrator.testing.scripted import Says, ScriptedModel, Turn
 from tests.sessions.house import ECHO, Shared
 from tests.sessions.test_window import head_of, turns_of
 
@@ -125,7 +125,7 @@ async def test_a_conversation_is_condensed_as_it_grows_and_runs_read_the_summary
 
 async def test_a_refused_summary_is_told_to_runs_and_not_asked_for_at_every_turn() -> None:
     shared = Shared(window_turns=5)
-    script = [{"summary": "They spoke."}, {"summary": "They spoke. Ann pays 40"}]
+    script: list[Turn] = [{"summary": "They spoke."}, {"summary": "They spoke. Ann pays 40"}]
     async with ScriptedModel(script) as models, shared.engine(models=models) as engine:
         session = engine.session("s")
         await session.pin("Ann pays 40")

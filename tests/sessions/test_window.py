@@ -78,7 +78,7 @@ def test_a_turn_that_no_window_could_hold_is_refused_by_the_settings() -> None:
         SessionSettings(turn_bytes_max=1000, window_bytes=999)
 
 
-@given(text=st.text(max_size=2_000), most=st.integers(120, 1_000))
+@given(text=st.text(max_size=400), most=st.integers(80, 300))
 def test_what_is_cut_fits_and_says_so(text: str, most: int) -> None:
     cut = cut_to(text, most, RunId("run-1"))
     assert bytes_of(cut) <= most
