@@ -39,6 +39,12 @@ class Edge(NamedTuple):
         return str(self.ref) if self.ref is not None else ""
 
 
+def _one_less(waits: dict[str, int], step: str) -> bool:
+    """Take one away from what a step waits for; whether that was the last."""
+    waits[step] -= 1
+    return not waits[step]
+
+
 class PlanGraph:
     """Steps and edges. The first edge between two steps stands for all of them. Self-edges are left out."""
 
@@ -84,18 +90,16 @@ class PlanGraph:
 
     def _acyclic(self) -> bool:
         """Whether every step can be taken once all that it waits for were (Kahn, 1962)."""
+        return bool(self.generations) or not self.steps
+
+    def _counted(self) -> tuple[dict[str, int], dict[str, list[str]]]:
+        """How many steps each waits for, and which wait for it."""
         waits = dict.fromkeys(self.steps, 0)
         after: dict[str, list[str]] = {}
         for source, target in self.edges:
             waits[target] += 1
             after.setdefault(source, []).append(target)
-        ready = [step for step, count in waits.items() if not count]
-        for step in ready:
-            for target in after.get(step, ()):
-                waits[target] -= 1
-                if not waits[target]:
-                    ready.append(target)
-        return len(ready) == len(waits)
+        return waits, after
 
     def _cycle(self, start: str, knot: set[str]) -> tuple[Edge, ...]:
         """The shortest way from `start` back to it inside its knot."""
@@ -123,12 +127,13 @@ class PlanGraph:
     @cached_property
     def generations(self) -> tuple[tuple[str, ...], ...]:
         """Steps by depth: each has all its dependencies in earlier generations. Empty when there is a cycle."""
-        import networkx as nx
-
-        try:
-            return tuple(tuple(generation) for generation in nx.topological_generations(self._graph))
-        except nx.NetworkXUnfeasible:
-            return ()
+        waits, after = self._counted()
+        found: list[tuple[str, ...]] = []
+        ready = [step for step, count in waits.items() if not count]
+        while ready:
+            found.append(tuple(ready))
+            ready = [target for step in ready for target in after.get(step, ()) if _one_less(waits, target)]
+        return tuple(found) if sum(map(len, found)) == len(self.steps) else ()
 
     def critical_path(self, weights: Mapping[str, float]) -> tuple[tuple[str, ...], float]:
         """The chain of steps with the greatest sum of `weights`, and that sum; nothing when there is a cycle.
@@ -140,9 +145,9 @@ class PlanGraph:
         for generation in self.generations:
             for step in generation:
                 longest = 0.0
-                for source in self._graph.predecessors(step):
-                    if best[source] > longest or step not in before:
-                        longest, before[step] = best[source], source
+                for edge in self.into(step):
+                    if best[edge.source] > longest or step not in before:
+                        longest, before[step] = best[edge.source], edge.source
                 best[step] = longest + weights.get(step, 0.0)
         if not best:
             return (), 0.0
