@@ -1,6 +1,7 @@
 """Runs to look at: one with a story in every step, one that failed, one that waits, wide ones, huge ones, a hostile one."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -80,6 +81,12 @@ def brief_plan() -> Plan:
     )
 
 
+def _played(scenario: Scenario) -> tuple[Recorded, ...]:
+    """In a thread: the one that drives a browser has a loop already."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(scenario.play, {"topic": "heat pumps"}).result().records
+
+
 FIRST = "Heat pumps: 11.2 million units were sold in 2025 across the regions looked at.\n\nThe market is large."
 SECOND = (
     "Heat pumps: 9.8 million units were sold in 2025 across eleven regions (source: national registers).\n\n"
@@ -114,9 +121,8 @@ def brief() -> tuple[Recorded, ...]:
         .person("approve", "publish", reason="read it, figures agree with the registers", after="4m")
         .on("publish", returns={"url": "https://example.org/briefs/7"}, after="2s")
         .on("tidy", returns={"removed": 3}, after="1s")
-        .play({"topic": "heat pumps"})
     )
-    return played.records
+    return _played(played)
 
 
 def until(records: Iterable[Recorded], kind: type[f.Fact], step: str = "") -> tuple[Recorded, ...]:
@@ -148,9 +154,8 @@ def failed() -> tuple[Recorded, ...]:
         .wrong_answer("sizing", {"low": 9, "mid": 8.5, "high": 7}, after="5s")
         .fails("sizing", kind="terminal", message="division by zero in size_market, row 7", after="2s")
         .on("tidy", returns={"removed": 0}, after="1s")
-        .play({"topic": "heat pumps"})
     )
-    return played.records
+    return _played(played)
 
 
 # ---- made of facts alone
@@ -228,7 +233,7 @@ HOSTILE = "<img src=x onerror=\"window.broken=1\"><script>window.broken=1</scrip
 
 
 @cache
-def hostile() -> tuple[Recorded, ...]:
+def hostile(tenant: str = "default") -> tuple[Recorded, ...]:
     """Every free text of a journal is an attack."""
     plan = Plan.model_validate(
         {
@@ -246,7 +251,7 @@ def hostile() -> tuple[Recorded, ...]:
     )
     one, two, ask = StepId("one"), StepId("two"), StepId("ask")
     at_s = NOON_S
-    start = replace(accepted(plan, "hostile"), inputs={"topic": HOSTILE, HOSTILE: [HOSTILE]}, tenant=HOSTILE, lane=HOSTILE)
+    start = replace(accepted(plan, "hostile"), inputs={"topic": HOSTILE, HOSTILE: [HOSTILE]}, tenant=tenant, lane=HOSTILE)
     evil: dict[str, JsonValue] = {HOSTILE: HOSTILE, "constructor": {"prototype": 1}, "__proto__": {"broken": 1}, "type": "div",
                                   "props": {"dangerouslySetInnerHTML": {"__html": HOSTILE}}}  # fmt: skip
     facts: list[f.Fact] = [

@@ -7,6 +7,8 @@ from orchestrator.core import facts as f
 from orchestrator.ids import JsonValue
 
 BARS_MAX: Final = 60  #: kept for one node; those that are left out are counted
+BARS_LEAST: Final = 4  #: of one node, however many nodes there are
+ALL_BARS_MAX: Final = 3_000  #: of all nodes together, as long as each has its least
 _ENDS: Final[dict[type[f.Fact], str]] = {
     f.StepPassed: "passed",
     f.StepRejected: "rejected",
@@ -40,10 +42,16 @@ class Bar:
         ]
 
 
+def bars_most(nodes: int) -> int:
+    """How many bars each of so many nodes may keep."""
+    return max(BARS_LEAST, min(BARS_MAX, ALL_BARS_MAX // max(nodes, 1)))
+
+
 @dataclass(slots=True)
 class Bars:
     """The attempts of one node of the drawing."""
 
+    most: int = BARS_MAX
     kept: list[Bar] = field(default_factory=list)
     left_out: int = 0
     _open: dict[tuple[str, int], Bar] = field(default_factory=dict)
@@ -72,7 +80,7 @@ class Bars:
         old = self._open.pop((fact.step, fact.branch), None)
         if old is not None and not old.outcome:
             old.ended_s, old.outcome = fact.at_s, "replaced"
-        if len(self.kept) >= BARS_MAX:
+        if len(self.kept) >= self.most:
             self.left_out += 1
             return
         bar = Bar(fact.step, fact.branch, fact.attempt, fact.at_s)

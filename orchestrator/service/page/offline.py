@@ -14,12 +14,12 @@ from importlib.resources import files
 from typing import Final
 
 from orchestrator.core import facts as f
-from orchestrator.core.summary import RunTally, tally
+from orchestrator.core.summary import RunTally
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.journal import Recorded
 from orchestrator.service.page.run import RunPage
-from orchestrator.service.page.step import StepPages
+from orchestrator.service.page.step import StepPages, all_inputs
 
 RUNS_MAX: Final = 40  #: sub-plans that come with a run
 UNITS_MAX: Final = 400  #: steps and branches told in full, of one run
@@ -92,11 +92,10 @@ def _told(records: Sequence[Recorded]) -> Document:
             f"run {records[0].run_id} has no plan that can be drawn: its payloads were deleted",
             "orchestrator show tells what is left",
         )
-    counted = tally(records)
-    pages = StepPages(records, shape=page.shape, counted=counted, many=True)
+    pages = StepPages(records, shape=page.shape, counted=page.tally, inputs=all_inputs(records))
     steps: Document = {}
     chars = 0
-    for step, branch in _wanted(counted, len(records)):
+    for step, branch in _wanted(page.tally, len(records)):
         one = pages.page(step, branch, branches_max=None)
         chars += len(json.dumps(one))
         if chars > UNITS_CHARS_MAX:

@@ -7,7 +7,7 @@ knows everything up to a sequence number asks for what changed after it, so one 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from orchestrator.core import facts as f
 from orchestrator.core.state import UPSTREAM, Status
@@ -15,8 +15,8 @@ from orchestrator.core.summary import RunTally, StepTally
 from orchestrator.ids import JsonValue
 from orchestrator.ports.journal import Recorded
 from orchestrator.service.control_desk import questions_of
-from orchestrator.service.page.bars import Bars
-from orchestrator.service.page.shape import Node, Shape, shape_after
+from orchestrator.service.page.bars import Bars, bars_most
+from orchestrator.service.page.shape import Node, Shape, shape_after, what_it_does
 
 FORMAT: Final = 1  #: of the document; a page that does not know it says so
 FAILURES_MAX: Final = 20  #: failures told with their cause
@@ -49,6 +49,21 @@ class _Failure:
     cause: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The records that tell of a step."""
+
+    steps: frozenset[str]
+    first: int  #: sequence numbers between which those of the steps lie
+    last: int
+    about_run: tuple[Recorded, ...]
+
+    def merged(self, records: Iterable[Recorded]) -> list[Recorded]:
+        """Those that tell of the step, in order; `records` are all between `first` and `last`."""
+        mine = [one for one in records if isinstance(one.fact, f.StepFact) and one.fact.step in self.steps]
+        return sorted([*self.about_run, *mine], key=lambda one: one.seq)
+
+
 @dataclass(slots=True)
 class RunPage:
     """Reads a run's records in order and tells what a page needs to know of them."""
@@ -59,6 +74,8 @@ class RunPage:
     models: dict[str, Spent] = field(default_factory=dict)
     pools: dict[str, Spent] = field(default_factory=dict)
     _shape_seq: int = 0
+    _about_run: list[Recorded] = field(default_factory=list)
+    _spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     _bars: dict[str, Bars] = field(default_factory=dict)
     _changed: dict[str, int] = field(default_factory=dict)
     _pool_of: dict[str, str] = field(default_factory=dict)
@@ -66,9 +83,9 @@ class RunPage:
     _path: tuple[int, tuple[str, ...], float] = (0, (), 0.0)
 
     def take(self, records: Iterable[Recorded]) -> None:
-        """Read further records, in order; those that were read before are passed over."""
+        """Read further records, in order; those that were read before, or leave a gap, are passed over."""
         for record in records:
-            if record.seq > self.seq:
+            if record.seq == self.seq + 1:
                 self._take(record)
                 self.seq = record.seq
 
@@ -106,10 +123,25 @@ class RunPage:
             for step in steps
         ]
 
+    def wanted(self, step: str) -> "Wanted | None":
+        """Which records tell of a step: its own, those of what it waits for, and those about the run as a whole."""
+        if step not in self.tally.steps:
+            return None
+        needs = [edge.source for edge in self.shape.graph.into(step)] if self.shape is not None else []
+        steps = frozenset({step, *needs})
+        spans = [self._spans[name] for name in steps if name in self._spans]
+        first, last = min((one[0] for one in spans), default=1), max((one[1] for one in spans), default=0)
+        return Wanted(steps=steps, first=first, last=last, about_run=tuple(self._about_run))
+
     # ---- reading
 
     def _take(self, record: Recorded) -> None:
         fact = record.fact
+        if isinstance(fact, f.StepFact) and fact.step:
+            first, _ = self._spans.get(fact.step, (record.seq, 0))
+            self._spans[fact.step] = (first, record.seq)
+        elif not isinstance(fact, f.StepFact):
+            self._about_run.append(record)
         usd, tokens, calls = self.tally.usd, self.tally.tokens, self.tally.calls
         self.tally.add(record)
         if isinstance(fact, f.PlanFrozen | f.PlanPatched):
@@ -132,13 +164,20 @@ class RunPage:
             node = self.shape.node_of.get(step) if self.shape is not None else None
             if node is not None:
                 self._changed[node.id] = seq
-                self._bars.setdefault(node.id, Bars()).take(fact)
+                self._bars_of(node.id).take(fact)
+
+    def _bars_of(self, node: str) -> Bars:
+        bars = self._bars.get(node)
+        if bars is None:
+            nodes = len(self.shape.nodes) if self.shape is not None else 1
+            bars = self._bars[node] = Bars(bars_most(nodes))
+        return bars
 
     def _spend(self, fact: f.StepFact, usd: float, tokens: int, calls: int) -> None:
         """What the tally counted for this fact, under its model and its pool."""
         pool = self._pool_of.get(fact.step, "")
         model = fact.model if isinstance(fact, f.ModelCalled) else ""
-        for kept, name in ((self.models, model or "(not a model)"), (self.pools, pool or "(no pool)")):
+        for kept, name in ((self.models, model or "(no model)"), (self.pools, pool or "(no pool)")):
             spent = kept.setdefault(name, Spent())
             spent.usd += usd
             spent.tokens += tokens
@@ -199,7 +238,7 @@ class RunPage:
             "limit": tally.limit,
             "steps": {"settled": settled, "total": len(tally.steps)},
             "units": dict(sorted(units.items())),
-            "questions": questions_of(run_id, tally),
+            "questions": self._questions(run_id),
             "failures": self._told_failures(),
             "gaps": [dict(gap) for gap in (ended.gaps or ())[:GAPS_MAX]] if ended is not None else [],
             "output": ended.output if ended is not None else None,
@@ -210,6 +249,28 @@ class RunPage:
             "models": {name: spent.document() for name, spent in self.models.items()},
             "pools": {name: spent.document() for name, spent in self.pools.items()},
         }
+
+    def _questions(self, run_id: str) -> list[JsonValue]:
+        """What a person is asked: what will happen with the answer, and what the run has cost so far."""
+        asked = cast(list[Document], questions_of(run_id, self.tally))
+        plan = self.tally.accepted.plan if self.tally.accepted is not None else ""
+        return [
+            {**one, "plan": plan, "usd": self.tally.usd, "next": self._waits_for(str(one["step"]))} for one in asked
+        ]
+
+    def _waits_for(self, asking: str) -> list[JsonValue]:
+        """[{step, does, when}] of the steps that go on, or not, with the answer of a human step."""
+        step = asking.partition("[")[0]
+        if self.shape is None or step not in self.shape.plan.steps:
+            return []
+        if self.shape.plan.steps[step].kind != "human":
+            return [{"step": step, "does": what_it_does(self.shape.plan.steps[step]), "when": ""}]
+        after = [edge.target for edge in self.shape.graph.edges.values() if edge.source == step]
+        plan = self.shape.plan
+        return [
+            {"step": name, "does": what_it_does(plan.steps[name]), "when": str(plan.steps[name].if_ or "")}
+            for name in after
+        ]
 
     def _told_failures(self) -> JsonValue:
         """Failed steps, the earliest first, each with the steps that did not run because of it."""

@@ -82,7 +82,7 @@ def _fold(plan: Plan, level: dict[str, int]) -> tuple[Node, ...]:
         return tuple(_single(name, step, level[name]) for name, step in plan.steps.items())
     band, deepest = 1, max(level.values(), default=0)
     while band <= 2 * deepest + 2:
-        groups = _groups((((level[name] // band), _what(step)), name) for name, step in plan.steps.items())
+        groups = _groups((((level[name] // band), what_it_does(step)), name) for name, step in plan.steps.items())
         if len(groups) <= NODES_MAX:
             return _nodes(plan, level, groups, band)
         band *= 2
@@ -104,7 +104,7 @@ def _nodes(plan: Plan, level: dict[str, int], groups: list[list[str]], band: int
         if len(names) == 1:
             nodes.append(_single(names[0], plan.steps[names[0]], at))
             continue
-        doing = dict.fromkeys(_what(plan.steps[name]) for name in names)
+        doing = dict.fromkeys(what_it_does(plan.steps[name]) for name in names)
         what = next(iter(doing)) if len(doing) == 1 else f"{len(doing)} kinds of work"
         nodes.append(Node(id=f"group:{len(nodes)}", steps=tuple(names), kind="group", what=what, level=at))
     return tuple(nodes)
@@ -115,14 +115,15 @@ def _single(name: str, step: Step, level: int) -> Node:
         id=name,
         steps=(name,),
         kind=step.kind,
-        what=_what(step),
+        what=what_it_does(step),
         level=level,
         mapped=step.foreach is not None,
         last=step.finally_,
     )
 
 
-def _what(step: Step) -> str:
+def what_it_does(step: Step) -> str:
+    """A step's work in a few words."""
     match step.kind:
         case "task":
             return f"{step.pool}: task"

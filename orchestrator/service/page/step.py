@@ -1,13 +1,13 @@
 """One step, or one branch of it, as the panel beside the drawing shows it: inputs, attempts, verdicts, story. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Final, cast
 
 from orchestrator.core import facts as f
 from orchestrator.core.codec import LAYOUTS
 from orchestrator.core.story import story
-from orchestrator.core.summary import RunTally, tally
+from orchestrator.core.summary import RunTally
 from orchestrator.engine.recovery import machine_of, plan_of, replay
 from orchestrator.errors import ExpressionError, JournalCorrupt, PlanError
 from orchestrator.ids import JsonValue
@@ -59,15 +59,21 @@ def clip(value: JsonValue) -> JsonValue:
 
 
 class StepPages:
-    """Pages of the steps of one run, as far as its records go; they are the run's, from the first."""
+    """Pages of the steps of one run."""
 
     def __init__(
-        self, records: Sequence[Recorded], *, shape: Shape | None, counted: RunTally | None = None, many: bool = False
+        self,
+        records: Sequence[Recorded],
+        *,
+        shape: Shape | None,
+        counted: RunTally,
+        inputs: Mapping[tuple[str, int], JsonValue] | None = None,
     ) -> None:
-        """`many`: pages of most units will be asked for, so inputs are worked out for all of them at once."""
-        self._records, self._shape = records, shape
-        self._counted = counted if counted is not None else tally(records)
-        self._inputs = _all_inputs(records) if many else None
+        """`records` are the run's, in order; of a long run those suffice that `RunPage.wanted` names.
+
+        `counted` is of the whole run. `inputs` are those of `all_inputs`; None: nobody has asked for them.
+        """
+        self._records, self._shape, self._counted, self._inputs = records, shape, counted, inputs
         self._plan = _compiled(records)
 
     def page(
@@ -75,8 +81,8 @@ class StepPages:
     ) -> Document | None:
         """Everything about a step, or one branch; None when the run has no such step.
 
-        {step, branch, seq, spec, needs, status, now, lines, attempts, inputs}; of a mapped step as a whole also
-        {branches, branches_total}, at most `branches_max` of them, from number `first` on.
+        {step, branch, spec, needs, status, now, lines, attempts}, and inputs where they are known; of a mapped step as
+        a whole {branches, branches_total}, at most `branches_max` of them, from number `first` on.
         """
         found = self._counted.steps.get(step)
         if found is None or (branch >= 0 and branch not in (found.branches or {})):
@@ -86,7 +92,6 @@ class StepPages:
         told: Document = {
             "step": step,
             "branch": branch,
-            "seq": self._records[-1].seq,
             "spec": _spec(self._shape.plan if self._shape is not None else None, step),
             "needs": [edge.source for edge in self._shape.graph.into(step)] if self._shape is not None else [],
             "status": unit.status.value,
@@ -101,16 +106,12 @@ class StepPages:
             last = len(rows) if branches_max is None else first + branches_max
             told["branches_total"] = len(rows)
             told["branches"] = [[index, one.status.value, one.reason or one.note] for index, one in rows[first:last]]
-            told["attempts"], told["inputs"] = [], None
-        else:
-            told["attempts"] = [_finished(one) for one in _attempts(self._records, step, branch)]
-            told["inputs"] = self._inputs_of(step, branch)
-        return told
-
-    def _inputs_of(self, step: str, branch: int) -> JsonValue:
+            told["attempts"] = []
+            return told
+        told["attempts"] = [_finished(one) for one in _attempts(self._records, step, branch)]
         if self._inputs is not None:
-            return self._inputs.get((step, branch))
-        return inputs_of(self._records, step, branch)
+            told["inputs"] = self._inputs.get((step, branch))
+        return told
 
 
 def _spec(plan: Plan | None, step: str) -> JsonValue:
@@ -127,28 +128,28 @@ def _compiled(records: Sequence[Recorded]) -> CompiledPlan | None:
         return None  # a story then does without
 
 
-def inputs_of(records: Sequence[Recorded], step: str, branch: int) -> JsonValue:
-    """What the last attempt was given: {digest, task, with}, or {digest, why} where that cannot be worked out.
-
-    None before the first attempt. The journal holds digests of inputs; the values follow from what had passed by then.
-    """
+def last_sent(records: Iterable[Recorded], step: str, branch: int) -> int:
+    """The sequence number at which the last attempt of a unit was sent; 0: none was."""
     last = 0
-    for place, record in enumerate(records, start=1):
+    for record in records:
         fact = record.fact
         if isinstance(fact, f.StepDispatched) and fact.purpose == "work" and (fact.step, fact.branch) == (step, branch):
-            last = place
-    return _all_inputs(records[:last]).get((step, branch)) if last else None
+            last = record.seq
+    return last
 
 
-def _all_inputs(records: Sequence[Recorded]) -> dict[tuple[str, int], JsonValue]:
-    """What the last attempt of every step and branch was given."""
+def all_inputs(records: Sequence[Recorded]) -> dict[tuple[str, int], JsonValue]:
+    """What the last attempt of every step and branch was given: {digest, task, with}, or {digest, why}.
+
+    `records` are whole, from the first. The journal holds digests of inputs; the values follow from what had passed.
+    """
     sent = {
         (record.fact.step, record.fact.branch): record.fact.digest
         for record in records
         if isinstance(record.fact, f.StepDispatched) and record.fact.purpose == "work"
     }
     why = ""
-    if len(records) > REPLAYED_MAX:
+    if records and records[-1].seq > REPLAYED_MAX:
         why = f"they follow from more than {REPLAYED_MAX:,} records"
     elif any(record.forgotten for record in records):
         why = "payloads were deleted"

@@ -111,6 +111,7 @@ function follow(path, { after = 0, take, say }) {
   let pauseMs = PAUSE_LEAST_MS;
   const run = async () => {
     while (!stop.signal.aborted) {
+      let quiet = false;
       try {
         const more = last ? { "Last-Event-ID": String(last) } : {};
         const answer = await fetch(path, {
@@ -127,14 +128,17 @@ function follow(path, { after = 0, take, say }) {
           if (one.id) last = one.id;
           const told = JSON.parse(one.data);
           if (one.event === "end" && told.reason === "ended") return say("ended");
-          if (one.event === "end") break;
+          if (one.event === "end") {
+            quiet = told.reason === "quiet"; // the run is open, and nobody drives it: it may be resumed
+            break;
+          }
           take(one.event, told);
         }
       } catch (error) {
         if (stop.signal.aborted) return undefined;
       }
       if (stop.signal.aborted) return undefined;
-      say("reconnecting");
+      say(quiet ? "quiet" : "reconnecting");
       await new Promise((go) => setTimeout(go, pauseMs * (0.5 + Math.random() / 2)));
       pauseMs = Math.min(pauseMs * 2, PAUSE_MOST_MS);
     }

@@ -34,8 +34,8 @@ function Question({ question, now, answer, linked }) {
       <div><dt>answer by</dt><dd>${moment(question.expires_at, now)} <span class="muted">${left(question.expires_at, now)}</span></dd></div>
       <div><dt>if nobody does</dt><dd><b>${then}</b></dd></div>
       ${question.usd === undefined || question.usd === null ? null : html`<div><dt>cost so far</dt><dd class="num">${money(question.usd)}</dd></div>`}
-      ${next.length ? html`<div><dt>waits for it</dt><dd>${next.join(", ")}</dd></div>` : null}
     </dl>
+    ${next.length ? html`<div class="next"><span class="muted">What waits for the answer</span><ul class="plainlist">${next.map((one) => html`<li key=${one.step}><b>${one.step}</b> <span>${one.does}</span>${one.when ? html` <span class="muted">if</span> <code>${one.when}</code>` : null}</li>`)}</ul></div>` : null}
     ${question.show === null || question.show === undefined ? null : html`<pre class="shown" tabindex="0" aria-label="What is to be judged">${text(question.show)}</pre>`}
     ${error ? html`<p class="bad" role="alert">${error.message}${error.remedy ? " — " + error.remedy : ""}</p>` : null}
     ${said ? html`<p role="status" class="good">Answered: ${said}</p>` : answer ? html`<div class="answer">

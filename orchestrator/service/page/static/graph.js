@@ -106,6 +106,10 @@ function Graph({ graph, nodes, path, chosen, choose, now }) {
     if (!inside) view.scrollTo(left - view.clientWidth / 2 + (NODE.width * scale) / 2, top - view.clientHeight / 2);
   }, [placed, chosen]);
 
+  useLayoutEffect(() => {
+    if (placed) performance.mark("graph-drawn");
+  }, [placed]);
+
   const onKey = (event) => {
     if (event.key.startsWith("Arrow") && !event.altKey && !event.ctrlKey && !event.metaKey && placed.nodes[first]) {
       event.preventDefault();

@@ -11,22 +11,23 @@ const SAID_CHARS = 20000; // of what streams in, the end is kept
 const TABS = [["attempts", "Attempts"], ["inputs", "Inputs"], ["story", "Story"], ["plan", "Plan"]];
 
 /** What is known of a step, fetched again when its node has changed; [page, error]. */
-function useStep(source, step, branch, first, changed) {
+function useStep(source, step, branch, first, inputs, changed) {
   const [page, setPage] = useState(null);
   const [error, setError] = useState(null);
-  const last = useRef({ at: 0, what: "" });
-  const what = step + "/" + branch + "/" + first;
+  const last = useRef({ at: 0, what: "", which: "" });
+  const which = step + "/" + branch + "/" + first;
+  const what = which + (inputs ? "/inputs" : "");
   useEffect(() => {
     let over = false;
     const fresh = last.current.what !== what;
-    if (fresh) {
+    if (last.current.which !== which) {
       setPage(null);
       setError(null);
     }
     const load = async () => {
-      last.current = { at: Date.now(), what };
+      last.current = { at: Date.now(), what, which };
       try {
-        const told = await source.step(step, branch, first);
+        const told = await source.step(step, branch, first, inputs);
         if (!over) [setPage(told), setError(null)];
       } catch (problem) {
         if (!over) setError(problem);
@@ -102,6 +103,7 @@ function Branches({ page, first, link }) {
 
 function Inputs({ page }) {
   const given = page.inputs;
+  if (given === undefined && !page.branches) return html`<p class="muted" aria-busy="true">…</p>`;
   if (!given) return html`<p class="empty">${page.branches ? "Each branch has inputs of its own." : "Nothing was given to it yet."}</p>`;
   if (given.why) return html`<p class="empty">Not shown: ${given.why}. Digest <code>${short(given.digest)}</code>.</p>`;
   return html`<div>${given.task !== null ? html`<${Value} value=${given.task} what="Instruction" />` : null}
@@ -114,7 +116,7 @@ function Story({ page }) {
 }
 
 function Panel({ source, run, step, branch, attempt, first, tab, changed, now, link, close, wide, widen, act }) {
-  const [page, error] = useStep(source, step, branch, first, changed);
+  const [page, error] = useStep(source, step, branch, first, tab === "inputs", changed);
   const name = branch >= 0 ? step + "[" + branch + "]" : step;
   const heading = useRef(null);
   useEffect(() => {

@@ -98,7 +98,7 @@ function Result({ head, run }) {
 }
 
 /** Everything of one run. `source` fetches details, `actions` draws what can be done; both differ offline. */
-function Run({ document, state, source, route, actions, answer }) {
+function Run({ document, state, source, route, actions, act, answer }) {
   const { head, graph, nodes, run } = document;
   const live = OPEN.includes(run.status) && state !== "offline";
   const now = useNow(live);
@@ -144,7 +144,7 @@ function Run({ document, state, source, route, actions, answer }) {
       ${view === "result" ? html`<${Result} head=${head} run=${run} />` : null}</div>
     ${node ? html`<${Members} source=${source} node=${node} first=${first} changed=${nodes[node.id]} link=${link} close=${close} />` : null}
     ${params.step && !node ? html`<${Panel} source=${source} run=${run} step=${params.step} branch=${branch} attempt=${attempt} first=${first} tab=${params.tab} changed=${changed} now=${shownNow}
-      link=${link} close=${close} wide=${wide} widen=${() => setWide(!wide)} act=${source.act} />` : null}</div>
+      link=${link} close=${close} wide=${wide} widen=${() => setWide(!wide)} act=${act} />` : null}</div>
   </main>`;
 }
 

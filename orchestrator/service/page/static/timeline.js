@@ -89,7 +89,7 @@ function Timeline({ graph, nodes, run, head, chosen, choose, now }) {
         </span>
         <span class="num">${state.started_at ? span((state.ended_at || end) - state.started_at) : ""}</span></li>`;
     })}</ol>
-    <p class="muted">${rows.some(({ state }) => state.bars_left_out) ? "Of folded nodes the first 60 attempts are drawn. " : ""}${waited ? number(waited) + " not started. " : ""}Began ${clock(begin)}.</p>
+    <p class="muted">${rows.some(({ state }) => state.bars_left_out) ? "Of nodes with many attempts the first ones are drawn. " : ""}${waited ? number(waited) + " not started. " : ""}Began ${clock(begin)}.</p>
   </div>`;
 }
 
