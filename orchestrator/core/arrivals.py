@@ -178,9 +178,7 @@ def _patched(turn: Turn, event: f.PlanPatched) -> Sequence[Pair]:
         return NOBODY
     if run.ended or run.cancelled or event.base != run.plan.digest:
         return NOBODY
-    news = any(unit.replan == "news" for _, unit in asking)
-    fixed = locked(run) if news else locked(run) - {event.asked_by}
-    late = sorted(fixed.intersection(Patch.model_validate(event.patch).touched()))
+    late = sorted(locked(run, event.asked_by).intersection(Patch.model_validate(event.patch).touched()))
     if not late and run.open:
         turn.emit(event)
         return [(state, unit) for state in run.steps for unit in state.all_units() if _goes_on(unit)]

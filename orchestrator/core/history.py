@@ -156,9 +156,9 @@ class _Checker:
         if self.plan is None:
             return
         patch = Patch.model_validate(fact.patch)
-        for step in patch.touched():
-            if step != fact.asked_by and self.fate(step) is Status.PASSED:
-                self.wrong("patch.locked", fact, f"{step} has passed")
+        passed = {step for (step, _), unit in self.units.items() if unit.may_be == {Status.PASSED}}
+        for step in sorted(passed.intersection(patch.touched())):
+            self.wrong("patch.locked", fact, f"{step} has passed")
         self.plan = compile_plan(apply_patch(self.plan.plan, patch, locked=(), check=False))
         skipped = {step for step, unit in self.wholes.items() if unit.upstream()}
         skipped |= {step for (step, branch), unit in self.units.items() if branch < 0 and unit.upstream()}

@@ -47,13 +47,17 @@ def _carried(run: RunState, state: StepState | None, spec: CompiledStep, touched
     return state
 
 
-def locked(run: RunState) -> set[StepId]:
-    """Steps that no patch may touch: something of them, or of a step that follows their branches, passed or runs."""
+def locked(run: RunState, asking: StepId | None = None) -> set[StepId]:
+    """Steps that no patch may touch: something of them, or of a step that follows their branches, passed or runs.
+
+    What failed in the step that is `asking` for the patch does not lock it; its branches that passed or run do.
+    """
     found: set[StepId] = set()
     for state in run.steps:
         under_way = any(
             unit.status is Status.PASSED or (unit.status is not Status.PENDING and not unit.settled)
             for unit in state.all_units()
+            if not (state.spec.id == asking and unit.replan in ("step", "downstream"))
         )
         if state.status is Status.PASSED or under_way:
             found.add(state.spec.id)

@@ -126,8 +126,7 @@ class Asked:
         assert self._planner is not None, "plans with a replan rung are refused without a planner"
         run = driver.machine.state
         plan = run.plan.plan
-        mine: set[StepId] = set() if command.scope == "news" else {command.step}  # what failed may change
-        fixed = locked(run) - mine
+        fixed = locked(run, command.step)
         request = ReplanRequest(
             run_id=driver.run_id,
             plan=plan,
@@ -150,7 +149,7 @@ class Asked:
         try:
             patch = await self._answer(driver, key, scope, self._planner.replan(request))
             if patch is not None:
-                changed = patch, apply_patch(plan, patch, locked=locked(run) - mine)
+                changed = patch, apply_patch(plan, patch, locked=locked(run, command.step))
                 self._prepare(changed[1], run.pinned is not None)
         except (_Unwanted, EngineClosed, JournalConflict):
             return

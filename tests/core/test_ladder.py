@@ -5,6 +5,7 @@ import pytest
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.policy import backoff_s
+from orchestrator.ids import StepId
 from orchestrator.plan import limits
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Backoff
@@ -261,6 +262,26 @@ def test_a_patch_of_what_comes_after_lets_the_asking_step_climb_on() -> None:
         "step.dispatched b#1 first",
     ]
     assert bench.done("b")[-1] == "run.ended degraded"
+
+
+@pytest.mark.parametrize("other", ["runs", "passed", "waits for the planner too", "failed before"])
+def test_a_mapped_step_whose_other_branch_passed_or_runs_is_not_replaced_for_one_that_failed(other: str) -> None:
+    """Nobody would have the answer of what runs, and what passed would be paid for twice."""
+    bench = Bench(plan_of({"m": {"foreach": {"over": [1, 2]}, "on_fail": [{"replan": "step"}]}}))
+    if other == "passed":
+        bench.done("m", branch=1)
+    elif other != "runs":
+        bench.fail("m", branch=1)
+    if other == "failed before":
+        bench.tell(f.ReplanRefused(at_s=0.0, step=StepId("m"), branch=1, attempt=1, reason="no"))
+    bench.fail("m", branch=0)
+
+    made = patched(bench, {"replace": {"id": "m", "step": SIMPLE}}, asked_by="m")
+
+    if other in ("runs", "passed"):
+        assert made[0] == "replan.refused m[0]#1 the run has gone on meanwhile: m"
+    else:
+        assert made == ["plan.patched", "step.dispatched m#2 first"]
 
 
 def test_a_patch_for_another_plan_or_that_comes_too_late_changes_nothing() -> None:
