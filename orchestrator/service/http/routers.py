@@ -15,6 +15,7 @@ from orchestrator.service.http.approvals import router as approvals
 from orchestrator.service.http.health import router as health
 from orchestrator.service.http.metrics import opener as open_metrics
 from orchestrator.service.http.metrics import router as metrics
+from orchestrator.service.http.page import router as page
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.pools import router as pools
 from orchestrator.service.http.runs import router as runs
@@ -37,6 +38,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     pools,
     webhooks,
     schedules,
+    page,
 )
 
 Opener = Callable[[Service, Engine], AbstractAsyncContextManager[Mapping[str, object]]]
