@@ -33,7 +33,9 @@ async def opener(service: Service, engine: Engine) -> AsyncIterator[Mapping[str,
         local=here,
         telemetry=engine.telemetry,
     )
-    station = Station(service.journal, surroundings, path=kept_beside(service.settings), now_s=service.clock.now_s)
+    now_s = service.clock.now_s
+    path = kept_beside(service.settings)
+    station = Station(service.journal, surroundings, path=path, now_s=now_s, clock=now_s)
     parts: dict[str, object] = {NAME: station}
     if engine.telemetry is not None:
         parts[PART] = engine.telemetry
