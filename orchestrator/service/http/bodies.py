@@ -3,7 +3,7 @@
 from typing import Annotated, Final, Self
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from orchestrator.ids import JsonValue
 from orchestrator.plan.parts import Budget
@@ -51,10 +51,15 @@ Key = Annotated[
     AfterValidator(lambda key: key if key is None else _printable(key)),
 ]
 TRACE: Final = r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
-Trace = Annotated[str | None, Header(alias="traceparent", pattern=TRACE, description="W3C trace context.")]
+Trace = Annotated[str, Header(alias="traceparent", pattern=f"^$|{TRACE}", description="W3C trace context.")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Rows of the page.")]
 Cursor = Annotated[str | None, Query(pattern=RUN, max_length=512, description="`next` of the page before.")]
 After = Annotated[int, Query(ge=0, le=SEQ_MAX, description="Only events with a higher sequence number.")]
+LastEvent = Annotated[
+    int | None,
+    Header(alias="Last-Event-ID", ge=0, le=SEQ_MAX, description="As `after`, and stronger."),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": SEQ_MAX}),
+]
 Statuses = Annotated[list[RunStatus], Query(max_length=6, description="Any of these; repeat it for several.")]
 
 

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from orchestrator import errors as e
 from orchestrator.ids import JsonValue
@@ -232,12 +233,15 @@ def install(app: FastAPI) -> None:
         told = f"{places[0][0]}: {places[0][1]}" if places else "the request is not valid"
         return Problem(422, "invalid", told, errors=places, remedy="see /v1/openapi.json").response()
 
-    async def http(_: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException), "registered for it"
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # the framework names the methods of the first route that fits, and there are more
+            headers["Allow"] = ", ".join(methods_at(request))
         kind = _HTTP.get(error.status_code, "internal" if error.status_code >= 500 else "bad-request")
         detail = "there is nothing at this address" if error.status_code == 404 else str(error.detail)
         remedy = "GET /v1/openapi.json lists what there is" if error.status_code in {404, 405} else ""
-        return Problem(error.status_code, kind, detail, remedy=remedy, headers=error.headers).response()
+        return Problem(error.status_code, kind, detail, remedy=remedy, headers=headers).response()
 
     async def bug(request: Request, error: Exception) -> JSONResponse:
         _note(request, error)
@@ -248,6 +252,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, bug)
+
+
+def methods_at(request: Request) -> list[str]:
+    """The methods that an address knows."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 def _note(request: Request, error: Exception) -> None:

@@ -42,9 +42,9 @@ TAKEN = told(AcceptedOut, "The run exists, whatever happens to this process.", 2
 
 
 @router.post("", status_code=202, responses=TAKEN, summary="Start a run")
-async def submit(who: Runner, kept: Keeps, body: SubmitBody, key: Key = None, trace: Trace = None) -> Response:
+async def submit(who: Runner, kept: Keeps, body: SubmitBody, key: Key = None, trace: Trace = "") -> Response:
     """Accept a plan by name, a whole plan, or a goal; answered as soon as it is in the journal."""
-    return _accepted(await kept.submitting.submit(who, body, key, trace or ""))
+    return _accepted(await kept.submitting.submit(who, body, key, trace))
 
 
 @router.get("", responses=told(RunsOut, "A page of runs, newest first."), summary="List runs")
@@ -129,7 +129,7 @@ async def retry(
     run: RunName,
     body: RetryBody | None = None,
     key: Key = None,
-    trace: Trace = None,
+    trace: Trace = "",
 ) -> Response:
     """Start a new run of an ended one. What passed is taken over and not paid for again."""
     row = await find(service, who, run)
@@ -137,7 +137,7 @@ async def retry(
 
     async def begin(_: RunId) -> Run:
         return await Operations(service.engine).retry(
-            row.run_id, step=asked.step, budget=asked.budget, idempotency_key=key, trace=trace or ""
+            row.run_id, step=asked.step, budget=asked.budget, idempotency_key=key, trace=trace
         )
 
     return _accepted(await _again(who, service, kept, row, asked.budget, key, begin))
@@ -145,7 +145,7 @@ async def retry(
 
 @router.post("/{run}/fork", status_code=202, responses=TAKEN, summary="Run again from a step, with other inputs")
 async def fork(
-    who: Runner, service: Parts, kept: Keeps, run: RunName, body: ForkBody, key: Key = None, trace: Trace = None
+    who: Runner, service: Parts, kept: Keeps, run: RunName, body: ForkBody, key: Key = None, trace: Trace = ""
 ) -> Response:
     """Start a new run from a step of an ended one. What is not below the step is taken over."""
     row = await find(service, who, run)
@@ -157,7 +157,7 @@ async def fork(
             inputs=body.inputs,
             budget=body.budget,
             idempotency_key=key,
-            trace=trace or "",
+            trace=trace,
         )
 
     return _accepted(await _again(who, service, kept, row, body.budget, key, begin))

@@ -5,13 +5,13 @@ from contextlib import aclosing
 from typing import Annotated, Final
 
 import anyio
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.core.event import canonical_event
 from orchestrator.service.http.access import Reader
 from orchestrator.service.http.answers import EventsOut, answer, told
-from orchestrator.service.http.bodies import SEQ_MAX, After, Limit, RunName
+from orchestrator.service.http.bodies import After, LastEvent, Limit, RunName
 from orchestrator.service.http.feeds import READERS_MAX
 from orchestrator.service.http.limits import PAGE, RETRY_AFTER_S
 from orchestrator.service.http.looking import find
@@ -72,9 +72,7 @@ async def events(
     run: RunName,
     after: After = 0,
     said: Annotated[bool, Query(description="Also what workers say on their way, which is not kept.")] = True,
-    last: Annotated[
-        int | None, Header(alias="Last-Event-ID", ge=0, le=SEQ_MAX, description="As `after`, and stronger.")
-    ] = None,
+    last: LastEvent = None,
 ) -> Response:
     """Every fact of the journal from there on, as it is written, until the run is over."""
     row = await find(service, who, run)
