@@ -146,12 +146,12 @@ class Owning:
     async def _adopt(self) -> None:
         while True:
             self._wake = anyio.Event()
-            some = 0
+            some, driven = 0, list[RunId]()
             try:
-                some, _ = await self.adopt_some()
+                some, driven = await self.adopt_some()
             except JournalError as error:
                 log.error("no orphans can be looked for", error=str(error))
-            if some:  # there may be more
+            if driven:  # there may be more; where none could be driven, it would be the same ones again
                 await anyio.sleep(PACE_S * min(some / ADOPT_MAX, 1.0))
                 continue
             with anyio.move_on_after(POLL_S * random.uniform(0.8, 1.2)):

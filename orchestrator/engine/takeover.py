@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
 from orchestrator.core.state import SETTLED
 from orchestrator.engine.driver import RunDriver
@@ -55,16 +56,30 @@ class TakeOver:
             return known
         done = self._under_way[run_id] = anyio.Event()
         try:
-            why = engine.parked(row.parent) if row.parent is not None else None
+            over = row.parent is not None and await self._is_over(row.parent)
+            why = engine.parked(row.parent) if row.parent is not None and not over else None
             if why is not None:
                 engine.note_parked(run_id, f"its parent {row.parent} is parked: {why}")
                 return None
-            return await self._read_back(row, row.epoch if claimed else None)
+            driver = await self._read_back(row, row.epoch if claimed else None, orphan=over)
+            if over and driver is not None:  # its owner died before it could be told
+                engine.post(driver, f.CancelRequested(at_s=engine.clock.now_s(), reason=f"{row.parent} has ended"))
+            return driver
         finally:
             del self._under_way[run_id]
             done.set()
 
-    async def _read_back(self, row: RunRow, epoch: int | None) -> RunDriver | None:
+    async def _is_over(self, run_id: RunId) -> bool:
+        """Whether a run that is not driven here has ended, wherever; then nothing that parked it here counts."""
+        if self._engine.driver(run_id) is not None:
+            return False
+        try:
+            rows = await self._engine.journal.runs(RunQuery(run_id=run_id, limit=1))
+        except JournalError:
+            return False  # who reads the run back says so
+        return bool(rows) and rows[0].status != "open"
+
+    async def _read_back(self, row: RunRow, epoch: int | None, *, orphan: bool) -> RunDriver | None:
         engine = self._engine
         try:
             driver = await recover(
@@ -82,7 +97,7 @@ class TakeOver:
             remember(self.unfit, row.run_id, driver, UNFIT_MAX)
             self._park(row, driver)
             return None
-        why = engine.parked(row.parent) if row.parent is not None else None
+        why = engine.parked(row.parent) if row.parent is not None and not orphan else None
         if why is not None:  # since this one was begun to be read
             engine.note_parked(row.run_id, f"its parent {row.parent} is parked: {why}")
             return None

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.core import facts as f
 from orchestrator.core.facts import RunEnded
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.handle import Run
@@ -171,3 +172,23 @@ async def test_a_run_whose_end_is_being_written_was_not_taken_by_others() -> Non
 
     (run,) = runs
     assert engine.parked(run.id) is None
+
+
+async def test_a_sub_plan_whose_parent_has_ended_is_cancelled_whatever_parked_that_parent_here_before() -> None:
+    store = _Store()
+    plan = Plan.model_validate({"name": "p", "steps": {"s": {"plan": INNER}}})
+    request = Request(run_id=RunId("r"), plan=plan, inputs={}, budget=plan.budget)
+    async with engine_on(store) as engine:
+        engine.start(first_facts(request, engine.clock.now_s()), engine.prepare(plan))
+        await anyio.wait_all_tasks_blocked()
+    store._runs[RunId("r")].row = replace(store._runs[RunId("r")].row, status="cancelled")  # by another, who died then
+
+    async with engine_on(store) as engine:
+        engine.note_parked(RunId("r"), "the journal failed: once")
+        await engine.takeover.recover(None)
+        await anyio.wait_all_tasks_blocked()
+        told = [record.fact for record in await store.read(RunId("r.s"))]
+
+    assert isinstance(told[-1], f.RunEnded)
+    assert told[-1].status == "cancelled"
+    assert [fact.reason for fact in told if isinstance(fact, f.CancelRequested)] == ["r has ended"]
