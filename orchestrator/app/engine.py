@@ -22,9 +22,9 @@ from orchestrator.engine.handle import Run
 from orchestrator.engine.offered import check_offers
 from orchestrator.engine.ownership import Owns, Shared
 from orchestrator.engine.promises import Part
-from orchestrator.engine.submission import Freezable, SessionView
+from orchestrator.engine.submission import Freezable
 from orchestrator.errors import EngineClosed, OrchestratorError, PromiseError
-from orchestrator.ids import JsonValue, RunId
+from orchestrator.ids import JsonValue
 from orchestrator.models.lazy import LazyModels
 from orchestrator.models.routing.history import learn_from
 from orchestrator.models.routing.router import Router
@@ -277,21 +277,12 @@ class Engine:
         lane: str = "normal",
         idempotency_key: str | None = None,
         tenant: str = "default",
-        session: SessionView | None = None,
-        run_id: RunId | None = None,
     ) -> Run:
         """Accept a run; see `RunEngine.submit`. On a fleet, workers that are here and cannot do it refuse it too."""
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
         await self.vet(frozen)
         return await self.runs.submit(
-            frozen,
-            inputs,
-            budget=budget,
-            lane=lane,
-            idempotency_key=idempotency_key,
-            tenant=tenant,
-            session=session,
-            run_id=run_id,
+            frozen, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
         )
 
     def session(self, session: str, *, tenant: str = "default") -> "Session":

@@ -8,33 +8,22 @@ import anyio
 import structlog
 
 from orchestrator.app.session_stores import open_sessions
-from orchestrator.app.turns import Asked, answer_of, asked_for, text_of
+from orchestrator.app.turn_runs import TurnRuns
+from orchestrator.app.turns import Asked, asked_for, text_of
 from orchestrator.core.results import RunResult
 from orchestrator.engine.engine import RunEngine
-from orchestrator.engine.handle import Run, result_of
+from orchestrator.engine.handle import Run
 from orchestrator.engine.run_ids import new_run_id
-from orchestrator.engine.submission import SessionView
 from orchestrator.errors import (
-    AdmissionRefused,
-    EngineClosed,
-    IdempotencyConflict,
-    InputError,
-    JournalConflict,
     OrchestratorError,
-    PlanError,
-    PromiseError,
-    RunNotFound,
     SessionBusy,
     ValueRefused,
-    WrongState,
 )
 from orchestrator.ids import JsonValue, RunId, TenantId
 from orchestrator.plan.facts_kept import fact_of
 from orchestrator.plan.parts import Budget
-from orchestrator.ports.journal import RunQuery
 from orchestrator.ports.sessions import PAGE_MAX, TURNS_READ_MAX, SessionHead, Sessions, Turn
-from orchestrator.sessions.changes import Answer as Answered
-from orchestrator.sessions.changes import Ask
+from orchestrator.sessions.changes import Ask, asked_before
 from orchestrator.sessions.desk import Begun, SessionDesk, session_key
 from orchestrator.sessions.summary import ModelSummariser
 from orchestrator.sessions.view import View
@@ -44,20 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.app.turns import Askable
 
 WAIT_S: Final = 300.0  #: how long `ask` waits for the turns before its own
-LOST_S: Final = 60.0  #: a turn whose run is nowhere so long after it was accepted is taken for lost
-LOOK_S: Final = 0.05  #: between two looks for a run that is just being submitted
-LINKS_MAX: Final = 100_000  #: runs looked through for the sub-plans of one
 log = structlog.get_logger(__name__)
-#: Refusals after which there surely is no run.
-_REFUSED: Final = (
-    PlanError,
-    PromiseError,
-    InputError,
-    AdmissionRefused,
-    IdempotencyConflict,
-    ValueRefused,
-    EngineClosed,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +90,7 @@ class Session:
         self.key = session_key(session, tenant)
         self._home, self._desk = conversations, conversations.desk
         self._runs = conversations.runs
+        self._turns = TurnRuns(conversations.runs, conversations.desk, self.key)
 
     def __repr__(self) -> str:
         return f"Session({self.key.id!r})"
@@ -148,8 +125,8 @@ class Session:
             SessionFull: the text or the session is too long.
         """
         asked = asked_for(self._home.engine, what, text, inputs, budget, lane)
-        begun = await self._in_turn(asked, idempotency_key, None, wait_s)
-        run = await self._run(asked, begun)
+        begun = await self._in_turn(asked, idempotency_key, None, wait_s, None)
+        run = await self._turns.run(asked, begun)
         result = await run.result()
         await self.settle(run.id)
         return Answer(run=run, result=result)
@@ -176,20 +153,43 @@ class Session:
             And as `ask`.
         """
         asked = asked_for(self._home.engine, what, text, inputs, budget, lane)
-        begun = await self._in_turn(asked, idempotency_key, if_match, wait_s)
-        run = await self._run(asked, begun)
+        return await self.begin_asked(asked, idempotency_key=idempotency_key, if_match=if_match, wait_s=wait_s)
+
+    async def begin_asked(
+        self,
+        asked: Asked,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+        wait_s: float = 0.0,
+        run_id: RunId | None = None,
+        trace: str = "",
+    ) -> Started:
+        """As `begin`, of a turn that is in order; its run gets the id `run_id`, unless the turn was asked before."""
+        begun = await self._in_turn(asked, idempotency_key, if_match, wait_s, run_id)
+        run = await self._turns.run(asked, begun, trace)
         self._runs.spawn(self._answer_later, run)
-        waiting = begun.head.open is not None and begun.head.open.run_id == run.id
-        known = {one.run_id: one.number for one in begun.head.asked}
-        number = begun.head.turns + 1 if waiting else known.get(run.id, begun.head.turns + 1)
-        return Started(run=run, number=number, again=begun.again, etag=begun.head.etag)
+        return _started(begun.head, run, again=begun.again)
+
+    async def asked_before(self, asked: Asked, idempotency_key: str | None) -> Started | None:
+        """The turn that a key stands for, where its run is in the journal; None: it is new, or has to begin again.
+
+        Raises:
+            IdempotencyConflict: the key stands for another request.
+        """
+        head = await self._desk.sessions.read(self.key, self._runs.clock.now_s())
+        ask = Ask(content=asked.text, run_id=RunId(""), at_s=0.0, key=idempotency_key or "", request=asked.request)
+        run_id = asked_before(head, ask)
+        if head is None or run_id is None or not await self._turns.exists(run_id):
+            return None
+        return _started(head, Run(self._runs, run_id), again=True)
 
     async def settle(self, run_id: RunId) -> bool:
         """Write the answer of an open turn whose run has ended; False: it was written before, or is not there yet.
 
         Whoever reads a session does that first, so a turn whose process died is answered by the next one that looks.
         """
-        answer = await self._answer(run_id, None)
+        answer = await self._turns.answer(run_id, None)
         return answer is not None and await self._desk.answer(self.key, answer)
 
     async def turns(self, after: int = 0, limit: int = TURNS_READ_MAX) -> list[Turn]:
@@ -252,17 +252,20 @@ class Session:
         told = [turn.run_id async for turn in self.all_turns(head)] if head is not None and forget_runs else []
         deleted = await self._desk.delete(self.key, if_match)
         if deleted and told:
-            await self._forget(list(dict.fromkeys(told)))
+            await self._turns.forget(list(dict.fromkeys(told)))
         return deleted
 
     # ---- how
 
-    async def _in_turn(self, asked: Asked, key: str | None, if_match: str | None, wait_s: float) -> Begun:
+    async def _in_turn(
+        self, asked: Asked, key: str | None, if_match: str | None, wait_s: float, run_id: RunId | None
+    ) -> Begun:
         """Give the turn its place, once the one before is answered."""
+        await self._home.engine.vet(asked.plan)
         now_s = self._runs.clock.now_s()
         ask = Ask(
             content=asked.text,
-            run_id=new_run_id(now_s),
+            run_id=run_id or new_run_id(now_s),
             at_s=now_s,
             key=key or "",
             request=asked.request,
@@ -279,72 +282,16 @@ class Session:
                 if left_s <= 0:
                     raise
                 with anyio.move_on_after(left_s):
-                    await self._ended(head.open.run_id, busy)
-
-    async def _ended(self, run_id: RunId, busy: SessionBusy) -> None:
-        """Wait for a run that may not be there yet. Raises SessionBusy: nobody drives it."""
-        try:
-            await Run(self._runs, run_id).result()
-        except RunNotFound:
-            await anyio.sleep(LOOK_S)
-        except (WrongState, JournalConflict) as error:
-            raise busy from error
-
-    async def _run(self, asked: Asked, begun: Begun) -> Run:
-        """The run of a turn: started, or found where the turn was asked before."""
-        run_id, clock = begun.run_id, self._runs.clock
-        waits = begun.head.open is not None and begun.head.open.run_id == run_id
-        if begun.again and (not waits or await self._runs.journal.runs(RunQuery(run_id=run_id, limit=1))):
-            return Run(self._runs, run_id)
-        began_s = clock.now_s()
-        try:
-            run = await self._home.engine.submit(
-                asked.plan,
-                asked.inputs,
-                budget=asked.budget,
-                lane=asked.lane,
-                idempotency_key=f"turn {run_id}",
-                tenant=self.key.tenant,
-                session=SessionView(
-                    session=self.key.id,
-                    version=begun.head.version,
-                    view=begun.view.document(self.key.id, asked.text),
-                ),
-                run_id=run_id,
-            )
-        except _REFUSED:
-            with anyio.CancelScope(shield=True):
-                await self._desk.withdraw(self.key, run_id)
-            raise
-        if clock.now_s() - began_s > LOST_S / 2:  # so long that others may have taken the turn for lost
-            await self._still_open(run)
-        return run
-
-    async def _still_open(self, run: Run) -> None:
-        head = await self._desk.sessions.read(self.key, self._runs.clock.now_s())
-        if head is None or head.open is None or head.open.run_id != run.id:
-            await run.cancel("its turn was given up, because it took too long to start")
-            raise SessionBusy(self.key.id, run.id, LOOK_S)
+                    await self._turns.ended(head.open.run_id, busy)
 
     async def _settle_open(self, head: SessionHead) -> bool:
         """Write the answer of the open turn, if its run has ended; True: it is written, by this or by another task."""
         assert head.open is not None, "the caller has looked"
-        answer = await self._answer(head.open.run_id, head.open.at_s)
+        answer = await self._turns.answer(head.open.run_id, head.open.at_s)
         if answer is None:
             return False
         await self._desk.answer(self.key, answer)
         return True
-
-    async def _answer(self, run_id: RunId, accepted_at_s: float | None) -> Answered | None:
-        """How a run has ended, as a turn tells it; None: it has not."""
-        try:
-            ended = await self._runs.ended(run_id)
-        except RunNotFound:
-            now_s = self._runs.clock.now_s()
-            if accepted_at_s is None or now_s - accepted_at_s < LOST_S:
-                return None
-            return Answered(run_id=run_id, content="", status="lost", at_s=now_s)
-        return answer_of(result_of(run_id, ended), ended.at_s) if ended is not None else None
 
     async def _answer_later(self, run: Run) -> None:
         """Wait for the end of a run and write its answer. What fails here is done by the next one that looks."""
@@ -354,15 +301,11 @@ class Session:
         except OrchestratorError as error:
             log.warning("an answer is not written yet", session=self.key.id, run=run.id, error=str(error))
 
-    async def _forget(self, run_ids: list[RunId]) -> None:
-        journal, ended = self._runs.journal, list[RunId]()
-        todo = run_ids
-        while todo and len(ended) < LINKS_MAX:
-            run_id = todo.pop()
-            rows = await journal.runs(RunQuery(run_id=run_id, limit=1))
-            ended += [row.run_id for row in rows if row.ended_at_s is not None]
-            todo += [row.run_id for row in await journal.runs(RunQuery(parent=run_id, limit=PAGE_MAX))]
-        await journal.forget(ended, payloads_only=True)
+
+def _started(head: SessionHead, run: Run, *, again: bool) -> Started:
+    """A turn of a session as it is now."""
+    known = {one.run_id: one.number for one in head.asked}
+    return Started(run=run, number=known.get(run.id, head.turns + 1), again=again, etag=head.etag)
 
 
 def head_document(head: SessionHead) -> dict[str, JsonValue]:

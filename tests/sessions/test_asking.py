@@ -388,15 +388,15 @@ async def test_a_client_that_repeats_a_turn_whose_process_died_early_gets_its_ru
     shared = Shared()
     async with shared.engine() as engine:
         session = engine.session("s")
-        real = session._run
+        real = session._turns.run
 
         async def dies(*_: object) -> Run:
             raise KeyboardInterrupt
 
-        session._run = dies  # type: ignore[method-assign, assignment]  # the process ends between the turn and its run
+        session._turns.run = dies  # type: ignore[method-assign, assignment]  # the process ends before the run
         with pytest.raises(KeyboardInterrupt):
             await session.begin(ECHO, "x", idempotency_key="k")
-        session._run = real  # type: ignore[method-assign]  # and another one takes its place
+        session._turns.run = real  # type: ignore[method-assign]  # and another one takes its place
 
         with pytest.raises(SessionBusy):
             await session.begin(ECHO, "y")
