@@ -125,7 +125,10 @@ class MemoryWebhooks:
             and query.endpoint_id in {None, one.endpoint_id}
             and query.run_id in {None, one.run_id}
             and query.state in {None, one.state}
-            and (query.before is None or (last is not None and _place(one) < _place(last)))
+            and (
+                query.before is None
+                or (last is not None and last.tenant == query.tenant and _place(one) < _place(last))
+            )
         ]
         return sorted(found, key=_place, reverse=True)[: query.limit]
 

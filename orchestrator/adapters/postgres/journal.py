@@ -16,8 +16,10 @@ from orchestrator.adapters.postgres.keys import PostgresKeys
 from orchestrator.adapters.postgres.leases import PostgresLeases
 from orchestrator.adapters.postgres.notices import PostgresNotices
 from orchestrator.adapters.postgres.petitions import PostgresPetitions
+from orchestrator.adapters.postgres.schedules import PostgresSchedules
 from orchestrator.adapters.postgres.schema import probe
 from orchestrator.adapters.postgres.sessions import PostgresSessions
+from orchestrator.adapters.postgres.webhooks import PostgresWebhooks
 from orchestrator.adapters.records import Encoded, encode_all
 from orchestrator.core.chain import Link
 from orchestrator.errors import (
@@ -70,6 +72,8 @@ class PostgresJournal:
         self.ownership = PostgresLeases(server)
         self.petitions = PostgresPetitions(server)
         self.notices = PostgresNotices(server)
+        self.webhooks = PostgresWebhooks(server)  #: as `keys`
+        self.schedules = PostgresSchedules(server)  #: likewise
         self._heads: dict[RunId, Head] = {}
         self._waiting: list[_Call] = []
         self._wake = asyncio.Event()

@@ -268,8 +268,10 @@ def _deliveries(connection: sqlite3.Connection, query: DeliveryQuery) -> list[De
             terms.append(f"{column} = ?")
             values.append(value)
     if query.before is not None:
-        terms.append("(created_at_s, id) < (SELECT created_at_s, id FROM webhook_deliveries WHERE id = ?)")
-        values.append(query.before)
+        terms.append(
+            "(created_at_s, id) < (SELECT created_at_s, id FROM webhook_deliveries WHERE id = ? AND tenant = ?)"
+        )
+        values += [query.before, query.tenant]
     rows = connection.execute(
         f"SELECT {DELIVERY} FROM webhook_deliveries WHERE {' AND '.join(terms)} "  # noqa: S608 # our names
         "ORDER BY created_at_s DESC, id DESC LIMIT ?",

@@ -134,7 +134,7 @@ class Scheduler:
             log.warning("a scheduled run has to wait", schedule=schedule.id, error=type(error).__name__)
             return None
         except OrchestratorError as error:
-            note = f"{type(error).__name__}: {error}"[:NOTE_CHARS_MAX]
+            note = f"{type(error).__name__}: {error}".replace("\0", "\ufffd")[:NOTE_CHARS_MAX]
             log.error("a scheduled run cannot be started", schedule=schedule.id, error=type(error).__name__)
         newest = schedule.last_at_s is None or at_s >= schedule.last_at_s
         return await self._save(

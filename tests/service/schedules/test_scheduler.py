@@ -36,6 +36,16 @@ class At:
         return self.time_s
 
 
+def desk() -> Pool:
+    pool = Pool("tools")
+
+    @pool.worker
+    async def work(topic: str) -> str:
+        return topic
+
+    return pool
+
+
 def plan(name: str = "brief", description: str = "") -> FrozenPlan:
     pool = Pool("tools")
 
@@ -259,14 +269,8 @@ async def test_a_tenant_has_so_many_schedules_and_those_that_are_done_make_room(
 
 async def test_a_plan_that_was_changed_after_its_start_was_journaled_is_not_started_twice() -> None:
     """A process dies between starting a moment and striking it off; the plan of that name is another one by then."""
-    pool = Pool("tools")
-
-    @pool.worker
-    async def work(topic: str) -> str:
-        return topic
-
     store, clock, journal = MemorySchedules(), At(1.0), MemoryJournal()
-    async with Engine(pools=[pool], journal=journal) as engine:
+    async with Engine(pools=[desk()], journal=journal) as engine:
         made = await Timetable(store, clock, PLANS).create("brief", {"topic": "x"}, at=1.0)
         owed = replace(made, owed=(1.0,), state="done", seen_s=1.0, wake_s=1.0)
         assert await store.save(owed)
