@@ -39,6 +39,9 @@ class Purse:
 
     def called(self, call: ModelCall) -> None:
         """Settle the reservation of a call; see `Meter`."""
+        if call.served:
+            self.calls.append(call)  # nobody was asked, so nothing was held
+            return
         if call.charge not in self.held:
             raise AssertionError(f"charge {call.charge!r} is not held: settled twice, or never reserved")
         del self.held[call.charge]

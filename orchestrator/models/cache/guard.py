@@ -25,9 +25,10 @@ from orchestrator.models.cache.words import (
     SCOPES,
     TENSES,
     UNITS,
+    stem,
 )
 
-_WORDS: Final = re.compile(r"[^\W_]+(?:[-'’.:/][^\W_]+)*|[$€£%]")
+_WORDS: Final = re.compile(r"[^\W_]+(?:(?:[-'’.:/]|(?<=\d),(?=\d{3}))[^\W_]+)*|[$€£%]")
 _LATIN: Final = re.compile(r"^[\x00-\u024f\u2010-\u203a\u20ac]*$")
 QUESTION_CHARS_MAX: Final = 600  #: a longer text is no question that could be compared word by word
 
@@ -167,19 +168,6 @@ def _number(word: str) -> str:
         return f"{float(plain):g}" if "e" not in plain and len(plain) < 15 else word
     except ValueError:
         return word
-
-
-def stem(word: str) -> str:
-    """A word without the endings that do not change what it is about."""
-    for ending, least in (("ies", 3), ("sses", 3), ("ing", 4), ("ed", 4), ("es", 4), ("s", 3)):
-        if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("ss"):
-            cut = word[: -len(ending)]
-            if ending == "ies":
-                return cut + "y"
-            if ending in {"ing", "ed"} and len(cut) > 3 and cut[-1] == cut[-2] and cut[-1] not in "sl":
-                cut = cut[:-1]
-            return cut.removesuffix("e")
-    return word.removesuffix("e") if len(word) > 4 else word
 
 
 def _shown(a: Counter[str], b: Counter[str]) -> str:

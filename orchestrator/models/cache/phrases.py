@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from orchestrator.models.cache.words import stem
+
 #: Turns of phrase that say one thing, and words that say nothing; over small letters.
 PHRASES: Final = tuple(
     (re.compile(pattern), instead)
@@ -34,39 +36,40 @@ PHRASES: Final = tuple(
 _ALIKE: Final = (
     "shop store",
     "fast quick fastest quickest",
-    "cost price fee charg",
-    "increas rais",
-    "choos select pick",
-    "buy purchas",
-    "big larg",
+    "cost price fee charge",
+    "increase raise",
+    "choose select pick",
+    "buy purchase",
+    "big large",
     "fix repair",
-    "phon telephon",
+    "phone telephone",
     "document paperwork",
     "holiday vacation",
-    "parcel packag",
-    "film movi",
-    "car vehicl",
+    "parcel package",
+    "film movie",
+    "car vehicle",
     "doctor physician",
     "kid child",
     "company firm",
-    "book reserv",
-    "explain describ",
-    "summaris summary summariz",
-    "staff employe",
-    "delet eras",
-    "picture photo imag",
-    "answer reply respons",
+    "book reserve",
+    "explain describe",
+    "summarise summary summarize",
+    "staff employee",
+    "delete erase",
+    "picture photo image",
+    "answer reply response",
     "help assist",
-    "drawback downsid disadvantag",
-    "benefit advantag",
-    "replac replacement",
+    "drawback downside disadvantage",
+    "benefit advantage",
+    "replace replacement",
     "interact interaction",
     "depend dependency",
-    "chang updat modify",
+    "change update modify",
     "request ask",
     "begin start",
     "end finish",
-    "enabl activat",
-    "contain includ",
+    "enable activate",
+    "contain include",
 )
-SYNONYMS: Final[dict[str, str]] = {word: group.split()[0] for group in _ALIKE for word in group.split()}
+#: A stem by the stem of the first word that means the same.
+SYNONYMS: Final[dict[str, str]] = {stem(word): stem(row.split()[0]) for row in _ALIKE for word in row.split()}

@@ -7,6 +7,19 @@ def _each(**groups: str) -> dict[str, str]:
     return {word: name.rstrip("_") for name, words in groups.items() for word in words.split()}
 
 
+def stem(word: str) -> str:
+    """A word without the endings that do not change what it is about."""
+    for ending, least in (("ies", 3), ("sses", 3), ("ing", 4), ("ed", 4), ("es", 4), ("s", 3)):
+        if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("ss"):
+            cut = word[: -len(ending)]
+            if ending == "ies":
+                return cut + "y"
+            if ending in {"ing", "ed"} and len(cut) > 3 and cut[-1] == cut[-2] and cut[-1] not in "sl":
+                cut = cut[:-1]
+            return cut.removesuffix("e")
+    return word.removesuffix("e") if len(word) > 3 else word
+
+
 NEGATIONS: Final = frozenset(
     [
         "no",
@@ -222,45 +235,50 @@ UNITS: Final = _each(
     row="row rows",
     spoon="spoon spoons",
 )
-OPPOSITES: Final = _each(
-    switch="enabl disabl",
-    up_down="ris fall rose fell increas decreas rais lower",
-    open_close="open clos",
-    pro_con="advantag disadvantag",
-    price="cheap expensiv",
-    trade="buy sell bought sold",
-    add_remove="add remov",
-    send_receive="send receiv sent",
-    lock="encrypt decrypt",
-    side="left right",
-    border="import export",
-    in_out="internal external",
-    accept_decline="accept declin reject",
-    win_lose="won lost win los",
-    front_back="front back",
-    hot_cold="hot cold",
-    start_end="start stop begin end",
-    high_low="high low",
-    safe_danger="safe dangerou",
-    new_old="new old",
-    sub="subscrib unsubscrib",
-    good_bad="good bad best worst",
-    near_far="near far",
-    fast_slow="fast slow",
-    long_short="long short",
-    big_small="big small larg",
-    push_pull="push pull",
-    lend_borrow="lend borrow",
-    grant_revoke="grant revok",
-    allow_deny="allow deny block",
-    exam="pass fail",
-    true_false="tru fals",
-    upload_download="upload download",
-    credit_debit="credit debit",
-    client_server="client server",
-    public_private="public privat",
-    in_compliance="legal illegal",
-)
+#: By stem. Two words of one row are opposites.
+OPPOSITES: Final = {
+    stem(word): row.split()[0]
+    for row in (
+        "enable disable",
+        "rise fall rose fell increase decrease raise lower",
+        "open close",
+        "advantage disadvantage",
+        "cheap expensive",
+        "buy sell bought sold",
+        "add remove",
+        "send receive sent",
+        "encrypt decrypt",
+        "left right",
+        "import export",
+        "internal external",
+        "accept decline reject",
+        "won lost win lose",
+        "front back",
+        "hot cold",
+        "start stop begin end",
+        "high low",
+        "safe dangerous",
+        "new old",
+        "subscribe unsubscribe",
+        "good bad best worst",
+        "near far",
+        "fast slow",
+        "long short",
+        "big small large",
+        "push pull",
+        "lend borrow",
+        "grant revoke",
+        "allow deny block",
+        "pass fail",
+        "true false",
+        "upload download",
+        "credit debit",
+        "client server",
+        "public private",
+        "legal illegal",
+    )
+    for word in row.split()
+}
 FILLERS: Final = frozenset(
     [
         "a",
