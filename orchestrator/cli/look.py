@@ -99,8 +99,23 @@ def _style(status: str) -> str:
     return MARKS.get(status, ("", "plain"))[1]
 
 
-def show(run: RunName, store: Store = None, as_json: AsJson = False) -> None:
+def show(
+    run: RunName,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--html", help="Write the run as one HTML file that needs no server; - prints it.", metavar="FILE"
+        ),
+    ] = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
     """Show one run: its steps, its result, what it waits for. With --json the document of `run --json`."""
+    if page is not None:
+        from orchestrator.cli.show_page import write_page
+
+        write_page(settings_of(store), run, page)
+        return
     told = cast(Document, _asked(store, "show", run=run))
     summary, detail = cast(Document, told["summary"]), cast(Document, told["detail"])
     if detail["questions"] and summary["status"] == "running" and not detail["driven"]:
