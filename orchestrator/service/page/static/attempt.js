@@ -53,7 +53,7 @@ function Approval({ one }) {
 
 function Attempt({ one, now }) {
   const end = one.ended_at || (["running", "checking"].includes(one.outcome) ? now : one.last_at);
-  const refused = one.refused_because || [];
+  const refused = one.error ? [] : one.refused_because || []; // of an error it would say the same again
   return html`<article class="attempt" aria-label=${"Attempt " + one.attempt}>
     <header><h3>Attempt ${one.attempt}</h3><${Status} status=${one.outcome || "pending"} />
       <span class="fill"></span>${one.usd ? html`<span class="num">${money(one.usd)}</span>` : null}</header>
