@@ -1,0 +1,1 @@
+"""What keeps people's data and other people's wishes out of where they do not belong."""
