@@ -33,6 +33,7 @@ EVOLVE: Final[dict[type[f.Fact], Rule]] = dict(
         _rule(f.StepDispatched, steps.on_dispatched),
         _rule(f.StepStarted, steps.on_started),
         _rule(f.StepProgress, sides.on_nothing),
+        _rule(f.GuardTripped, sides.on_nothing),
         _rule(f.ToolIntended, sides.on_nothing),
         _rule(f.ToolCalled, steps.on_tool_called),
         _rule(f.ModelCalled, sides.on_model_called),

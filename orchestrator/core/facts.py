@@ -45,6 +45,7 @@ from orchestrator.core.step_facts import (
     CheckVerdict,
     EffectDone,
     EffectIntended,
+    GuardTripped,
     JudgeVoted,
     LeaseLost,
     ModelCalled,
@@ -69,8 +70,8 @@ from orchestrator.core.step_facts import (
 
 FACTS: Final[tuple[type[Fact], ...]] = (
     RunAccepted, PlanFrozen, PlanPatched, RunAdopted, LimitHit, LimitExtended, CancelRequested, RunEnded, RunRated,
-    StepExpanded, StepReused, StepDispatched, StepStarted, StepProgress, ToolIntended, ToolCalled, ModelCalled,
-    EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected, StepBackoff,
+    StepExpanded, StepReused, StepDispatched, StepStarted, StepProgress, ToolIntended, ToolCalled, GuardTripped,
+    ModelCalled, EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected, StepBackoff,
     StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
     ChildStarted, ChildEnded, ApprovalAsked, ApprovalAnswered, ApprovalExpired, ReplanAsked, ReplanRefused,
     BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned, JudgeVoted,
@@ -98,6 +99,7 @@ __all__ = [
     "EffectIntended",
     "Fact",
     "GoalPlanned",
+    "GuardTripped",
     "JudgeVoted",
     "LeaseLost",
     "LimitExtended",

@@ -34,6 +34,13 @@ def tool_called(turn: Turn, event: f.ToolCalled) -> Sequence[Pair]:
     return NOBODY
 
 
+def guard_tripped(turn: Turn, event: f.GuardTripped) -> Sequence[Pair]:
+    """What a guard found counts while the attempt runs."""
+    if at_work(turn, event) is not None:
+        turn.emit(event)
+    return NOBODY
+
+
 def tool_intended(turn: Turn, event: f.ToolIntended) -> Sequence[Pair]:
     """Granted only while the attempt runs: of one that was given up, a tool must not act any more."""
     if at_work(turn, event) is not None:

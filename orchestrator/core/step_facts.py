@@ -78,6 +78,21 @@ class ToolCalled(StepFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuardTripped(StepFact):
+    """A guard found something in what passed it. It names what it found and never repeats it."""
+
+    KIND: ClassVar[str] = "guard.tripped"
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("reasons",)
+
+    guard: str
+    stage: Literal["input", "tool_call", "tool_result", "output"]
+    verdict: Literal["block", "change", "signal"]  #: a signal let it pass
+    tool: str = ""
+    score: float | None = None  #: 0 to 1, of a guard that weighs
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCalled(StepFact):
     """One call of a model, with what it cost."""
 

@@ -160,6 +160,13 @@ class _Teller:
     def tool(self, fact: f.ToolCalled) -> str:
         return f"tool {fact.tool} was called"
 
+    def guard(self, fact: f.GuardTripped) -> str:
+        did = {"block": "stopped", "change": "changed", "signal": "noticed something in"}[fact.verdict]
+        what = f"the {fact.stage.replace('_', ' ')}" + (f" of {fact.tool}" if fact.tool else "")
+        score = f" (score {fact.score:.2g})" if fact.score is not None else ""
+        why = f": {'; '.join(fact.reasons)}" if fact.reasons else ""
+        return f"guard {fact.guard} {did} {what}{score}{why}"
+
     def tool_announced(self, fact: f.ToolIntended) -> str:
         return f"tool {fact.tool} is about to act under the key {fact.key}"
 
@@ -367,6 +374,7 @@ _TELL: Final[dict[type[f.Fact], _Tell]] = dict(
         _tell(f.StepProgress, _Teller.progress),
         _tell(f.ToolIntended, _Teller.tool_announced),
         _tell(f.ToolCalled, _Teller.tool),
+        _tell(f.GuardTripped, _Teller.guard),
         _tell(f.ModelCalled, _Teller.model),
         _tell(f.EffectIntended, _Teller.intended),
         _tell(f.EffectDone, _Teller.done),

@@ -69,6 +69,21 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
                 result=message.result,
                 seconds=message.seconds,
             )
+        case t.TaskTripped():
+            return f.GuardTripped(
+                at_s=now_s,
+                actor=message.worker,
+                step=key.step_id,
+                branch=key.branch,
+                attempt=key.attempt,
+                sample=key.sample,
+                guard=message.guard,
+                stage=message.stage,
+                verdict=message.verdict,
+                tool=message.tool,
+                score=message.score,
+                reasons=message.reasons,
+            )
         case t.TaskStarted():
             return f.StepStarted(
                 at_s=message.at_s,

@@ -85,6 +85,20 @@ class TaskEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTripped:
+    """A guard of the worker found something."""
+
+    key: TaskKey
+    worker: str
+    guard: str
+    stage: Literal["input", "tool_call", "tool_result", "output"]
+    verdict: Literal["block", "change", "signal"]
+    tool: str = ""
+    score: float | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpent:
     """The worker spent money or tokens, under a charge id of its own (settles a reservation of the same id)."""
 
@@ -145,7 +159,16 @@ class TaskOffered:
 
 
 TaskMessage = (
-    TaskStarted | TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta | TaskOffered | TaskDone | TaskFailed
+    TaskStarted
+    | TaskProgress
+    | TaskEvidence
+    | TaskTripped
+    | TaskSpent
+    | TaskCalled
+    | TaskDelta
+    | TaskOffered
+    | TaskDone
+    | TaskFailed
 )
 
 

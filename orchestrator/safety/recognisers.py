@@ -179,9 +179,7 @@ def candidates(text: str, kinds: Iterable[Kind] = KINDS) -> list[Find]:
 def finds(text: str, kinds: Iterable[Kind] = KINDS) -> list[Find]:
     """What is to be struck, from left to right; of finds that touch a key, else the longer one, then the earlier."""
     chosen: list[Find] = []
-    for find in sorted(
-        candidates(text, kinds), key=lambda one: (one.kind != "key", one.start - one.end, one.start, one.kind)
-    ):
+    for find in sorted(candidates(text, kinds), key=_rank):
         if all(find.end <= other.start or other.end <= find.start for other in chosen):
             chosen.append(find)
     return sorted(chosen, key=lambda one: one.start)

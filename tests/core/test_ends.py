@@ -330,6 +330,8 @@ def test_a_late_duplicate_of_anything_is_no_news() -> None:
     tool = f.ToolCalled(at_s=0.0, tool="t", result=1, **where)  # type: ignore[arg-type]  # same
     assert bench.tell(tool) == ["tool.called a#1"]
     assert bench.tell(tool) == []
+    tripped = f.GuardTripped(at_s=0.0, guard="g", stage="tool_result", verdict="signal", **where)  # type: ignore[arg-type]  # same
+    assert bench.tell(tripped) == ["guard.tripped a#1"]
     bench.done("a")
     bench.judge("a", "pass")
     adopted = f.RunAdopted(at_s=0.0, epoch=2)
@@ -341,6 +343,7 @@ def test_a_late_duplicate_of_anything_is_no_news() -> None:
         started,
         progress,
         tool,
+        tripped,
         f.LeaseLost(at_s=0.0, **where),  # type: ignore[arg-type]  # same
         TimerFired(kind="attempt", at_s=9e9, **where),  # type: ignore[arg-type]  # same
         TimerFired(kind="backoff", at_s=9e9, **where),  # type: ignore[arg-type]  # same

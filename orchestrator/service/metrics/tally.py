@@ -225,6 +225,10 @@ class Tally:
     def _tool(self, _: Seen, fact: f.ToolCalled) -> None:
         self._add("tool_calls_total", fact.tool)
 
+    def _guard(self, _: Seen, fact: f.GuardTripped) -> None:
+        if fact.verdict == "block":
+            self._add("guard_trips_total", fact.guard)
+
     # ---- quality
 
     def _voted(self, run: Seen, fact: f.JudgeVoted) -> None:
@@ -273,6 +277,7 @@ _HANDLERS: Final[Mapping[type[f.Fact], Callable[[Tally, Seen, Any], None]]] = {
     f.ModelCalled: Tally._called,
     f.BudgetSettled: Tally._settled_charge,
     f.ToolCalled: Tally._tool,
+    f.GuardTripped: Tally._guard,
     f.JudgeVoted: Tally._voted,
     f.CheckVerdict: Tally._verdict,
     f.ApprovalAsked: Tally._asked,
