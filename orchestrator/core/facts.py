@@ -71,8 +71,8 @@ from orchestrator.core.step_facts import (
 FACTS: Final[tuple[type[Fact], ...]] = (
     RunAccepted, PlanFrozen, PlanPatched, RunAdopted, LimitHit, LimitExtended, CancelRequested, RunEnded, RunRated,
     StepExpanded, StepReused, StepDispatched, StepStarted, StepProgress, ToolIntended, ToolCalled, GuardTripped,
-    ModelCalled, EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected, StepBackoff,
-    StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
+    ModelCalled, EffectIntended, EffectDone, StepProduced, AttemptFailed, LeaseLost, CheckVerdict, StepRejected,
+    StepBackoff, StepEscalated, StepPassed, StepSkipped, StepGap, StepFailed, StepCancelled, StepQuarantined,
     ChildStarted, ChildEnded, ApprovalAsked, ApprovalAnswered, ApprovalExpired, ReplanAsked, ReplanRefused,
     BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned, JudgeVoted,
     SessionPinned,
