@@ -96,6 +96,9 @@ TITLES: Final[Mapping[str, str]] = {
     "input-invalid": "The inputs do not fit the plan",
     "promise": "This service cannot keep what is asked",
     "idempotency-conflict": "The idempotency key belongs to another request",
+    "session-busy": "The turn before is not answered yet",
+    "session-changed": "The session is in another version",
+    "session-full": "The session takes no more",
     "rate-limit": "Too many requests",
     "queue-full": "Too much is waiting",
     "spend-cap": "The tenant's spending is at its cap",
@@ -154,6 +157,12 @@ KINDS: Final[Mapping[type[e.OrchestratorError], _Kind]] = {
     e.JournalCorrupt: _Kind(500, "internal", tell=lambda _: "a record in the journal is damaged"),
     e.JournalFull: _Kind(507, "storage-full", "tell whoever runs the service", tell=lambda _: "the journal is full"),
     e.ValueRefused: _Kind(422, "invalid", "hand over plain JSON values: no NUL, no half characters, no NaN"),
+    e.SessionError: _Kind(503, "unavailable", _LATER, _AWAY, lambda _: "the sessions cannot be used now"),
+    e.SessionNotFound: _Kind(404, "not-found", "GET /v1/sessions lists the sessions of your tenant"),
+    e.SessionBusy: _Kind(409, "session-busy", "ask again after the time that Retry-After names, or Prefer: wait=30"),
+    e.SessionChanged: _Kind(412, "session-changed", "read it again, and decide anew"),
+    e.SessionFull: _Kind(422, "session-full", "say it shorter, let go of facts, or begin another session"),
+    e.SessionDamaged: _Kind(500, "internal", "tell whoever runs the service"),
     e.ArtifactMissing: _Kind(404, "not-found", tell=lambda _: "there is no such artifact"),
     e.EngineClosed: _Kind(503, "unavailable", _LATER, _AWAY, lambda _: "the service is being stopped"),
     e.TransportError: _Kind(503, "unavailable", _LATER, _AWAY, lambda _: "the transport cannot be used now"),
@@ -172,7 +181,7 @@ def problem_of(error: e.OrchestratorError) -> Problem:
             detail, remedy = error.what, error.remedy
         case e.WrongState():
             detail, remedy = f"{error.what}: {error.state}", error.remedy
-        case e.AdmissionRefused():
+        case e.AdmissionRefused() | e.SessionBusy():
             headers = retry_after(error.retry_after_s)
         case e.PlanError():
             places = [(_place(issue), _said(issue)) for issue in error.issues]

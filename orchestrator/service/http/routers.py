@@ -21,6 +21,8 @@ from orchestrator.service.http.pools import router as pools
 from orchestrator.service.http.runs import router as runs
 from orchestrator.service.http.schedules import opener as open_schedules
 from orchestrator.service.http.schedules import router as schedules
+from orchestrator.service.http.sessions import opener as open_sessions
+from orchestrator.service.http.sessions import router as sessions
 from orchestrator.service.http.steps import router as steps
 from orchestrator.service.http.streams import router as streams
 from orchestrator.service.http.thumbs import router as thumbs
@@ -35,6 +37,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     steps,
     approvals,
     thumbs,
+    sessions,
     pools,
     webhooks,
     schedules,
@@ -42,4 +45,4 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
 )
 
 Opener = Callable[[Service, Engine], AbstractAsyncContextManager[Mapping[str, object]]]
-OPENERS: Final[tuple[Opener, ...]] = (open_metrics, open_webhooks, open_schedules)
+OPENERS: Final[tuple[Opener, ...]] = (open_metrics, open_webhooks, open_schedules, open_sessions)
