@@ -87,7 +87,7 @@ async def _asked(
         return LOCAL
     found = await ring.caller(credentials.credentials) if credentials is not None else None
     if found is None:
-        await rates.guess(request.client.host if request.client is not None else "")
+        await rates.guess(request.client.host if request.client is not None else "", limits.guesses_per_minute)
         raise Problem(
             401,
             "unauthenticated",

@@ -45,7 +45,23 @@ def make_app(service: Service, *, local_alone: bool = False) -> FastAPI:
     observer = cast(RequestObserver | None, service.parts.get(PART))
     if observer is not None:
         app.add_middleware(Traced, observer=observer, now_s=service.clock.now_s)
+    app.openapi = lambda: described(app)  # type: ignore[method-assign]  # FastAPI's own way to have a say in it
     return app
+
+
+def described(app: FastAPI) -> dict[str, object]:
+    """The description of an application, made once: every error in it is a problem document."""
+    if app.openapi_schema is None:
+        made = FastAPI.openapi(app)
+        for path in made["paths"].values():
+            for operation in path.values():
+                for response in operation["responses"].values():
+                    forms = response.get("content", {})
+                    for kind in [*forms]:
+                        if forms[kind].get("schema", {}).get("$ref") == problems.SCHEMA:
+                            forms[problems.MEDIA_TYPE] = forms.pop(kind)
+        app.openapi_schema = made
+    return app.openapi_schema
 
 
 __all__ = ["make_app"]

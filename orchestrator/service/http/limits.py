@@ -8,6 +8,7 @@ BODY_DEPTH_MAX: Final = 64  #: of nested arrays and objects in a request
 BODY_S: Final = 10.0  #: for a body to arrive
 HEAD_BYTES_MAX: Final = 32 << 10  #: of a request's line and headers
 CONNECTIONS_MAX: Final = 20_000  #: at once; one more is answered with 503
+GUESSES_PER_MINUTE: Final = 300  #: keys from one address that do not exist, or no longer
 REQUESTS_PER_MINUTE: Final = 6_000  #: of one tenant, where its key says nothing
 OPEN_RUNS_PER_TENANT: Final = 10_000  #: where its key says nothing
 QUEUE_DEPTH: Final = 1_000  #: open runs of one tenant in one lane, before further ones are refused
@@ -24,5 +25,6 @@ class Limits:
     body_depth_max: int = BODY_DEPTH_MAX
     body_s: float = BODY_S
     requests_per_minute: int = REQUESTS_PER_MINUTE
+    guesses_per_minute: int = GUESSES_PER_MINUTE
     open_runs_per_tenant: int = OPEN_RUNS_PER_TENANT
     queue_depth: int = QUEUE_DEPTH

@@ -18,6 +18,7 @@ from orchestrator.ids import JsonValue
 
 PREFIX: Final = "urn:hierarchical-orchestrator:"
 MEDIA_TYPE: Final = "application/problem+json"
+SCHEMA: Final = "#/components/schemas/ProblemOut"
 TEXT_CHARS_MAX: Final = 4_000  #: of `detail`
 ERRORS_MAX: Final = 50  #: places that one answer names
 BUSY_S: Final = 1.0  #: advice where a server behind this one is away
@@ -282,7 +283,6 @@ RESPONSES: Final[dict[int | str, dict[str, object]]] = {
     status: {
         "description": text,
         "model": ProblemOut,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
     }
     for status, text in {
         400: "The request cannot be read",

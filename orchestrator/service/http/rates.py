@@ -9,7 +9,6 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from orchestrator.service.http.problems import Problem, retry_after
 
-GUESSES_PER_MINUTE: Final = 300  #: keys from one address that do not exist
 _NOT_YET: Final = 1.0  #: seconds, where nobody can say when there is room again
 
 
@@ -36,13 +35,13 @@ class Rates:
         """
         await self._hit("tenant", tenant, per_minute, f"the tenant has asked {per_minute:,} times within a minute")
 
-    async def guess(self, address: str) -> None:
-        """Count a key that does not exist.
+    async def guess(self, address: str, per_minute: int) -> None:
+        """Count a key that does not exist, by the address it came from.
 
         Raises:
             Problem: one too many within a minute.
         """
-        await self._hit("guess", address, GUESSES_PER_MINUTE, "too many keys that are not valid came from this address")
+        await self._hit("guess", address, per_minute, "too many keys that are not valid came from this address")
 
     async def _hit(self, what: str, who: str, per_minute: int, said: str) -> None:
         item = _PerMinute(per_minute)

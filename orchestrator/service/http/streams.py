@@ -21,6 +21,20 @@ from orchestrator.service.http.state import Keeps
 
 SEND_S: Final = 30.0  #: for a reader to take what was written, before its connection is dropped
 STREAM: Final = "text/event-stream"
+MESSAGE: Final = {
+    "type": "object",
+    "required": ["event", "data"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {
+            "type": "string",
+            "pattern": "^[0-9]+$",
+            "description": "Sequence number in the journal, of facts alone.",
+        },
+        "event": {"enum": ["fact", "said", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 router = APIRouter(prefix="/v1/runs", tags=["events"], responses=RESPONSES)
 
 
@@ -63,7 +77,7 @@ class Stream(Response):
     summary="Follow a run",
     status_code=200,
     response_class=Stream,
-    responses={200: {"description": "Server-sent events.", "content": {STREAM: {"schema": {"type": "string"}}}}},
+    responses={200: {"description": "Server-sent events.", "content": {STREAM: {"schema": MESSAGE}}}},
 )
 async def events(
     who: Reader,

@@ -1,0 +1,197 @@
+"""The description of the API, held against the API: schemathesis asks everything, and nothing breaks it.
+
+Half of the requests name things that exist, which no generator would guess.
+"""
+
+import json
+import os
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import ceil
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.core.failures import FailureGroup
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.service.http.threaded import Threaded, threaded
+
+CASES = 20_000 if os.environ.get("ORCHESTRATOR_PROVE") == "full" else 200
+OPEN = {"/healthz", "/readyz", "/v1/openapi.json"}  #: asked without a key
+SEED = 20_260
+#: A plan that does not exist, or a run in another state, is no fault of a request's form.
+EXCLUDED = [positive_data_acceptance]
+
+
+@dataclass
+class There:
+    """What exists in the service, by the name of a path's parameter."""
+
+    values: dict[str, list[str]] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Threaded]:
+    with threaded(tmp_path_factory.mktemp("schema")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def there(served: Threaded) -> There:
+    """Runs that have ended, one that waits for a person, and what belongs to them."""
+    session = client(served, "acme")
+    runs = []
+    for body in (
+        {"plan": "double"},
+        {"plan": "fails"},
+        {"plan": "many", "inputs": {"count": [1, 2]}},
+        {"plan": "paid"},
+        {"plan": "asks"},
+    ):
+        run = session.post(f"{served.url}/v1/runs", json=body).json()["id"]
+        if body["plan"] != "asks":
+            session.get(f"{served.url}/v1/runs/{run}/events")
+        runs.append(run)
+    (output,) = session.get(f"{served.url}/v1/runs/{runs[0]}/artifacts").json()["artifacts"]
+    return There(
+        values={
+            "run": runs[:4],  # streams of the one that waits would not end
+            "step": ["twice", "odd", "each", "each[1]", "one", "first"],
+            "digest": [output["digest"]],
+            "pool": ["desk"],
+            "name": ["double", "asks"],
+        }
+    )
+
+
+def client(served: Threaded, key: str | None) -> requests.Session:
+    session = requests.Session()
+    if key is not None:
+        session.headers["Authorization"] = f"Bearer {served.keys[key]}"
+    return session
+
+
+def operations(served: Threaded) -> list[schemathesis.schemas.APIOperation]:
+    schema = schemathesis.openapi.from_url(f"{served.url}/v1/openapi.json")
+    return [found.ok() for found in schema.get_all_operations()]
+
+
+@dataclass
+class Campaign:
+    """Asks, and remembers what came back."""
+
+    session: requests.Session
+    there: There
+    asked: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    def ask(self, operation: schemathesis.schemas.APIOperation, mode: GenerationMode, count: int, start: int) -> None:
+        """Send `count` requests to one operation."""
+        dice = random.Random(start)
+
+        @seed(start)
+        @settings(
+            max_examples=max(count, 1),
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=[*HealthCheck],
+        )
+        @given(case=operation.as_strategy(generation_mode=mode, headers=dict(self.session.headers)))
+        def ask(case: schemathesis.Case) -> None:
+            self.one(case, dice.random() < 0.5 and mode is GenerationMode.POSITIVE, dice)
+
+        try:
+            ask()
+        except Unsatisfiable:  # there is nothing in this operation that could be wrong
+            assert mode is GenerationMode.NEGATIVE
+
+    def one(self, case: schemathesis.Case, known: bool, dice: random.Random) -> None:
+        if known:
+            for name, values in self.there.values.items():
+                if name in case.path_parameters:
+                    case.path_parameters[name] = dice.choice(values)
+        answer = case.call(session=self.session, timeout=20)
+        self.asked += 1
+        self.statuses[answer.status_code] += 1
+        try:
+            case.validate_response(answer, excluded_checks=EXCLUDED, headers=dict(self.session.headers))
+        except FailureGroup as failures:
+            said = [str(one) for one in failures.exceptions]
+            self.broken.append(f"{answer.status_code} {case.as_curl_command()}\n{said}\n{answer.text[:500]}")
+
+
+def test_the_whole_api_keeps_its_description_whatever_it_is_asked(served: Threaded, there: There) -> None:
+    found = operations(served)
+    campaign = Campaign(client(served, "acme"), there)
+    rounds = 0
+    while campaign.asked < CASES:  # some operations have nothing that could be wrong
+        each = (CASES - campaign.asked) / len(found)
+        for number, operation in enumerate(found):
+            start = SEED + 1_000 * rounds + number
+            campaign.ask(operation, GenerationMode.POSITIVE, ceil(each * 0.6), start)
+            campaign.ask(operation, GenerationMode.NEGATIVE, ceil(each * 0.4), start)
+        rounds += 1
+    asked, statuses = campaign.asked, campaign.statuses
+    assert not campaign.broken, f"{len(campaign.broken)} of {asked}\n" + "\n\n".join(campaign.broken[:10])
+    assert not [status for status in statuses if status >= 500]
+    assert statuses[200] > asked / 20  # it did not fail at the door
+    print(f"{asked} cases over {len(found)} operations: {dict(sorted(statuses.items()))}")
+
+
+def test_no_operation_is_reached_without_a_key(served: Threaded, there: There) -> None:
+    asked = 0
+    for operation in operations(served):
+        if operation.path in OPEN or operation.path.startswith("/ui"):
+            continue
+        path = re.sub(r"\{(\w+)[^}]*\}", lambda match: there.values.get(match[1], ["x"])[0], operation.path)
+        for headers in (
+            {},
+            {"Authorization": "Bearer ho_aaaaaaaaaaaa_" + "x" * 43},
+            {"Authorization": f"Bearer {served.keys['acme'][:-1]}x"},
+            {"Authorization": f"Basic {served.keys['acme']}"},
+            {"Authorization": f"Bearer {served.keys['acme']} "[:-2]},
+            {"X-Api-Key": served.keys["acme"]},
+        ):
+            answer = requests.request(
+                operation.method.upper(),
+                f"{served.url}{path}?key={served.keys['acme']}&access_token={served.keys['acme']}",
+                headers=headers,
+                data=json.dumps({"plan": "double"}) if operation.method in {"post", "put", "patch"} else None,
+                timeout=20,
+            )
+            asked += 1
+            if operation.method in {"post", "put", "patch"} and answer.status_code == 415:
+                continue  # the form of a body is looked at before the key, and tells nothing
+            assert (operation.label, answer.status_code) == (operation.label, 401)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert asked > 100
+
+
+def test_a_key_reaches_what_its_scopes_name_and_nothing_else(served: Threaded, there: There) -> None:
+    refused = allowed = 0
+    for operation in operations(served):
+        if operation.path in OPEN or operation.path == "/v1/me" or operation.path.startswith("/ui"):
+            continue
+        path = re.sub(r"\{(\w+)[^}]*\}", lambda match: there.values.get(match[1], ["x"])[0], operation.path)
+        scopes = set()
+        for scope in ("read", "run", "approve", "manage", "metrics"):
+            body = {"json": {}} if operation.method in {"post", "put", "patch"} else {}
+            answer = client(served, f"acme:{scope}").request(
+                operation.method.upper(), f"{served.url}{path}", timeout=20, **body
+            )
+            if answer.status_code == 403:
+                refused += 1
+            else:
+                scopes.add(scope)
+        assert len(scopes) == 1, (operation.label, scopes)
+        allowed += 1
+    assert refused == 4 * allowed > 100
