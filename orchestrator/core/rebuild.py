@@ -39,7 +39,8 @@ def _carried(run: RunState, state: StepState | None, spec: CompiledStep, touched
     """A step as it was, or fresh under the new plan. Attempts count on, so that no old answer fits a new one."""
     upstream = state is not None and state.status is Status.SKIPPED and state.reason in UPSTREAM
     if state is None or spec.id in touched or upstream:
-        base = run.retired.get(spec.id, 0)
+        made = _attempts(state) if state is not None else 0  # before a quarantine took its inputs back
+        base = max(run.retired.get(spec.id, 0), made)
         return StepState(spec=spec, unmet=0, base=base, unit=None if spec.mapped else Unit(spec.index, attempt=base))
     state.spec = spec
     for unit in state.all_units():

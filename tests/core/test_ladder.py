@@ -440,3 +440,17 @@ def test_a_planner_at_work_keeps_the_clock_going_beside_a_person_who_is_asked() 
     )
     assert bench.statuses() == {"h": "running", "a": "gap", "b": "running"}
     assert (bench.machine.state.active, bench.machine.state.waiting, bench.machine.state.paused_at_s) == (1, 1, None)
+
+
+def test_a_step_that_a_quarantine_skipped_keeps_its_attempts_through_a_patch() -> None:
+    """Or what a worker says of one of them would be taken for a word on an attempt that was never made."""
+    bench = Bench(
+        plan_of({"a": {}, "b": {"with": {"x": "${{ steps.a.output }}"}}, "d": {"needs": ["slow"]}, "slow": {}})
+    )
+    bench.done("a", 1)
+    bench.tell(f.StepQuarantined(at_s=0.0, actor="ann", step=StepId("a"), reason="wrong"))
+    assert patched(bench, {"replace": {"id": "d", "step": {**SIMPLE, "needs": ["slow"]}}})[0] == "plan.patched"
+
+    late = f.StepStarted(at_s=0.0, actor="w1", step=StepId("b"), attempt=1)
+    assert bench.tell(late) == []
+    assert bench.done("b", 7, attempt=1) == []
