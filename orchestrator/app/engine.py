@@ -170,7 +170,7 @@ class Engine:
                     worker=owner,
                     models=caches.models(self.models),
                     clock=clock.now_s,
-                    observer=self.telemetry,
+                    observer=self.telemetry.inside() if self.telemetry is not None else None,
                 )
                 transport.bind_turn(engine.turn)
                 self._workers.open(group)

@@ -73,6 +73,10 @@ class Tracing(Observer, WorkObserver, RequestObserver, Protocol):
         """Spans `exported` and `failed`; things told that were `dropped`, or of which none could be made (`broken`)."""
         ...
 
+    def inside(self) -> WorkObserver:
+        """For workers in the process of the runs' owner, whose spans of attempts tell of the work already."""
+        ...
+
     def trace_of_run(self, run_id: str) -> str:
         """The trace id of a run, as 32 hex digits."""
         ...

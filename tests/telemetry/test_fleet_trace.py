@@ -65,18 +65,18 @@ def test_one_trace_over_four_processes(site: Site, root: Path, monkeypatch: pyte
 
         run_id = anyio.run(ask)
         telemetry.close()
-        spans = arrived(collector, 26)
+        spans = arrived(collector, 16)
 
     assert {span.trace for span in spans} == {0x4BF92F3577B34DA6A3CE929D0E0E4736}
     (request,) = [span for span in spans if span.name == "POST /v1/runs"]
     assert request.parent == 0x00F067AA0BA902B7
     inside = [span for span in spans if span is not request]
     top = Seen(request.trace, request.id, 0, request.name, request.start_ns, request.end_ns, request.attributes)
-    one_branch = ["        call bursting.nap", "          check schema", "          work bursting.nap"]
+    one_branch = ["        call bursting.nap", "          work bursting.nap"]
     assert sorted(tree([top, *inside])) == sorted(
         [
             "POST /v1/runs", "  invoke_workflow burst", "    plan burst", "      step naps", "      step sum",
-            "        call steady.add", "          check schema", "          work steady.add",
+            "        call steady.add", "          work steady.add",
             *[f"        step naps[{branch}]" for branch in range(3)],
             *[f"  {line}" for line in one_branch * 3],
         ]
@@ -89,4 +89,5 @@ def test_one_trace_over_four_processes(site: Site, root: Path, monkeypatch: pyte
         "POST": {"api"}, "invoke_workflow": {"supervisor"}, "step": {"supervisor"}, "call": {"supervisor"},
         "work bursting": {"bursting"}, "work steady": {"steady"},
     }  # fmt: skip
-    assert {span.told["orchestrator.run.id"] for span in inside} == {run_id}
+    named = {span.told["orchestrator.run.id"] for span in inside if "orchestrator.run.id" in span.told}
+    assert named == {run_id}

@@ -76,7 +76,7 @@ async def test_lines_of_a_task_name_run_step_branch_and_trace() -> None:
         line = of_tasks[word]
         assert line.pop("timestamp")
         work = next(span for span in kept.spans if f"{span.id:016x}" == line["span_id"])
-        assert work.name == "work talking.talk"
+        assert work.name == "call talking.talk"
         assert line == {
             "event": "worked", "level": "info", "word": word, "run": run_id, "step": "talk", "attempt": 1,
             "branch": branch, "trace_id": trace, "span_id": line["span_id"],

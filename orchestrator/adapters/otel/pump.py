@@ -29,15 +29,30 @@ CLOSE_S: Final = 5.0  #: that closing waits for what is queued
 SCOPE: Final = InstrumentationScope("hierarchical-orchestrator")
 _SAMPLED: Final = TraceFlags(ids.SAMPLED)
 _NS: Final = 1_000_000_000
+_UNSET: Final = Status()
 log = structlog.get_logger(__name__)
 Work = Callable[[], Iterable[Span]]  #: makes the spans of one thing that was told
+
+
+class _Resource(Resource):
+    """A resource that knows its hash: the encoder asks for it at every span, and it is made by writing JSON."""
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource.attributes, resource.schema_url)
+        self._kept = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._kept
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or super().__eq__(other)
 
 
 class Pump:
     """Takes work from any thread; makes, redacts and exports spans in one of its own."""
 
     def __init__(self, exporter: SpanExporter, resource: Resource, redactor: Redactor) -> None:
-        self._exporter, self._resource, self._redactor = exporter, resource, redactor
+        self._exporter, self._resource, self._redactor = exporter, _Resource(resource), redactor
         self._queue_max = _number("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_MAX)
         self._batch_max = min(_number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_MAX), self._queue_max)
         self._delay_s = _number("OTEL_BSP_SCHEDULE_DELAY", int(DELAY_S * 1000)) / 1000
@@ -112,8 +127,9 @@ class Pump:
 
     def _made(self, span: Span) -> ReadableSpan:
         attributes = span.attributes
-        for name in names.CONTENT & attributes.keys():
-            attributes[name] = self._redactor.text(str(attributes[name]))
+        if span.content:
+            for name in names.CONTENT & attributes.keys():
+                attributes[name] = self._redactor.text(str(attributes[name]))
         if span.error:
             attributes[names.ERROR] = span.error
         parent = SpanContext(span.trace, span.parent, span.remote, _SAMPLED) if span.parent else None
@@ -123,9 +139,9 @@ class Pump:
             parent=parent,
             resource=self._resource,
             attributes=attributes,
-            events=[_event(*event) for event in span.events],
+            events=[_event(*event) for event in span.events] if span.events else (),
             kind=_KINDS[span.kind],
-            status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
+            status=Status(StatusCode.ERROR, span.error) if span.error else _UNSET,
             start_time=int(span.start_s * _NS),
             end_time=int(span.end_s * _NS),
             instrumentation_scope=SCOPE,

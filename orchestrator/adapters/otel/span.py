@@ -26,6 +26,7 @@ class Span:
     kind: Kind = "internal"
     remote: bool = False  #: its parent is of another process
     error: str = ""  #: what `error.type` says
+    content: bool = False  #: some attribute holds content, which is redacted at the sink
     attributes: dict[str, Attribute] = field(default_factory=dict)
     events: list[tuple[str, float, dict[str, Attribute]]] = field(default_factory=list)
 
@@ -44,9 +45,7 @@ class SpanBook:
         self._done: list[Span] = []
 
     def _begin(self, key: Key, span: int, parent: int, name: str, at_s: float) -> Span:
-        made = Span(self.trace, span, parent, name, at_s)
-        made.attributes[names.RUN] = self.run
-        self._open[key] = made
+        made = self._open[key] = Span(self.trace, span, parent, name, at_s)
         return made
 
     def _end(self, key: Key, at_s: float, error: str = "") -> Span | None:
@@ -66,4 +65,4 @@ class SpanBook:
         """Content: nothing unless it is asked for."""
         if self._content and value not in (None, "", [], ()):
             text = value if isinstance(value, str) else repr(value)
-            span.attributes[name] = text[:CONTENT_CHARS_MAX]
+            span.attributes[name], span.content = text[:CONTENT_CHARS_MAX], True

@@ -33,6 +33,8 @@ class RunTrace(SpanBook):
         self._specs: dict[str, _Spec] = {}
         self._revision = 0
         self._times: dict[Key, int] = {}  #: how often a step was begun: a patch may have it run once more
+        self._within: dict[tuple[str, int], list[Key]] = {}  #: what began in a step or branch that has not settled
+        self._branches: dict[str, set[int]] = {}  #: of mapped steps that have not settled
         self._mark: dict[Key, float] = {}  #: when an attempt's output, or the verdict before, was there
 
     def add(self, fact: f.Fact) -> list[Span]:
@@ -73,6 +75,7 @@ class RunTrace(SpanBook):
         span = self._begin(("run",), ids.run_span(fact.run), parent, names.workflow(fact.plan), fact.at_s)
         span.remote = outside is not None and fact.parent is None
         span.attributes |= {
+            names.RUN: fact.run,
             names.OPERATION: names.INVOKE_WORKFLOW,
             names.AGENT: fact.plan,
             names.WORKFLOW: fact.plan,
@@ -87,7 +90,7 @@ class RunTrace(SpanBook):
     def _plan(self, at_s: float, digest: str) -> None:
         name = f"{self.accepted.plan} revision {self._revision}" if self._revision else self.accepted.plan
         span = self._begin(("plan",), self._plan_span(), ids.run_span(self.run), f"plan {name}", at_s)
-        span.attributes[names.PLAN_DIGEST] = digest
+        span.attributes |= {names.RUN: self.run, names.PLAN_DIGEST: digest}
 
     def _plan_span(self) -> int:
         return ids.span_id(self.run, "plan", self._revision)
@@ -145,18 +148,26 @@ class RunTrace(SpanBook):
         span.attributes[names.STEP] = step
         if branch != f.WHOLE:
             span.attributes[names.BRANCH] = branch
+            self._branches.setdefault(step, set()).add(branch)
         return span
+
+    def _inside(self, key: Key, fact: f.StepFact, span: int, parent: int, name: str) -> Span:
+        """Begin something that ends with its step at the latest."""
+        self._within.setdefault((fact.step, fact.branch), []).append(key)
+        return self._begin(key, span, parent, name, fact.at_s)
 
     def _dispatched(self, fact: f.StepDispatched) -> None:
         if fact.purpose == "check":
             above = ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, 0)
             own = ids.check_span(self.run, fact.step, fact.branch, fact.attempt, fact.check)
-            self._begin(_check(fact, fact.check), own, above, "check call", fact.at_s)
+            self._inside(_check(fact, fact.check), fact, own, above, "check call")
             return
         step, spec = self._step(fact.step, fact.branch, fact.at_s), self._specs.get(fact.step, _Spec())
         own = ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, fact.sample)
-        span = self._begin(_attempt(fact), own, step.id, _name(fact, spec), fact.at_s)
-        span.attributes |= {names.STEP: fact.step, names.ATTEMPT: fact.attempt, names.CAUSE: fact.cause}
+        span = self._inside(_attempt(fact), fact, own, step.id, _name(fact, spec))
+        span.attributes |= {names.STEP: fact.step, names.ATTEMPT: fact.attempt}
+        if fact.cause != "first":
+            span.attributes[names.CAUSE] = fact.cause
         if fact.branch != f.WHOLE:
             span.attributes[names.BRANCH] = fact.branch
         if fact.sample:
@@ -165,8 +176,6 @@ class RunTrace(SpanBook):
             span.attributes[names.POOL] = fact.pool
         if spec.kind == "task":
             span.attributes |= {names.OPERATION: names.INVOKE_AGENT, names.AGENT: fact.pool}
-        if spec.function:
-            span.attributes[names.FUNCTION] = spec.function
         if fact.tier:
             span.attributes[names.TIER] = fact.tier
 
@@ -176,7 +185,6 @@ class RunTrace(SpanBook):
         span = self._open.get(key)
         if span is None:
             return
-        span.note(fact.KIND, fact.at_s)
         if fact.actor:
             span.attributes[names.WORKER] = fact.actor
         if fact.started_at_s and names.WAIT_S not in span.attributes:
@@ -187,6 +195,9 @@ class RunTrace(SpanBook):
 
     def _verdict(self, fact: f.CheckVerdict) -> None:
         attempt = _attempt(fact)
+        if fact.check == 0 and fact.verdict == "pass":
+            self._mark[attempt] = fact.at_s
+            return  # the schema of every output is looked at; that it fits is no news
         span = self._end(_check(fact, fact.check), fact.at_s)
         if span is None:
             above = ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, fact.sample)
@@ -209,24 +220,20 @@ class RunTrace(SpanBook):
     def _settled(self, fact: f.StepFact) -> None:
         status = _SETTLED[type(fact)]
         error = status if status in {"failed", "gap", "cancelled"} else ""
-        within = [
-            key
-            for key in self._open
-            if len(key) > 2
-            and key[0] != "step"
-            and key[1] == fact.step
-            and (fact.branch == f.WHOLE or key[2] == fact.branch)
-        ]
-        for key in within:
-            self._end(key, fact.at_s, error)
-            self._mark.pop(key, None)
         if fact.branch == f.WHOLE:
-            for key in [key for key in self._open if key[0] == "step" and key[1] == fact.step and key[2] != f.WHOLE]:
-                self._end(key, fact.at_s)
+            for branch in self._branches.pop(fact.step, ()):
+                self._close(fact, branch, error)
+                self._end(("step", fact.step, branch), fact.at_s)
+        self._close(fact, fact.branch, error)
         span = self._step(fact.step, fact.branch, fact.at_s)
         self._end(("step", fact.step, fact.branch), fact.at_s, "failed" if status == "failed" else "")
         span.attributes[names.STATUS] = status
         self._say(span, names.REASON, getattr(fact, "reason", None) or getattr(fact, "cause", None))
+
+    def _close(self, fact: f.StepFact, branch: int, error: str) -> None:
+        for key in self._within.pop((fact.step, branch), ()):
+            self._end(key, fact.at_s, error)
+            self._mark.pop(key, None)
 
     # ---- below an attempt
 
@@ -285,7 +292,7 @@ class RunTrace(SpanBook):
         key = ("ask", fact.step, fact.branch)
         self._end(key, fact.at_s)
         times = self._times[key] = self._times.get(key, 0) + 1
-        span = self._begin(key, ids.span_id(self.run, *key, times), self._above(fact), "ask a person", fact.at_s)
+        span = self._inside(key, fact, ids.span_id(self.run, *key, times), self._above(fact), "ask a person")
         span.attributes[names.SUBJECT] = fact.subject
 
     def _answered(self, fact: f.ApprovalAnswered | f.ApprovalExpired) -> None:

@@ -21,6 +21,7 @@ from orchestrator.adapters.otel.span import Attribute, Span
 from orchestrator.adapters.otel.spans import RunTrace
 from orchestrator.core.facts import Fact, RunAccepted, RunEnded
 from orchestrator.ids import RunId
+from orchestrator.ports.observer import WorkObserver
 from orchestrator.ports.redaction import CLEAR, Redactor
 from orchestrator.ports.tasks import StepTask, TaskKey
 
@@ -44,7 +45,7 @@ class Telemetry:
         asked = os.environ.get(CAPTURE, "").strip().lower() in {"true", "1", "span_only", "span_and_event"}
         self._content = asked if content is None else content
         self._runs: dict[RunId, RunTrace] = {}  #: the pump's thread alone looks at it
-        self._sampled: OrderedDict[int, bool] = OrderedDict()
+        self._sampled: OrderedDict[RunId, tuple[int, bool]] = OrderedDict()  #: trace, and whether it is told, by run
         self._outside: OrderedDict[str, int] = OrderedDict()  #: traces that others began, by the run at the top
 
     @property
@@ -81,12 +82,12 @@ class Telemetry:
 
     def trace_of(self, accepted: RunAccepted, key: TaskKey) -> str:
         """See `Observer`."""
-        sampled = self._is_sampled(accepted)
+        trace, sampled = self._trace(accepted)
         if key.purpose == "check":
             span = ids.check_span(key.run_id, key.step_id, key.branch, key.attempt, key.check)
         else:
             span = ids.attempt_span(key.run_id, key.step_id, key.branch, key.attempt, key.sample)
-        return ids.written(ids.trace_of(accepted), span, sampled=sampled)
+        return ids.written(trace, span, sampled=sampled)
 
     def here(self) -> str:
         """See `Observer`."""
@@ -123,17 +124,21 @@ class Telemetry:
         return ()
 
     def _is_sampled(self, accepted: RunAccepted) -> bool:
+        return self._trace(accepted)[1]
+
+    def _trace(self, accepted: RunAccepted) -> tuple[int, bool]:
+        """The trace of a run, and whether it is told."""
+        known = self._sampled.get(accepted.run)
+        if known is not None:
+            return known
         trace = ids.trace_of(accepted)
-        known = self._sampled.get(trace)
+        told = self._decide(trace, ids.parse(accepted.trace) if accepted.trace else None, accepted.plan)
+        known = self._sampled[accepted.run] = trace, told
         if accepted.trace and accepted.parent is None:
             self._outside[accepted.run] = trace
-            if len(self._outside) > DECISIONS_MAX:
-                self._outside.popitem(last=False)
-        if known is None:
-            known = self._decide(trace, ids.parse(accepted.trace) if accepted.trace else None, accepted.plan)
-            self._sampled[trace] = known
-            if len(self._sampled) > DECISIONS_MAX:
-                self._sampled.popitem(last=False)
+        for kept in (self._sampled, self._outside):
+            while len(kept) > DECISIONS_MAX:
+                kept.popitem(last=False)
         return known
 
     def _decide(self, trace: int, parent: Parent | None, name: str) -> bool:
@@ -146,15 +151,23 @@ class Telemetry:
     def begin(self, task: StepTask, worker: str) -> None:
         """See `WorkObserver`: user code finds the span of its task as the current one, and its logs carry the ids."""
         parent = ids.parse(task.trace) if task.trace else None
+        own = None if parent is None else Parent(parent.trace, _work_span(task, worker), parent.flags)
+        self.enter(task, own)
+
+    def enter(self, task: StepTask, own: Parent | None) -> None:
+        """Make a span the current one of the code that is about to run, and bind what its log lines say."""
         key = task.key
         bound: dict[str, object] = {"run": key.run_id, "step": key.step_id, "attempt": key.attempt}
         if key.branch >= 0:
             bound["branch"] = key.branch
-        if parent is not None:
-            own = Parent(parent.trace, _work_span(task, worker), parent.flags)
+        if own is not None:
             otel_context.attach(otel.set_span_in_context(_span_of(own)))
             bound |= {"trace_id": f"{own.trace:032x}", "span_id": f"{own.span:016x}"}
         structlog.contextvars.bind_contextvars(**bound)
+
+    def inside(self) -> WorkObserver:
+        """See `Tracing`."""
+        return _Inside(self)
 
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """See `WorkObserver`."""
@@ -199,6 +212,21 @@ class Telemetry:
             otel_context.detach(token)
             if sampled:
                 self._pump.put(lambda: (span,))
+
+
+class _Inside:
+    """Workers in the process of the owner: their code sees the span of its attempt, which says all of it already."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def begin(self, task: StepTask, worker: str) -> None:
+        """See `WorkObserver`."""
+        del worker
+        self._telemetry.enter(task, ids.parse(task.trace) if task.trace else None)
+
+    def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
+        """See `WorkObserver`: the journal tells it."""
 
 
 class RequestSpan:
