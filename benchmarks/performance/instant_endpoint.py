@@ -1,12 +1,14 @@
 """A chat endpoint that answers at once, in a process of its own: `python -m benchmarks.performance.instant_endpoint`.
 
-Prints its port, then serves until its standard input closes. It reads requests by their length and parses nothing but
-whether a stream was asked for, so that what is measured is the client.
+An argument is the seconds after which it answers instead. Prints its port, then serves until its standard input closes.
+It reads requests by their length and parses nothing but whether a stream was asked for, so that what is measured is the
+client.
 """
 
 import asyncio
 import json
 import sys
+from functools import partial
 
 PIECES = 20  #: chunks of a streamed answer
 _WORD = "word "
@@ -40,12 +42,14 @@ STREAM = _answer(
 )
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(latency_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             size = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
             body = await reader.readexactly(size)
+            if latency_s:
+                await asyncio.sleep(latency_s)
             writer.write(STREAM if b'"stream":true' in body.replace(b" ", b"") else AT_ONCE)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
@@ -54,7 +58,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def main() -> None:
     """Serve until standard input closes."""
-    server = await asyncio.start_server(_serve, "127.0.0.1", 0, backlog=2_048)
+    latency_s = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    server = await asyncio.start_server(partial(_serve, latency_s), "127.0.0.1", 0, backlog=2_048)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()

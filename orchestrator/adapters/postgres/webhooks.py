@@ -54,6 +54,9 @@ UPDATE webhook_deliveries d SET attempts = attempts + 1, leased_until_s = $1::do
 FROM chosen WHERE d.id = chosen.id
 RETURNING {", ".join(f"d.{name}" for name in DELIVERY.split(", "))}
 """  # noqa: S608 # likewise
+_TOLD: Final = f"""
+DELETE FROM webhook_outbox WHERE id IN (SELECT id FROM webhook_outbox ORDER BY id LIMIT $1) RETURNING {ENDED}
+"""  # noqa: S608 # likewise
 _SETTLE: Final = """
 UPDATE webhook_deliveries SET state = $1, due_at_s = $2, detail = $3, settled_at_s = $4, leased_until_s = 0
 WHERE id = $5 AND attempts = $6 AND state = 'pending' AND leased_until_s > 0 RETURNING endpoint_id
@@ -156,10 +159,8 @@ class PostgresWebhooks:
                 terms.append(f"{column} = ${len(values)}")
         if query.before is not None:
             values.append(query.before)
-            terms.append(
-                "(created_at_s, id) < (SELECT created_at_s, id FROM webhook_deliveries "
-                f"WHERE id = ${len(values)} AND tenant = $1)"
-            )
+            place = "SELECT created_at_s, id FROM webhook_deliveries WHERE tenant = $1 AND id"
+            terms.append(f"(created_at_s, id) < ({place} = ${len(values)})")
         values.append(query.limit)
         rows: list[Record] = await self._server.do(
             lambda connection: connection.fetch(
@@ -177,11 +178,7 @@ class PostgresWebhooks:
 
 async def _expand(connection: Connection) -> None:
     """Turn ends of runs into what is owed to each endpoint."""
-    rows = await connection.fetch(
-        "DELETE FROM webhook_outbox WHERE id IN (SELECT id FROM webhook_outbox ORDER BY id LIMIT $1) "
-        f"RETURNING {ENDED}",
-        TOLD_MAX,
-    )
+    rows = await connection.fetch(_TOLD, TOLD_MAX)
     for row in rows:
         ended = ended_of(tuple(row))
         found = await connection.fetch(
