@@ -10,7 +10,8 @@ from orchestrator.service.metrics.values import Values
 
 AGREES_WITHIN: Final = 0.2  #: a vote of a judge agrees when it is this near to the score of the verdict
 RATED_MAX: Final = 10_000  #: cases of evaluations whose latest rating is known
-Unit = tuple[str, int, int, int]  #: step, branch, attempt, sample
+Place = tuple[str, int]  #: step and branch
+Turn = tuple[int, int]  #: attempt and sample
 _SETTLED: Final[Mapping[type[f.Fact], str]] = {
     f.StepPassed: "passed",
     f.StepReused: "reused",
@@ -23,6 +24,15 @@ _RESOLVED: Final = frozenset({"succeeded", "degraded"})
 
 
 @dataclass(slots=True)
+class Sent:
+    """An attempt under way."""
+
+    at_s: float
+    pool: str  #: empty: a person's, or a sub-plan's
+    began_s: float | None = None  #: when a worker began, once that is known
+
+
+@dataclass(slots=True)
 class Seen:
     """What must be known of a run to count its next fact."""
 
@@ -32,8 +42,7 @@ class Seen:
     ended: bool = False
     asked: bool = False  #: a person was asked something
     questions: dict[tuple[str, int], str] = field(default_factory=dict)  #: open ones: their subject
-    sent: dict[Unit, tuple[float, str]] = field(default_factory=dict)  #: attempts under way: since when, in which pool
-    begun: dict[Unit, float] = field(default_factory=dict)  #: of these, when a worker began
+    sent: dict[Place, dict[Turn, "Sent"]] = field(default_factory=dict)  #: attempts under way
     mapped: set[str] = field(default_factory=set)
     charged: set[str] = field(default_factory=set)
     votes: dict[tuple[str, int, int, int], list[float]] = field(default_factory=dict)
@@ -94,7 +103,6 @@ class Tally:
     def _ended(self, run: Seen, fact: f.RunEnded) -> None:
         run.ended = True
         run.sent.clear()
-        run.begun.clear()
         run.questions.clear()
         if not run.top:
             return
@@ -128,31 +136,28 @@ class Tally:
     def _dispatched(self, run: Seen, fact: f.StepDispatched) -> None:
         if fact.purpose != "work":
             return
-        run.sent[_unit(fact)] = (fact.at_s, fact.pool)
+        turns = run.sent.setdefault((fact.step, fact.branch), {})
+        turns[fact.attempt, fact.sample] = Sent(fact.at_s, fact.pool)
         if fact.cause != "first":
             self._add("retries_total", fact.pool, fact.cause)
 
     def _started(self, run: Seen, fact: f.StepStarted) -> None:
-        sent = run.sent.get(_unit(fact))
-        if sent is not None and _unit(fact) not in run.begun:
-            run.begun[_unit(fact)] = fact.at_s
-            self._observe("queue_wait_seconds", sent[1], value=fact.at_s - sent[0])
+        sent = run.sent.get((fact.step, fact.branch), {}).get((fact.attempt, fact.sample))
+        if sent is not None and sent.began_s is None:
+            sent.began_s = fact.at_s
+            self._observe("queue_wait_seconds", sent.pool, value=fact.at_s - sent.at_s)
 
     def _over(self, run: Seen, fact: f.StepFact, outcome: str, started_at_s: float = 0.0) -> None:
         """An attempt has ended."""
-        unit = _unit(fact)
-        sent = run.sent.pop(unit, None)
-        began_s = run.begun.pop(unit, None)
-        if sent is None:
+        sent = run.sent.get((fact.step, fact.branch), {}).pop((fact.attempt, fact.sample), None)
+        if sent is None or not sent.pool:
             return
-        at_s, pool = sent
-        if not pool:
-            return  # a person, or a sub-plan
+        began_s = sent.began_s
         if began_s is None and started_at_s:
             began_s = started_at_s
-            self._observe("queue_wait_seconds", pool, value=began_s - at_s)
-        self._add("attempts_total", pool, outcome)
-        self._observe("attempt_seconds", pool, value=fact.at_s - (began_s if began_s is not None else at_s))
+            self._observe("queue_wait_seconds", sent.pool, value=began_s - sent.at_s)
+        self._add("attempts_total", sent.pool, outcome)
+        self._observe("attempt_seconds", sent.pool, value=fact.at_s - (sent.at_s if began_s is None else began_s))
 
     def _produced(self, run: Seen, fact: f.StepProduced) -> None:
         self._spend(run, charge_of(fact), fact.usd)
@@ -179,9 +184,7 @@ class Tally:
         self._add("escalations_total", run.accepted.plan, "plan")
 
     def _settled(self, run: Seen, fact: f.StepFact) -> None:
-        for unit in [u for u in run.sent if u[0] == fact.step and (fact.branch == f.WHOLE or u[1] == fact.branch)]:
-            run.sent.pop(unit)
-            run.begun.pop(unit, None)
+        run.sent.pop((fact.step, fact.branch), None)
         run.questions.pop((fact.step, fact.branch), None)
         if fact.branch != f.WHOLE or fact.step not in run.mapped:  # branches count, and their step not once more
             self._add("steps_total", run.accepted.plan, _SETTLED[type(fact)])
@@ -252,10 +255,6 @@ class Tally:
     def _answered(self, run: Seen, fact: f.ApprovalAnswered | f.ApprovalExpired) -> None:
         subject = run.questions.pop((fact.step, fact.branch), "step")
         self._add("people_answered_total", subject, "expired" if isinstance(fact, f.ApprovalExpired) else "answered")
-
-
-def _unit(fact: f.StepFact) -> Unit:
-    return fact.step, fact.branch, fact.attempt, fact.sample
 
 
 #: Facts that are not here count for nothing.
