@@ -5,7 +5,7 @@ from collections import deque
 from orchestrator.core import facts as f
 from orchestrator.core.settle import charge_of, check_charge, move, pause, settle, settle_step, spend, unit_of
 from orchestrator.core.state import RunState, Sample, Status, Unit
-from orchestrator.core.step_facts import DRAINED
+from orchestrator.core.step_facts import DRAINED, LOST
 
 
 def on_expanded(run: RunState, fact: f.StepExpanded) -> None:
@@ -139,6 +139,7 @@ def on_attempt_failed(run: RunState, fact: f.AttemptFailed) -> None:
     unit.open_samples -= 1
     unit.outcome = None
     unit.error = fact.error
+    unit.losses += fact.error == LOST
     unit.retry_after_s = fact.retry_after_s or 0.0
     unit.reasons = (f"{fact.error}: {fact.message}" if fact.message else fact.error,)
     if unit.samples is not None:
@@ -162,7 +163,7 @@ def on_lease_lost(run: RunState, fact: f.LeaseLost) -> None:
     """The attempt will not be answered."""
     _, unit = unit_of(run, fact)
     unit.losses += fact.reason != DRAINED
-    unit.error = "lost"
+    unit.error = LOST
     unit.open_samples = 0
     move(run, unit, Status.REJECTED, fact.at_s)
 

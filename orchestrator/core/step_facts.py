@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Literal
 from orchestrator.core.fact import Purpose, StepFact, VerdictKind
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
 
+LOST: Final = "lost"  #: error of an attempt whose worker is gone, as a transport or a pool of processes tells it
 DRAINED: Final = "drained"  #: reason of a lease that was given up in good order
 
 

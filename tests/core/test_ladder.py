@@ -139,6 +139,15 @@ def test_a_lost_worker_is_replaced_without_climbing_but_not_for_ever() -> None:
     assert bench.lose("a")[-2:] == ["step.failed a#6 its worker was lost 6 times", "run.ended failed"]
 
 
+def test_nor_for_ever_where_the_transport_tells_of_the_loss() -> None:
+    """A task that ends every process it comes to would otherwise be tried until somebody looked."""
+    bench = Bench(plan_of({"a": {}}))
+    for attempt in range(1, 6):
+        assert bench.fail("a", "lost") == [f"attempt.failed a#{attempt} lost", f"step.dispatched a#{attempt + 1} lost"]
+
+    assert bench.fail("a", "lost")[-2:] == ["step.failed a#6 its worker was lost 6 times", "run.ended failed"]
+
+
 # ---- people
 
 
