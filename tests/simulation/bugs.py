@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.memory.journal import MemoryJournal, RunEnded, _Run
-from orchestrator.core import arrivals, checking, climb, finish, flow, machine, positions, reports, sending
+from orchestrator.core import arrivals, checking, climb, finish, flow, machine, positions, reports, scope, sending
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.evolve import EVOLVE
@@ -20,7 +20,19 @@ from orchestrator.core.ledger import Held, Ledger
 from orchestrator.core.policy import Share
 from orchestrator.core.state import Status
 from orchestrator.core.turn import Turn
-from orchestrator.engine import admission, children, driver, grants, loop, ownership, perform, recovery
+from orchestrator.engine import (
+    admission,
+    children,
+    driver,
+    grants,
+    loop,
+    operations,
+    ownership,
+    perform,
+    questions,
+    recovery,
+    translate,
+)
 from orchestrator.engine.engine import RunEngine
 from orchestrator.ports import tasks as t
 from orchestrator.ports.journal import Append
@@ -538,3 +550,89 @@ def question_never_expires(patches: pytest.MonkeyPatch) -> None:
 def reserve_for_anybody(patches: pytest.MonkeyPatch) -> None:
     """Money is granted whatever is left."""
     patches.setattr(reports, "short_of", lambda *_args: None)
+
+
+@planted
+def broken_check_passes(patches: pytest.MonkeyPatch) -> None:
+    """A check that could not answer counts as a yes."""
+    original = translate.verdict_of
+
+    def verdict_of(key: Any, run: Any, now_s: float, kind: str, *rest: Any, **more: Any) -> object:
+        return original(key, run, now_s, "pass" if kind == "check_broken" else kind, *rest, **more)  # type: ignore[arg-type]
+
+    for module in (translate, questions, loop):
+        patches.setattr(module, "verdict_of", verdict_of)
+
+
+@planted
+def reads_of_unpassed_output(patches: pytest.MonkeyPatch) -> None:
+    """A reference sees an output while it is still being checked."""
+
+    def output_of(state: Any) -> object:
+        if state.units is None:
+            return state.unit.output if state.unit is not None else [] if state.spec.mapped else None
+        return [unit.output for unit in state.units]
+
+    patches.setattr(scope, "output_of", output_of)
+
+
+@planted
+def effect_begun_by_anybody(patches: pytest.MonkeyPatch) -> None:
+    """Every worker that asks may begin an effect, however often its task was delivered."""
+
+    async def begin(_self: object, one: driver.RunDriver, request: Any) -> t.OwnerReply:
+        return t.OwnerReply(granted=True) if grants._at_work(one, request.key) else grants.UNWANTED
+
+    patches.setattr(grants.Grants, "_begin", begin)
+
+
+@planted
+def verdict_of_another_attempt(patches: pytest.MonkeyPatch) -> None:
+    """What a check said of an attempt before counts for the one that is there now."""
+
+    def verdict(turn: Turn, event: Any) -> object:
+        pair = positions.find(turn, event)
+        if pair is None or pair[1].status is not Status.CHECKING or not pair[1].check_sent:
+            return original(turn, event)
+        turn.emit(replace(event, attempt=pair[1].attempt, check=pair[1].check, digest=pair[1].digest))
+        return (pair,)
+
+    original = machine.ARRIVALS[f.CheckVerdict]
+    patches.setitem(machine.ARRIVALS, f.CheckVerdict, verdict)  # type: ignore[arg-type]  # an arrival
+
+
+@planted
+def inputs_of_now_on_take_over(patches: pytest.MonkeyPatch) -> None:
+    """Who takes a run over works the inputs of a running task out anew, from how things stand by then."""
+
+    def replay(self: machine.RunMachine, fact: Any) -> None:
+        machine.evolve(self.state, fact)
+
+    patches.setattr(machine.RunMachine, "replay", replay)
+
+
+@planted
+def news_not_considered(patches: pytest.MonkeyPatch) -> None:
+    """An output that is news is read while the planner is still thinking."""
+
+    def asks(turn: Turn, state: Any, unit: Any, condition: Any) -> bool:
+        original(turn, state, unit, condition)
+        return False
+
+    original = checking.asks_planner
+    patches.setattr(checking, "asks_planner", asks)
+
+
+@planted
+def quarantined_result_taken_over(patches: pytest.MonkeyPatch) -> None:
+    """A retry builds on what was found to be wrong."""
+    original = operations.taken_over
+
+    def taken_over(state: Any, records: Any, step: Any, now_s: float) -> object:
+        for one in state.steps:
+            for unit in one.all_units():
+                unit.quarantined = False
+        state.quarantined = frozenset()
+        return original(state, records, step, now_s)
+
+    patches.setattr(operations, "taken_over", taken_over)

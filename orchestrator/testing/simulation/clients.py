@@ -8,8 +8,10 @@ import anyio
 
 from orchestrator.core.state import Status
 from orchestrator.engine.operations import OpenApproval, Operations
+from orchestrator.engine.recovery import plan_of, read_all
 from orchestrator.errors import IdempotencyConflict, OrchestratorError
 from orchestrator.ids import JsonValue, RunId
+from orchestrator.plan.patch import Patch
 from orchestrator.testing.simulation.given import Given
 from orchestrator.testing.simulation.plans import PLANS, plan_number
 from orchestrator.testing.simulation.profile import Profile
@@ -19,6 +21,7 @@ from orchestrator.testing.simulation.witness import Witness
 PATIENCE_S: Final = 20.0  #: a client waits for an answer
 LOOK_S: Final = 2.0  #: between two looks for questions
 PERSON: Final = "ann"
+AGAIN_MAX: Final = 4  #: ended runs of a schedule that are tried again
 
 
 class Clients:
@@ -41,6 +44,7 @@ class Clients:
             witness,
             calm,
         )
+        self._again = 0  #: runs that were asked for again
         self._silent: dict[tuple[str, str, float], bool] = {}
         self.waiting = 0  #: requests that have no answer yet
 
@@ -165,6 +169,56 @@ class Clients:
                 await Operations(supervisor.engine).quarantine(driver.run_id, step, reason="wrong", by=PERSON)
             except OrchestratorError:
                 return
+
+    async def patch(self) -> None:
+        """Change what has not begun of some run."""
+        drivers = [d for one in self._supervisors if one.up and one.engine for d in one.engine.drivers() if not d.over]
+        if not drivers:
+            return
+        driver = self._dice.choice(drivers)
+        plan = driver.machine.state.plan.plan
+        step = self._dice.choice(list(plan.steps))
+        changes: tuple[list[object], ...] = (
+            [{"retry": {"step": step}}],
+            [{"replace": {"id": step, "step": {"pool": "w", "call": "f", "with": {"x": step}}}}],
+            [{"add": {"id": f"p{self._dice.randint(0, 999)}", "step": {"pool": "w", "call": "f"}}}],
+        )
+        body = {"patch": 1, "base": plan.digest, "author": PERSON, "reason": "?", "ops": self._dice.choice(changes)}
+        supervisor = await self._somebody()
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                assert supervisor.engine is not None, "it is up"
+                await Operations(supervisor.engine).patch(driver.run_id, Patch.model_validate(body), by=PERSON)
+            except OrchestratorError:
+                return
+
+    async def ask_again(self) -> None:
+        """Have an ended run tried again, or forked with other inputs: a new run that takes over what passed."""
+        ended = sorted(run_id for run_id in set(self._witness.acked.values()) if self._witness.has_ended(run_id))
+        if not ended or self._again >= AGAIN_MAX:
+            return
+        self._again += 1
+        run_id, key = self._dice.choice(ended), f"again{self._again}"
+        fork, flag = self._dice.random() < 0.4, self._dice.random() < 0.5
+        supervisor = await self._somebody()
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                assert supervisor.engine is not None, "it is up"
+                doing = Operations(supervisor.engine)
+                steps = await self._steps_of(supervisor, run_id)
+                step = self._dice.choice(steps)
+                if fork:
+                    run = await doing.fork(run_id, step=step, inputs={"flag": flag}, idempotency_key=key)
+                else:
+                    whence = None if self._dice.random() < 0.6 else step
+                    run = await doing.retry(run_id, step=whence, idempotency_key=key)
+            except OrchestratorError:
+                return
+            self._witness.told(key, run.id)
+
+    async def _steps_of(self, supervisor: Supervisor, run_id: RunId) -> list[str]:
+        assert supervisor.engine is not None, "it is up"
+        return [*plan_of(await read_all(supervisor.engine.journal, run_id)).steps]
 
     async def resume(self, run_id: RunId) -> None:
         """Have a run that was left alone driven again, by name."""

@@ -1,14 +1,13 @@
 """The models of a schedule: a judge, a planner of patches and a planner of goals, who err, hang, and bill for it."""
 
 import random
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from orchestrator.errors import PlanError, PlanningFailed
-from orchestrator.ids import StepId
+from orchestrator.ids import RunId, StepId
 from orchestrator.plan.models import Plan, Step
 from orchestrator.plan.patch import Patch, apply_patch
-from orchestrator.ports.checker import Judgement, JudgeRequest
+from orchestrator.ports.checker import Judgement, JudgeRequest, Vote
 from orchestrator.ports.model import Meter, ModelCall
 from orchestrator.ports.planner import Choice, Draft, GoalRequest, Planned, ReplanRequest
 from orchestrator.ports.tasks import TaskKey
@@ -30,11 +29,23 @@ GOALS: Final = (
 )
 
 
+class Books(Protocol):
+    """What is noted outside of the system."""
+
+    def called(self, key: TaskKey, charge: str, usd: float, tokens: int) -> None:
+        """A model was called, and will bill."""
+        ...
+
+    def approved(self, run_id: RunId, step: str) -> None:
+        """A judge said that an output passes."""
+        ...
+
+
 class Minds:
     """Judge and planner of one supervisor; see `Checker`, `Planner` and `GoalPlanner`."""
 
-    def __init__(self, node: Node, dice: random.Random, called: Callable[[TaskKey, str, float, int], None]) -> None:
-        self._node, self._dice, self._called = node, dice, called
+    def __init__(self, node: Node, dice: random.Random, books: Books) -> None:
+        self._node, self._dice, self._called, self._approved = node, dice, books.called, books.approved
         self._count = 0
 
     async def _think(self, key: TaskKey, meter: Meter) -> None:
@@ -55,6 +66,10 @@ class Minds:
             if self._dice.random() < 0.3:
                 raise ValueError("the judge broke")
             return Judgement(verdict=self._dice.choice(("fix", "reject", "check_broken")), reasons=("no",))
+        for number in range(len(request.cast) + 1, request.votes + 1):
+            if request.voted is not None:
+                await request.voted(Vote(number=number, score=0.9))
+        self._approved(request.run_id, str(request.step))
         return Judgement(verdict="pass", score=0.9)
 
     async def replan(self, request: ReplanRequest) -> Patch | None:
@@ -64,13 +79,17 @@ class Minds:
             drafted = Draft(number=len(request.drafts) + 1, tier="strong", accepted=False, answer="?", errors=("no",))
             await request.desk.drafted(drafted)
             return None
+        if self._dice.random() < 0.3:  # a draft that a crash may follow
+            await request.desk.drafted(Draft(number=len(request.drafts) + 1, tier="strong", accepted=True, answer="?"))
         self._count += 1
         step = str(request.step)
         simple = {"pool": "w", "call": "f"}
+        added = {"id": f"n{self._count}{self._dice.randint(0, 999)}", "step": simple}
         ops: tuple[list[object], ...] = (
             [{"retry": {"step": step}}],
             [{"replace": {"id": step, "step": simple}}],
-            [{"add": {"id": f"n{self._count}{self._dice.randint(0, 999)}", "step": simple}}, {"retry": {"step": step}}],
+            [{"add": added}, {"retry": {"step": step}}],
+            [{"add": added}],
             [{"drop": {"id": step}}],
         )
         for op in self._dice.sample(ops, len(ops)):

@@ -129,6 +129,10 @@ def _step(draw: Draw, number: int, before: dict[str, dict[str, object]]) -> dict
     if needs and draw.random() < 0.4:
         step["join"] = draw.choice(({"at_least": 1}, {"at_least": 2}, "any"))
         step["early"] = step["join"] != "any" and draw.random() < 0.5
+    if draw.random() < 0.1:
+        step["replan_if"] = "true"
+    if draw.random() < 0.03:  # has no value where there are few items
+        values["late"] = "${{ inputs.items[3] }}"
     if draw.random() < 0.15:
         step["if"] = "inputs.flag"
     return step
@@ -153,6 +157,7 @@ _CHECKS: Final[tuple[dict[str, object], ...]] = (
     {"call": "look"},
     {"human": {"ask": "Good?", "expires": 20.0, "then": "reject"}},
     {"judge": {"rubric": "good"}},
+    {"judge": {"rubric": "good", "votes": 3}},
 )
 
 
@@ -161,7 +166,8 @@ def _shape(draw: Draw, step: dict[str, object], before: dict[str, dict[str, obje
     mapped = [name for name, other in before.items() if "foreach" in other]
     how = draw.choice(("one", "one", "one", "over", "each"))
     if how == "over":
-        step["foreach"] = {"over": "inputs.items", "max_parallel": draw.randint(1, 3)}
+        over = draw.choice(("inputs.items",) * 15 + ("inputs.items[2]",))  # the last is no list when it is looked at
+        step["foreach"] = {"over": over, "max_parallel": draw.randint(1, 3)}
     elif how == "each" and mapped:
         step["foreach"] = {"each": draw.choice(mapped), "max_parallel": draw.randint(1, 3)}
 

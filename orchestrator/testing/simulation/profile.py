@@ -34,6 +34,8 @@ AT_TIMES: Final[dict[str, float]] = {
     "store.full": 20.0,
     "client.cancels": 30.0,
     "client.takes_back": 12.0,
+    "client.patches": 15.0,
+    "client.asks_again": 20.0,  #: for an ended run, from where it failed or from some step
 }
 CLOCKS: Final = "clock.skew"
 FAULTS: Final = (*AT_MOVES, *AT_TIMES, CLOCKS)

@@ -71,7 +71,7 @@ class Supervisor:
         self._stop = anyio.Event()
         journal = SimJournal(self._store, node, self._profile, self._dice)
         transport = SimTransport(self._server, node, self._dice, self._witness.sent)
-        minds = Minds(node, self._dice, self._witness.called)
+        minds = Minds(node, self._dice, self._witness)
         engine = RunEngine(
             journal=journal,
             transport=transport,

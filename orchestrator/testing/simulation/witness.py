@@ -49,7 +49,8 @@ class Witness:
         self._checked: dict[Place, set[tuple[int, int]]] = defaultdict(set)  #: (attempt, check) with a verdict
         self._intended: set[tuple[RunId, str]] = set()
         self._reserved: set[str] = set()
-        self._refused: set[tuple[t.TaskKey, str]] = set()
+        self._passing: set[tuple[t.TaskKey, str]] = set()  #: checks that said yes
+        self._approved: Counter[tuple[RunId, str]] = Counter()  #: passes that judges gave, and the journal has not told
         self._begun: Counter[tuple[t.TaskKey, str]] = Counter()
         self._epochs: dict[RunId, int] = {}
         self._ended: dict[RunId, str] = {}
@@ -109,8 +110,15 @@ class Witness:
         elif isinstance(fact, f.CheckVerdict):
             self._checked[place].add((fact.attempt, fact.check))
             key = t.TaskKey(run_id, fact.step, fact.branch, fact.attempt, 0, "check", fact.check)
-            if fact.verdict == "pass" and (key, fact.actor) in self._refused:
-                self.note("verdict kept", f"{key} was refused by {fact.actor}, and the journal says pass")
+            if fact.verdict == "pass" and fact.name == "call" and (key, fact.actor) not in self._passing:
+                self.note("verdict kept", f"{fact.actor} did not pass {key}, and the journal says so")
+            if fact.verdict == "pass" and fact.name == "judge":
+                self._approved[run_id, str(fact.step)] -= 1
+                if self._approved[run_id, str(fact.step)] < 0:
+                    self.note("verdict kept", f"no judge passed {fact.step} of {run_id}, and the journal says so")
+        elif isinstance(fact, f.StepReused):
+            books.passed |= self._taken_over(run_id, fact)
+            self._settled.add(place)
         elif isinstance(fact, f.StepPassed):
             if fact.digest:
                 books.passed |= books.produced[run_id, fact.digest]
@@ -119,6 +127,14 @@ class Witness:
             self._settled.add(place)
         elif isinstance(fact, f.ApprovalAsked) and fact.subject in ("step", "effect"):
             self._readable(run_id, fact.show, f"a question of {fact.step}")
+
+    def _taken_over(self, run_id: RunId, fact: f.StepReused) -> set[str]:
+        """An output that another run passed: it did, or it should not be here."""
+        tokens = _tokens(fact.output)
+        strange = tokens - set().union(*(books.passed for books in self._books.values()))
+        if strange:
+            self.note("gate", f"{run_id} takes {sorted(strange)} over, which passed in no run")
+        return tokens
 
     def rewound(self, kept: list[Append]) -> None:
         """A power cut took commits back: begin the books again from what is left. What is outside stays."""
@@ -167,9 +183,13 @@ class Witness:
         elif usd > 0.01:  # smaller ones are told of afterwards: nobody asks before
             self.note("reserve first", f"{charge} was granted, and its reservation is not in the journal")
 
-    def refused(self, key: t.TaskKey, worker: str) -> None:
-        """See `Outside`: a check said no."""
-        self._refused.add((key, worker))
+    def checked(self, key: t.TaskKey, worker: str) -> None:
+        """See `Outside`: a check said yes."""
+        self._passing.add((key, worker))
+
+    def approved(self, run_id: RunId, step: str) -> None:
+        """A judge said that an output passes."""
+        self._approved[run_id, step] += 1
 
     def effect(self, key: t.TaskKey, effect: str, *, tool: bool) -> None:
         """See `Outside`: the world has changed."""
@@ -205,6 +225,10 @@ class Witness:
             self.note("I1", f"{run_id} was acknowledged, and it is not in the journal")
 
     # ---- the end
+
+    def has_ended(self, run_id: RunId) -> bool:
+        """Whether the journal says so."""
+        return run_id in self._ended
 
     def ends(self) -> list[str]:
         """How runs ended."""

@@ -33,8 +33,8 @@ class Outside(Protocol):
         """A model was called, and will bill."""
         ...
 
-    def refused(self, key: t.TaskKey, worker: str) -> None:
-        """A check did not pass what it was asked about."""
+    def checked(self, key: t.TaskKey, worker: str) -> None:
+        """A check passed what it was asked about."""
         ...
 
     def effect(self, key: t.TaskKey, effect: str, *, tool: bool) -> None:
@@ -152,5 +152,6 @@ class SimWorker:
         if self.node.strikes("worker.wrong"):
             refusals: list[JsonValue] = [False, "?", {"verdict": "reject", "reasons": ["no"]}]
             said = self._dice.choice(refusals)
-            self._outside.refused(key, name)
+        else:
+            self._outside.checked(key, name)
         return t.TaskDone(key=key, worker=name, output=said)

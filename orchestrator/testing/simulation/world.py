@@ -17,7 +17,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from orchestrator.core.invariants import check_state
-from orchestrator.engine import desk, engine, petitioning
+from orchestrator.engine import desk, engine, operations, petitioning
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, Recorded, RunRow
 from orchestrator.testing.simulation.clients import Clients
@@ -71,6 +71,7 @@ def _seeded(seed: int) -> Iterator[None]:
     random.seed(f"product {seed}")
     with (
         mock.patch.object(engine, "new_run_id", run_id),
+        mock.patch.object(operations, "new_run_id", run_id),
         mock.patch.object(desk, "_numbers", count(1)),
         mock.patch.object(petitioning.__dict__["uuid"], "uuid4", petition_id),
     ):
@@ -317,6 +318,10 @@ class World:
                 group.start_soon(self._clients.cancel)
             case "client.takes_back":
                 group.start_soon(self._clients.take_back)
+            case "client.patches":
+                group.start_soon(self._clients.patch)
+            case "client.asks_again":
+                group.start_soon(self._clients.ask_again)
             case _:
                 raise AssertionError(f"nobody does {fault}")
 
