@@ -71,15 +71,16 @@ class Dispatcher:
             answer = await self._sender.send(endpoint.url, headers, delivery.body.encode())
         self.sent += 1
         settled = settle(delivery, answer, self._clock.now_s())
-        log.info(
-            "webhook",
-            id=delivery.id,
-            endpoint=endpoint.id,
-            run=delivery.run_id,
-            attempt=delivery.attempts,
-            status=answer.status,
-            becomes=settled.state,
-        )
+        if settled.state != "delivered":
+            log.warning(
+                "a webhook was not taken",
+                id=delivery.id,
+                endpoint=endpoint.id,
+                run=delivery.run_id,
+                attempt=delivery.attempts,
+                status=answer.status,
+                becomes=settled.state,
+            )
         try:
             await self._store.settle(settled)
         except JournalError as error:  # it stays leased, and comes again: at least once
