@@ -1,8 +1,7 @@
-"""Runs to look at: one with a story in every step, one that failed, one that waits, wide ones, huge ones, a hostile one."""
+"""Runs to look at: one with a story in every step, one that failed, one that waits, wide ones."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cache
 
 from orchestrator.core import facts as f
@@ -45,7 +44,10 @@ def brief_plan() -> Plan:
                     "with": {"tables": "${{ steps.sources.passed }}", "missing": "${{ steps.sources.gaps }}"},
                     "join": {"at_least": 1},
                     "checks": [
-                        {"rule": "output.low <= output.mid and output.mid <= output.high", "reason": "low is above mid"},
+                        {
+                            "rule": "output.low <= output.mid and output.mid <= output.high",
+                            "reason": "low is above mid",
+                        },
                         {"call": "plausible", "pool": "auditors"},
                     ],
                     "on_fail": [{"retry": 2}],
@@ -97,7 +99,7 @@ SECOND = (
 
 @cache
 def brief() -> tuple[Recorded, ...]:
-    """Degraded: one region is a gap, the sizing was refused once, the draft once by its judge, a person said publish."""
+    """Degraded: one region is a gap, sizing and draft were refused once, a person said publish."""
     play = Scenario(brief_plan())
     for index, region in enumerate(REGIONS):
         if region == "NO":
@@ -112,7 +114,13 @@ def brief() -> tuple[Recorded, ...]:
     played = (
         play.on("prices", returns={"january": 104.2, "october": 97.9}, after="3s")
         .wrong_answer("sizing", {"low": 12.4, "mid": 9.8, "high": 8.1}, after="5s")
-        .on("sizing", returns={"low": 8.1, "mid": 9.8, "high": 12.4, "unit": "million"}, after="6s", usd=0.04, tokens=9_100)
+        .on(
+            "sizing",
+            returns={"low": 8.1, "mid": 9.8, "high": 12.4, "unit": "million"},
+            after="6s",
+            usd=0.04,
+            tokens=9_100,
+        )
         .on("sizing", check=2, returns=True, after="1s")
         .on("draft", returns=FIRST, after="14s", usd=0.11, tokens=18_300)
         .judge("draft", score=0.42, reasons=["11.2 million is not in the sizing", "no source is named"])
@@ -225,64 +233,9 @@ def wide(steps: int = 300, done: int | None = None, width: int = 20) -> tuple[Re
     for number in range(done, min(done + 8, steps)):
         facts.append(f.StepDispatched(at_s=at_s, step=StepId(f"step-{number}"), attempt=1, pool="work", digest=DIGEST))
     if done == steps:
-        facts.append(f.RunEnded(at_s=at_s, status="succeeded", usd=0.001 * steps, tokens=90 * steps, steps=steps, output={"done": steps}))
+        facts.append(
+            f.RunEnded(
+                at_s=at_s, status="succeeded", usd=0.001 * steps, tokens=90 * steps, steps=steps, output={"done": steps}
+            )
+        )
     return records_of(facts, run=f"wide-{steps}")
-
-
-HOSTILE = "<img src=x onerror=\"window.broken=1\"><script>window.broken=1</script>'\"`${window.broken=1}</script><!--]]>\u2028javascript:window.broken=1"
-
-
-@cache
-def hostile(tenant: str = "default") -> tuple[Recorded, ...]:
-    """Every free text of a journal is an attack."""
-    plan = Plan.model_validate(
-        {
-            "version": 1,
-            "name": "hostile",
-            "description": HOSTILE,
-            "constraints": [HOSTILE],
-            "inputs": {"topic": {"type": "string", "default": HOSTILE}},
-            "steps": {
-                "one": {"pool": "work", "task": HOSTILE.replace("${", "$ {"), "checks": [{"rule": "True", "reason": HOSTILE}]},
-                "two": {"pool": "work", "call": "work", "with": {"x": "${{ steps.one.output }}"}},
-                "ask": {"human": {"ask": HOSTILE.replace("${", "$ {"), "choices": ["yes", "no"], "then": "no"}},
-            },
-        }
-    )
-    one, two, ask = StepId("one"), StepId("two"), StepId("ask")
-    at_s = NOON_S
-    start = replace(accepted(plan, "hostile"), inputs={"topic": HOSTILE, HOSTILE: [HOSTILE]}, tenant=tenant, lane=HOSTILE)
-    evil: dict[str, JsonValue] = {HOSTILE: HOSTILE, "constructor": {"prototype": 1}, "__proto__": {"broken": 1}, "type": "div",
-                                  "props": {"dangerouslySetInnerHTML": {"__html": HOSTILE}}}  # fmt: skip
-    facts: list[f.Fact] = [
-        start,
-        f.PlanFrozen(at_s=at_s, digest=plan.digest, plan=plan.data),
-        f.StepDispatched(at_s=at_s + 1, step=one, attempt=1, pool=HOSTILE, tier=HOSTILE, digest=Digest(HOSTILE)),
-        f.StepStarted(at_s=at_s + 2, step=one, attempt=1, actor=HOSTILE),
-        f.StepProgress(at_s=at_s + 2, step=one, attempt=1, message=HOSTILE, fraction=0.5),
-        f.ToolCalled(at_s=at_s + 2, step=one, attempt=1, tool=HOSTILE, result=evil),
-        f.ModelCalled(at_s=at_s + 2, step=one, attempt=1, model=HOSTILE, outcome=HOSTILE, charge="c", endpoint=HOSTILE, usd=0.1),
-        f.PlanDrafted(at_s=at_s + 2, step=one, attempt=1, number=1, purpose="plan", tier=HOSTILE, accepted=False,
-                      answer=HOSTILE, errors=(HOSTILE,)),
-        f.StepProduced(at_s=at_s + 3, step=one, attempt=1, digest=Digest(HOSTILE), output=evil),
-        f.CheckVerdict(at_s=at_s + 3, step=one, attempt=1, check=1, name=HOSTILE, verdict="fix", digest=Digest(HOSTILE),
-                       reasons=(HOSTILE,), evidence=evil, actor=HOSTILE),
-        f.StepRejected(at_s=at_s + 3, step=one, attempt=1, reasons=(HOSTILE,)),
-        f.StepDispatched(at_s=at_s + 4, step=one, attempt=2, pool=HOSTILE, digest=Digest(HOSTILE), cause="ladder"),
-        f.AttemptFailed(at_s=at_s + 5, step=one, attempt=2, error=HOSTILE, message=HOSTILE),
-        f.StepFailed(at_s=at_s + 5, step=one, attempt=2, cause=HOSTILE),
-        f.StepSkipped(at_s=at_s + 5, step=two, reason="upstream_failed"),
-        f.ApprovalAsked(at_s=at_s + 5, step=ask, attempt=1, subject="step", choices=("yes", HOSTILE), then=HOSTILE,
-                        expires_at_s=at_s + 1e9, ask=HOSTILE, show=evil),
-        f.StepDispatched(at_s=at_s + 6, step=two, attempt=1, pool="work", digest=DIGEST),
-        f.StepGap(at_s=at_s + 6, step=two, attempt=1, reason=HOSTILE),
-    ]  # fmt: skip
-    return records_of(facts, run="hostile")
-
-
-@cache
-def hostile_ended() -> tuple[Recorded, ...]:
-    """The same, after its end."""
-    gaps: tuple[dict[str, JsonValue], ...] = ({"step": HOSTILE, "branch": None, "reason": HOSTILE},)
-    last = f.RunEnded(at_s=NOON_S + 9, status="failed", usd=0.1, tokens=0, steps=2, output={HOSTILE: HOSTILE}, gaps=gaps, reason=HOSTILE)
-    return records_of([*(record.fact for record in hostile()), last], run="hostile")

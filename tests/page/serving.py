@@ -78,7 +78,7 @@ def served(*, keyless: bool = True) -> Iterator[Served]:
             stop.append(over)
             async with anyio.create_task_group() as group:
                 group.start_soon(server.serve, [sock])
-                while not server.started:
+                while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
                     await anyio.sleep(0.005)
                 found.append(Served(f"http://127.0.0.1:{sock.getsockname()[1]}", made, portal))
                 ready.set()
@@ -102,6 +102,7 @@ def served(*, keyless: bool = True) -> Iterator[Served]:
     try:
         yield found[0]
     finally:
+
         async def go() -> None:
             stop[0].set()
 

@@ -21,6 +21,7 @@ VALUE_CHARS: Final = 64 * 1024  #: of one value, as JSON; a longer one is cut, a
 ATTEMPTS_MAX: Final = 40  #: told of one step; the last ones
 ITEMS_MAX: Final = 100  #: verdicts, model calls, tools of one attempt
 LINES_MAX: Final = 400  #: of the story; the last ones
+USD_DIGITS: Final = 9  #: behind the point; what differences of sums add is further behind
 BRANCHES_PAGE: Final = 200  #: branches told at once
 Document = dict[str, JsonValue]
 
@@ -187,22 +188,26 @@ def _replayed(records: Sequence[Recorded]) -> dict[tuple[str, int], JsonValue]:
 def _attempts(records: Iterable[Recorded], step: str, branch: int) -> list[Document]:
     """Facts about one unit, by attempt."""
     found: dict[int, Document] = {}
+    counted = RunTally()  # knows which facts carry a cost, and that a charge counts once
     for record in records:
         fact = record.fact
         if not isinstance(fact, f.StepFact) or (fact.step, fact.branch) != (step, branch):
             continue
+        usd, tokens = counted.usd, counted.tokens
+        counted.add(record)
         number = fact.attempt or max(found, default=1)
         if number not in found and not isinstance(fact, f.StepDispatched | f.StepReused):
             number = max(found, default=0)
             if not number:
                 continue  # a skip, a cancellation: no attempt was made
-        _tell(found.setdefault(number, {"attempt": number, "usd": 0.0, "tokens": 0}), fact)
+        told = found.setdefault(number, {"attempt": number, "usd": 0.0, "tokens": 0})
+        told["usd"] = round(cast(float, told["usd"]) + counted.usd - usd, USD_DIGITS)
+        told["tokens"] = cast(int, told["tokens"]) + counted.tokens - tokens
+        _tell(told, fact)
     return [found[number] for number in sorted(found)[-ATTEMPTS_MAX:]]
 
 
 def _tell(told: Document, fact: f.StepFact) -> None:
-    told["usd"] = cast(float, told["usd"]) + _usd(fact)
-    told["tokens"] = cast(int, told["tokens"]) + _tokens(fact)
     told["last_at"] = fact.at_s
     kept = _LISTS.get(type(fact))
     if kept is not None:
@@ -251,24 +256,6 @@ def _ended(told: Document, fact: f.StepFact) -> None:
             told["message"] = fact.cause
         case _:
             pass
-
-
-def _usd(fact: f.StepFact) -> float:
-    match fact:
-        case f.ModelCalled() | f.ChildEnded() | f.StepProduced() | f.AttemptFailed() | f.CheckVerdict():
-            return fact.usd
-        case _:
-            return 0.0
-
-
-def _tokens(fact: f.StepFact) -> int:
-    match fact:
-        case f.ModelCalled():
-            return fact.tokens_in + fact.tokens_out
-        case f.ChildEnded() | f.StepProduced() | f.AttemptFailed() | f.CheckVerdict():
-            return fact.tokens
-        case _:
-            return 0
 
 
 def _plain(fact: f.StepFact) -> Document:

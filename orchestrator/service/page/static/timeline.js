@@ -73,7 +73,7 @@ function Timeline({ graph, nodes, run, head, chosen, choose, now }) {
     <p class="legend"><span><i class="queued"></i>waits for a worker</span>${rows.some(({ node }) => node.kind === "human") ? html`<span><i class="asked"></i>waits for a person</span>` : null}<span><i class="f-running"></i>under way</span>
       <span><i class="f-passed"></i>passed</span><span><i class="f-passed checks"></i>in its checks</span>
       <span><i class="f-rejected"></i>refused</span><span><i class="f-failed"></i>failed</span>
-      ${run.path.length ? html`<span><b class="crit">critical path</b>: ${span(run.path_s)} over ${number(run.path_steps)} steps</span>` : null}</p>
+      ${run.path.length ? html`<span><b class="crit">critical path</b>: ${number(run.path_steps)} steps${run.path_s <= length * 1.001 ? ", " + span(run.path_s) : ""}</span>` : null}</p>
     <div class="axis" aria-hidden="true"><span></span><span class="marks">${ticks(length).map((at) => html`<i key=${at} style=${{ left: (100 * at) / length + "%" }}>${mark(at)}</i>`)}</span><span></span></div>
     <ol>${rows.map(({ node, state }) => {
       const packed = lanes(state.bars || [], end);
@@ -85,6 +85,7 @@ function Timeline({ graph, nodes, run, head, chosen, choose, now }) {
         <button type="button" class="who" onClick=${() => choose(node.id)} aria-label=${name + ", " + (state.status || "") + (critical ? ", on the critical path" : "")}>
           <${Icon} status=${state.status} /><span>${name}</span></button>
         <span class="track" style=${{ height: Math.max(ROW_PX, 6 + (most + 1) * LANE_PX) + "px" }}>
+          ${state.bars_left_out ? html`<span class="bar range"><${Piece} from=${state.started_at || begin} to=${state.ended_at || end} begin=${begin} length=${length} kind="whole" /></span>` : null}
           ${packed.map(([bar, lane]) => html`<${BarBox} key=${bar[0] + bar[1] + "/" + bar[2]} bar=${bar} lane=${lane} tall=${tall} person=${node.kind === "human"} begin=${begin} length=${length} now=${end} />`)}
         </span>
         <span class="num">${state.started_at ? span((state.ended_at || end) - state.started_at) : ""}</span></li>`;
