@@ -24,7 +24,7 @@ COMMANDS: Final = (
     Entry("watch", "watching:watch", "Follow a run until it ends.", RUNS),
     Entry("why", "look:why", "Tell why a step is where it is.", RUNS),
     Entry("events", "watching:events", "Print a run's events.", RUNS),
-    Entry("cost", "look:cost", "Tell what runs cost, or one run by step.", RUNS),
+    Entry("cost", "cost:cost", "Tell what runs cost, what was spared, and who spends too much.", RUNS),
     Entry("approve", "people_commands:approve", "Answer a question that a run waits for, and let it go on.", RUNS),
     Entry("resume", "again:resume", "Go on with open runs, after a crash or an answer.", RUNS),
     Entry("retry", "again:retry", "Run what did not pass again, as a new run.", RUNS),

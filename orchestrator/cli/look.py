@@ -1,4 +1,4 @@
-"""Commands that only look: ps, show, why, cost, pools."""
+"""Commands that only look: ps, show, why, pools."""
 
 import sys
 import time
@@ -224,48 +224,6 @@ def why(
         print(
             f"{paint(when, 'dim')}  {paint(clean(str(line['text']).removeprefix('now: ')), 'bold' if now else 'plain')}"
         )
-
-
-def cost(
-    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run; all of them when left out.")] = None,
-    store: Store = None,
-    as_json: AsJson = False,
-) -> None:
-    """Tell what runs cost, by plan and run, or one run by step."""
-    told = _asked(store, "cost", run=run)
-    if as_json:
-        show_json(told)
-    elif run is not None:
-        _one_cost(cast(Document, told))
-    else:
-        _all_costs(cast(list[Document], told))
-
-
-def _one_cost(told: Document) -> None:
-    usage, steps = cast(Document, told["usage"]), cast(dict[str, Document], told["steps"])
-    rows = sorted(steps.items(), key=lambda item: -(_number(item[1]["usd"]) or 0.0))
-    table = [[name, str(step["attempts"]), f"{_number(step['usd']) or 0.0:.4f}"] for name, step in rows]
-    table.append(["total", "", f"{_number(usage['usd']) or 0.0:.4f}"])
-    _table(["STEP", "TRIES", "USD"], table, right=frozenset({1, 2}))
-    say(f"{usage['tokens']:,} tokens in {usage['calls']:,} model calls")
-
-
-def _all_costs(rows: list[Document]) -> None:
-    plans: dict[str, list[Document]] = {}
-    for row in rows:
-        plans.setdefault(str(row["plan"]), []).append(row)
-    table = [
-        [
-            name, str(len(of_plan)), f"{sum(_number(row['usd']) or 0.0 for row in of_plan):.4f}",
-            f"{sum(cast(int, row['tokens']) for row in of_plan):,}",
-        ]
-        for name, of_plan in sorted(plans.items())
-    ]  # fmt: skip
-    table.append([
-        "total", str(len(rows)), f"{sum(_number(row['usd']) or 0.0 for row in rows):.4f}",
-        f"{sum(cast(int, row['tokens']) for row in rows):,}",
-    ])  # fmt: skip
-    _table(["PLAN", "RUNS", "USD", "TOKENS"], table, right=frozenset({1, 2, 3}))
 
 
 def pools(pools: Pools = None, store: Store = None, as_json: AsJson = False) -> None:

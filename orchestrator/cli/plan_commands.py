@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -207,15 +207,45 @@ def diff(
 
 
 @app.command()
-def estimate(plan: PlanFile, pools: Pools = None, as_json: AsJson = False) -> None:
-    """Tell how many steps, how long and how dear a run can be; what is not known is said."""
+def estimate(
+    plan: PlanFile,
+    pools: Pools = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Tell too what earlier runs in this store lead to expect.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell how many steps, how long and how dear a run can be; what is not known is said.
+
+    With --store, earlier runs of a plan of this name say what it is likely to cost.
+    """
     from dataclasses import asdict
 
     from orchestrator.plan.estimate import estimate as price
     from orchestrator.plan.files import load_plan
 
-    found = price(load_plan(plan), engine_of(settings_of(None, pools)).registry)
+    loaded = load_plan(plan)
+    found = price(loaded, engine_of(settings_of(None, pools)).registry)
+    likely = None if store is None else _forecast(loaded, store)
     if as_json:
-        show_json({name: [*value] if isinstance(value, tuple) else value for name, value in asdict(found).items()})
+        told: dict[str, JsonValue] = {
+            name: [*value] if isinstance(value, tuple) else value for name, value in asdict(found).items()
+        }
+        show_json(told if likely is None else {**told, "forecast": likely})
     else:
         print(found.render())
+        if likely is not None:
+            from orchestrator.core.costs import rendered
+
+            print(rendered(likely))
+
+
+def _forecast(plan: "Plan", store: str) -> dict[str, JsonValue]:
+    """What earlier runs in a store lead to expect."""
+    settings = settings_of(store)
+
+    async def work() -> JsonValue:
+        async with looking(settings) as asker:
+            return await asker.ask("forecast", plan=plan.canonical())
+
+    return cast(dict[str, JsonValue], run_async(work))

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.core.costs import Side
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.journal import RunStatus
@@ -131,12 +132,28 @@ class BackupArgs(Args):
     file: str
 
 
+class CostsArgs(Args):
+    """By which side, of runs since when (seconds since the epoch), of which tenant."""
+
+    by: Side = "plan"
+    since: float = 0.0
+    tenant: str | None = None
+
+
+class ForecastArgs(Args):
+    """A plan, as canonical data."""
+
+    plan: dict[str, JsonValue]
+
+
 VERBS: Final[dict[str, type[Args]]] = {
     "ps": PsArgs,
     "show": RunArgs,
     "events": EventsArgs,
     "why": WhyArgs,
     "cost": MaybeRunArgs,
+    "costs": CostsArgs,
+    "forecast": ForecastArgs,
     "pools": NoArgs,
     "cancel": CancelArgs,
     "approve": ApproveArgs,

@@ -4,6 +4,7 @@ Arguments and answers are plain JSON, so that one text serves both ways.
 """
 
 import re
+import time
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing
 from typing import Final
@@ -30,7 +31,9 @@ from orchestrator.service.control_args import (
     STREAMING,
     ApproveArgs,
     CancelArgs,
+    CostsArgs,
     EventsArgs,
+    ForecastArgs,
     MaybeRunArgs,
     NoArgs,
     PatchArgs,
@@ -41,6 +44,7 @@ from orchestrator.service.control_args import (
     read_args,
 )
 from orchestrator.service.control_keeper import Keeper
+from orchestrator.service.costing import costs_of, document_of, forecast_of
 
 PAGE: Final = 500  #: events read at a time
 FOLLOW_PAUSE_S: Final = 0.2  #: between two looks at a run that nobody drives here
@@ -149,6 +153,15 @@ class Desk(Keeper):
                 usd, tokens = counted.usd, counted.tokens
             told.append({**_row(row), "usd": usd, "tokens": tokens})
         return told
+
+    async def costs(self, args: CostsArgs) -> JsonValue:
+        """What runs cost and what was spared, by one side; see `document_of`."""
+        found = await costs_of(self.journal, since_s=args.since, tenant=args.tenant)
+        return document_of(found, args.by, time.time())
+
+    async def forecast(self, args: ForecastArgs) -> JsonValue:
+        """What a run of a plan is likely to cost, by earlier runs."""
+        return (await forecast_of(self.journal, Plan.model_validate(args.plan))).document()
 
     async def pools(self, _: NoArgs) -> JsonValue:
         """Pools with their functions, and what they have to do."""

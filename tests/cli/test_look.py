@@ -60,7 +60,7 @@ def test_cost_by_plan_and_by_step(shell) -> None:
     assert told["usage"] == {"usd": 0.5, "tokens": 0, "calls": 0}
     assert {name: step["usd"] for name, step in told["steps"].items()} == {"one": 0.25, "two": 0.25}
     assert shell("cost", run).lines[-1].split() == ["total", "0.5000"]
-    assert shell("cost").lines[-1].split() == ["total", "1", "0.5000", "0"]
+    assert shell("cost").lines[-1].split() == ["total", "0.5000", "0.5000", "0.0000", "0", "0", "0"]
 
 
 def test_pools_lists_what_the_modules_hold(shell) -> None:

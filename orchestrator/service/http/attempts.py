@@ -199,7 +199,7 @@ class Costs:
                 model = self._by_model.setdefault(fact.model, {"usd": 0.0, "tokens": 0, "calls": 0})
                 model["usd"] += fact.usd
                 model["tokens"] += fact.tokens_in + fact.tokens_out
-                model["calls"] += 1
+                model["calls"] += not fact.served
                 return fact.usd
             case f.BudgetSettled() | f.ChildEnded():
                 charge = fact.charge if isinstance(fact, f.BudgetSettled) else fact.child

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 
 from orchestrator.app import Engine
 from orchestrator.service.http.approvals import router as approvals
+from orchestrator.service.http.costs import router as costs
 from orchestrator.service.http.health import router as health
 from orchestrator.service.http.metrics import opener as open_metrics
 from orchestrator.service.http.metrics import router as metrics
@@ -39,6 +40,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     thumbs,
     sessions,
     pools,
+    costs,
     webhooks,
     schedules,
     page,

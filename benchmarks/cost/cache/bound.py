@@ -1,0 +1,112 @@
+"""Whether the promised share of wrong answers is kept: streams of questions through the very policy of the product.
+
+Two streams. `curves`: entries with a true logistic curve each, steep or flat, early or late. `words`: real questions and
+real vectors; each labelled question has its own answer, is asked in its own words, its paraphrase's and with filler
+words, and its trap has another answer; here the guard looks first, as in the product.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp
+from typing import Final
+
+from benchmarks.cost.cache.measures import Share
+from benchmarks.cost.cache.pairs import Pair
+from orchestrator.models.cache.calibration import serving_chance
+from orchestrator.models.cache.guard import differs
+from orchestrator.ports.cache import Observation
+from orchestrator.ports.embeddings import Vector
+
+FRAMES: Final = ("{}", "um, {}", "Hi, {}", "Please: {}", "Quick question: {}", "{} Thanks!")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a stream brought."""
+
+    stream: str
+    delta: float
+    served: Share
+    wrong: Share  #: of all questions, which is what the bound speaks of
+
+
+def curves(delta: float, questions: int, seed: int = 1) -> Kept:
+    """Entries whose similarity says much, little or nothing."""
+    chance = random.Random(seed)
+    each = 250
+    served = wrong = asked = 0
+    while asked < questions:
+        steep, at = chance.choice((6.0, 12.0, 25.0, 50.0)), chance.uniform(0.3, 0.95)
+        seen: list[Observation] = []
+        for _ in range(min(each, questions - asked)):
+            similarity = round(chance.uniform(0.7, 1.0), 2)
+            same = chance.random() < 1 / (1 + exp(-steep * (similarity - at)))
+            asked += 1
+            if chance.random() < serving_chance(seen, similarity, delta):
+                served, wrong = served + 1, wrong + (not same)
+            else:
+                seen.append(Observation(similarity=similarity, same=same))
+    return Kept(stream="curves", delta=delta, served=Share(count=served, of=asked), wrong=Share(count=wrong, of=asked))
+
+
+def variants(pairs: list[Pair]) -> dict[str, str]:
+    """Every way a question is asked in the stream of words, and the answer to it."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        for text, answer in ((pair.kept, pair.kept), (pair.asked, pair.kept if pair.same else pair.asked)):
+            for frame in FRAMES:
+                found[frame.format(text)] = answer
+    return found
+
+
+def words(
+    delta: float,
+    questions: int,
+    answers: Mapping[str, str],
+    vectors: Mapping[str, Vector],
+    *,
+    guard: bool,
+    seed: int = 1,
+) -> Kept:
+    """Real questions: few are asked often, most seldom (Zipf)."""
+    chance = random.Random(seed)
+    texts = sorted(answers)
+    chance.shuffle(texts)
+    weights = [1 / (rank + 1) for rank in range(len(texts))]
+    kept: dict[str, list[Observation]] = {}
+    exact: set[str] = set()
+    served = wrong = looked = 0
+    for text in chance.choices(texts, weights, k=questions):
+        if text in exact:
+            continue  # served exactly: no likeness is looked for
+        looked += 1
+        near = _nearest(text, kept, vectors, guard=guard)
+        if near is None:
+            kept[text] = []
+            exact.add(text)
+            continue
+        entry, similarity = near
+        if chance.random() < serving_chance(kept[entry], similarity, delta):
+            served, wrong = served + 1, wrong + (answers[entry] != answers[text])
+        else:
+            kept[entry].append(Observation(similarity=similarity, same=answers[entry] == answers[text]))
+    name = "words, guarded" if guard else "words, bound alone"
+    return Kept(stream=name, delta=delta, served=Share(count=served, of=looked), wrong=Share(count=wrong, of=looked))
+
+
+def _nearest(
+    text: str, kept: Mapping[str, list[Observation]], vectors: Mapping[str, Vector], *, guard: bool
+) -> tuple[str, float] | None:
+    import numpy as np
+
+    if not kept:
+        return None
+    names = list(kept)
+    cosines = np.array([vectors[name] for name in names]) @ np.array(vectors[text])
+    for at in np.argsort(-cosines)[:16]:
+        if cosines[at] < 0.7:
+            return None
+        if not guard or not differs(names[at], text):
+            return names[at], float(cosines[at])
+    return None
