@@ -14,7 +14,9 @@ SECRET_CHARS_MIN: Final = 6  #: shorter secrets would strike ordinary words
 #: What may go on over a blank: groups of digits and capitals, words that name what follows, and the parts of a key.
 _NAMES: Final = r"[\w\"'\-]{0,40}(?i:pass|password|passwd|pwd|secret|key|token|bearer)[\"']?[:=]?[\"']?"
 _GROUP: Final = rf"(?:[A-Z0-9+()./\-]{{1,12}}|{_NAMES}|[\"']?[:=][\"']?)"
-_TAIL: Final = re.compile(rf"(?:(?:(?<=\s)|^){_GROUP}[ \t]{{1,2}}){{0,24}}\S*\Z")
+_TAIL: Final = re.compile(
+    rf"(?:(?:(?<=\s)|^)(?:\S{{0,256}}[^\w\s])?{_GROUP}[ \t]{{1,2}}(?:{_GROUP}[ \t]{{1,2}}){{0,24}})?\S*\Z"
+)
 _PEM: Final = "-----BEGIN"
 
 Mark = Callable[[str, str], str]  #: kind and find to what stands in its place

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.ports.redaction import CLEAR
+from orchestrator.safety.recognisers import KINDS
 from orchestrator.safety.redactor import DEPTH_MAX, HELD_CHARS_MAX, Redactor
 from tests.safety.samples import GOOD, NEAR
 
@@ -76,7 +77,8 @@ def test_a_stream_of_single_characters_says_it_too(text: str) -> None:
 def test_what_was_struck_is_left_alone(text: str) -> None:
     once = REDACTOR.text(text)
     assert "swordfish-7781-under-the-bridge" not in once
-    assert REDACTOR.text(once) == once or len(REDACTOR.text(once)) < len(once)
+    twice = REDACTOR.text(once)  # a mark is short, so a word may now stand near enough to name a number
+    assert [twice.count(f"[{kind}]") >= once.count(f"[{kind}]") for kind in (*KINDS, "secret canary")] == [True] * 8
 
 
 def test_prose_is_held_back_by_no_more_than_a_word() -> None:
