@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cost.cache`: hits and wrong serves of the cache's policies on labelled pairs, all in one run."""
+"""`python -m benchmarks.cost.cache`: hits and wrong serves of caching policies on labelled pairs, in one run."""
 
 import argparse
 import json

@@ -1,8 +1,8 @@
 """Whether the promised share of wrong answers is kept: streams of questions through the very policy of the product.
 
-Two streams. `curves`: entries with a true logistic curve each, steep or flat, early or late. `words`: real questions and
-real vectors; each labelled question has its own answer, is asked in its own words, its paraphrase's and with filler
-words, and its trap has another answer; here the guard looks first, as in the product.
+Two streams. `curves`: entries with a true logistic curve each, steep or flat, early or late. `words`: real questions
+and real vectors; each labelled question has its own answer, is asked in its own words, its paraphrase's and with words
+that say nothing, and its trap has another answer; the guard looks first there, as in the product.
 """
 
 import random

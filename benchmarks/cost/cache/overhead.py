@@ -1,4 +1,4 @@
-"""What a look costs: an exact look-up in memory, in a file and on Redis, next to a bare GET of redis-py in the same run."""
+"""What an exact look-up costs in memory, in a file and on Redis, next to a bare GET of redis-py in one run."""
 
 import time
 from collections.abc import Awaitable, Callable
