@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from orchestrator.cli.access import AsJson, Pools, Store, flags, run_async, settings_of
+from orchestrator.cli.talk import SessionId
 from orchestrator.errors import PromiseError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def ask(
     local: Annotated[
         bool, typer.Option("--local", help="Use a small model on this machine. It is weak: see how it fails.")
     ] = False,
+    session: SessionId = None,
     pools: Pools = None,
     store: Store = None,
     as_json: AsJson = False,
@@ -67,6 +69,8 @@ def ask(
         raise typer.BadParameter("it goes with neither --from nor --jsonl", param_hint="--plan-only")
     if start_from is not None and (output is not None or constraints or save is not None):
         raise typer.BadParameter("the saved plan says what is to come out and what to keep to", param_hint="--from")
+    if session is not None and (plan_only or save is not None or start_from is not None):
+        raise typer.BadParameter("each turn is planned anew: no --plan-only, --save or --from", param_hint="--session")
     settings = settings_of(store, pools)
     if local:
         settings = settings.model_copy(update={"local": True})
@@ -94,6 +98,7 @@ def ask(
         jsonl=jsonl,
         flags=flags(store, pools),
         local=settings.local,
+        session=session,
     )
     raise typer.Exit(run_async(lambda: ask_goal(settings, asking)))
 

@@ -15,6 +15,7 @@ from orchestrator.cli.console import paint, say, show_json, show_result
 from orchestrator.cli.drive import Driven, drive
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.outcome import tell
+from orchestrator.cli.talk import finish, start
 from orchestrator.core import facts as f
 from orchestrator.core.summary import RunTally
 from orchestrator.engine.consent import outline
@@ -58,6 +59,7 @@ class Asking:
     jsonl: bool
     flags: str
     local: bool
+    session: str | None = None  #: the conversation that it is a turn of
 
 
 async def ask_goal(settings: "Settings", asking: Asking) -> int:
@@ -68,7 +70,7 @@ async def ask_goal(settings: "Settings", asking: Asking) -> int:
             say(WEAK.format(name=engine.settings.models.tiers["standard"][0].model))
         plan = _saved_plan(asking) if asking.saved is not None else goal_plan(asking, pools_for(settings, engine))
         budget = Budget(usd=asking.budget_usd) if asking.budget_usd is not None else None
-        run = await engine.submit(plan, {}, budget=budget)
+        run = await start(engine, plan, {}, session=asking.session, text=asking.goal, budget=budget)
         view = ask_view(jsonl=asking.jsonl)
         below = Below(engine, view, asking)
         async with anyio.create_task_group() as group:
@@ -79,6 +81,7 @@ async def ask_goal(settings: "Settings", asking: Asking) -> int:
             if driven.tally.ended is not None:
                 await below.caught_up()
             group.cancel_scope.cancel()
+        await finish(engine, asking.session, run)
         if asking.plan_only and below.plan is not None and driven.questions:
             return int(await _plan_only(engine, run.id, asking, below.plan))
         return int(_told(driven, below, asking))

@@ -9,6 +9,7 @@ from orchestrator.cli.access import find_modules
 from orchestrator.cli.console import interactive, say
 from orchestrator.cli.drive import DRAW_S, Driven
 from orchestrator.cli.prompt import ask_person
+from orchestrator.cli.talk import finish, start
 from orchestrator.cli.view import View
 from orchestrator.core.summary import RunTally
 from orchestrator.engine.handle import Run
@@ -40,6 +41,7 @@ async def run_in_fleet(
     jsonl: bool,
     ask: bool,
     flags: str,
+    session: str | None = None,
 ) -> "Exit":
     """Hand a run in, follow it to its end or to a question nobody answers here; give the exit code.
 
@@ -56,8 +58,17 @@ async def run_in_fleet(
     find_modules()
     async with Engine(settings, recover=False, owns="nothing") as engine:
         check_plan(source.plan, engine.registry, source.sources).raise_if_errors()
-        started = await engine.submit(source.plan, values, budget=budget, lane=lane, idempotency_key=idempotency_key)
+        started = await start(
+            engine,
+            source.plan,
+            values,
+            session=session,
+            budget=budget,
+            lane=lane,
+            idempotency_key=idempotency_key,
+        )
         driven = await follow(engine, started, view_for(jsonl=jsonl), ask=ask and interactive())
+        await finish(engine, session, started)
         if driven.signal:
             say(f"the run goes on without this command; watch it with: orchestrator watch {driven.run_id}{flags}")
             return driven.exit

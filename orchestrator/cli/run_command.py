@@ -7,6 +7,7 @@ import typer
 
 from orchestrator.cli.access import AsJson, Pools, Store, flags, holding, run_async, settings_of
 from orchestrator.cli.fleet_common import Transport
+from orchestrator.cli.talk import SessionId
 
 
 def run(
@@ -30,6 +31,7 @@ def run(
     ] = None,
     as_json: AsJson = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print events as JSON lines while they come.")] = False,
+    session: SessionId = None,
     detach_on_wait: Annotated[
         bool, typer.Option("--detach-on-wait", help="End with exit code 4 instead of asking, when a person is needed.")
     ] = False,
@@ -56,6 +58,7 @@ def run(
     async def work() -> int:
         from orchestrator.cli.drive import drive
         from orchestrator.cli.outcome import tell
+        from orchestrator.cli.talk import finish, start
         from orchestrator.cli.view import view_for
         from orchestrator.plan.check import check_plan
         from orchestrator.plan.parts import Budget
@@ -74,19 +77,23 @@ def run(
                 jsonl=jsonl,
                 ask=not detach_on_wait,
                 flags=flags(store, pools),
+                session=session,
             )
         async with holding(settings) as engine:
             # Checked here first, so that issues say where they stand in the file.
             check_plan(source.plan, engine.registry, source.sources).raise_if_errors()
-            started = await engine.submit(
+            started = await start(
+                engine,
                 source.plan,
                 values,
+                session=session,
                 budget=Budget(usd=budget_usd) if budget_usd is not None else None,
                 lane=lane,
                 idempotency_key=idempotency_key,
             )
             view = view_for(jsonl=jsonl)
             driven = await drive(engine, started, view, drain_s=settings.drain_s, ask=not detach_on_wait)
+            await finish(engine, session, started)
             return int(tell(driven, as_json=as_json, jsonl=jsonl, flags=flags(store, pools)))
 
     raise typer.Exit(run_async(work))
