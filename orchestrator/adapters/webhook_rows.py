@@ -1,4 +1,4 @@
-"""What SQL stores of webhooks share: columns, and rows as endpoints, ends of runs and deliveries."""
+"""What SQL stores of webhooks share: columns, and rows as endpoints, notices and deliveries."""
 
 import json
 from collections.abc import Iterable
@@ -6,9 +6,9 @@ from dataclasses import fields
 from typing import Final
 
 from orchestrator.ids import RunId, TenantId
-from orchestrator.ports.webhooks import Delivery, Ended, Endpoint, Secret
+from orchestrator.ports.webhooks import Delivery, Endpoint, Notice, Secret
 
-ENDED: Final = ", ".join(field.name for field in fields(Ended))
+NOTICE: Final = ", ".join(field.name for field in fields(Notice))
 DELIVERY: Final = ", ".join(field.name for field in fields(Delivery))
 ENDPOINT: Final = ", ".join(field.name for field in fields(Endpoint))
 
@@ -44,9 +44,9 @@ def endpoint_of(row: Iterable[object]) -> Endpoint:
     )
 
 
-def ended_of(row: Iterable[object]) -> Ended:
-    """The end of a run that a row holds."""
-    return Ended(**dict(zip((field.name for field in fields(Ended)), row, strict=True)))  # type: ignore[arg-type]  # columns have the types of the fields
+def notice_of(row: Iterable[object]) -> Notice:
+    """The notice that a row holds."""
+    return Notice(**dict(zip((field.name for field in fields(Notice)), row, strict=True)))  # type: ignore[arg-type]  # columns have the types of the fields
 
 
 def delivery_of(row: Iterable[object], counted: int = 0) -> Delivery:

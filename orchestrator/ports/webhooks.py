@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
-from orchestrator.ids import RunId, TenantId
+from orchestrator.core.codec import decode
+from orchestrator.core.facts import ApprovalAsked
+from orchestrator.ids import JsonValue, RunId, TenantId
 
 EndpointState = Literal["active", "disabled", "removed"]
 DeliveryState = Literal["pending", "delivered", "dead"]
 LOOKED_AT: Final = 256  #: deliveries that are due, considered in one call of `take`
-TOLD_MAX: Final = 500  #: ends of runs that become deliveries in one call of `take`
+ASKED: Final = "approval.asked"
+TOLD_MAX: Final = 500  #: notices that become deliveries in one call of `take`
 KEEP_S: Final = 30 * 86_400.0  #: settled deliveries, and what called a run back, are forgotten after this long
 DETAIL_CHARS_MAX: Final = 200  #: of what is remembered of a failed attempt
 
@@ -41,41 +44,50 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a run without a parent ended, as far as a webhook tells."""
+class Notice:
+    """Something that webhooks tell: how a run without a parent ended, or what any run asks a person."""
 
     run_id: RunId
     tenant: TenantId
     plan: str
-    status: str
+    status: str  #: of the run; `waiting` with a question
     accepted_at_s: float
-    ended_at_s: float
-    usd: float
+    at_s: float  #: when it ended, or asked
+    usd: float  #: 0 until the run has ended
     tokens: int
+    seq: int = 0  #: of the fact that asks
+    question: str | None = None  #: the header of that fact, as it is journaled
 
     @property
     def event(self) -> str:
-        """The kind of event, such as `run.succeeded`."""
-        return f"run.{self.status}"
+        """The kind of event: `approval.asked`, or such as `run.succeeded`."""
+        return ASKED if self.question is not None else f"run.{self.status}"
 
     @property
     def body(self) -> str:
         """What is sent: no content of the run, and the same text at every attempt."""
-        return json.dumps(
-            {
-                "type": self.event,
-                "timestamp": iso(self.ended_at_s),
-                "data": {
-                    "run": self.run_id,
-                    "plan": self.plan,
-                    "status": self.status,
-                    "accepted_at": iso(self.accepted_at_s),
-                    "ended_at": iso(self.ended_at_s),
-                    "usage": {"usd": self.usd, "tokens": self.tokens},
-                },
-            },
-            ensure_ascii=False,
-        )
+        data: dict[str, JsonValue] = {"run": self.run_id, "plan": self.plan, "status": self.status}
+        if self.question is not None:
+            data |= _asked(self.run_id, self.seq, self.question)
+        else:
+            data |= {
+                "accepted_at": iso(self.accepted_at_s),
+                "ended_at": iso(self.at_s),
+                "usage": {"usd": self.usd, "tokens": self.tokens},
+            }
+        return json.dumps({"type": self.event, "timestamp": iso(self.at_s), "data": data}, ensure_ascii=False)
+
+
+def _asked(run_id: RunId, seq: int, header: str) -> dict[str, JsonValue]:
+    """A question without its words, which are content."""
+    fact = decode(run_id, seq, header.encode(), None, had_payload=True).fact
+    assert isinstance(fact, ApprovalAsked), "only such a fact is a question"
+    return {
+        "step": fact.step or None,
+        "branch": fact.branch if fact.branch >= 0 else None,
+        "choices": list(fact.choices),
+        "expires_at": iso(fact.expires_at_s),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +142,7 @@ class DeliveryQuery:
 
 
 class Webhooks(Protocol):
-    """Endpoints and deliveries. A run's end becomes due in the transaction that journals it."""
+    """Endpoints and deliveries. A run's end, and what it asks, become due in the transaction that journals it."""
 
     async def put(self, endpoint: Endpoint) -> None:
         """Keep an endpoint, or exchange the one with this id.
@@ -175,29 +187,29 @@ def delivery_id(endpoint_id: str, run_id: RunId, event: str) -> str:
     return "msg_" + hashlib.sha256(f"{endpoint_id}\0{run_id}\0{event}".encode()).hexdigest()[:32]
 
 
-def deliveries_for(ended: Ended, endpoints: Iterable[Endpoint]) -> list[Delivery]:
-    """What the end of a run owes to these endpoints."""
+def deliveries_for(notice: Notice, endpoints: Iterable[Endpoint]) -> list[Delivery]:
+    """What a notice owes to these endpoints."""
     return [
         Delivery(
-            id=delivery_id(endpoint.id, ended.run_id, ended.event),
+            id=delivery_id(endpoint.id, notice.run_id, f"{notice.event}#{notice.seq}" if notice.seq else notice.event),
             endpoint_id=endpoint.id,
-            tenant=ended.tenant,
-            run_id=ended.run_id,
-            event=ended.event,
-            body=ended.body,
-            created_at_s=ended.ended_at_s,
-            due_at_s=ended.ended_at_s,
+            tenant=notice.tenant,
+            run_id=notice.run_id,
+            event=notice.event,
+            body=notice.body,
+            created_at_s=notice.at_s,
+            due_at_s=notice.at_s,
         )
         for endpoint in endpoints
-        if wants(endpoint, ended)
+        if wants(endpoint, notice)
     ]
 
 
-def wants(endpoint: Endpoint, ended: Ended) -> bool:
+def wants(endpoint: Endpoint, notice: Notice) -> bool:
     """Whether an endpoint is to be told."""
     return (
         endpoint.state == "active"
-        and endpoint.tenant == ended.tenant
-        and endpoint.run_id in {None, ended.run_id}
-        and (not endpoint.events or ended.event in endpoint.events)
+        and endpoint.tenant == notice.tenant
+        and endpoint.run_id in {None, notice.run_id}
+        and (not endpoint.events or notice.event in endpoint.events)
     )

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.facts import Fact
-from orchestrator.ids import RunId, TenantId
+from orchestrator.core.facts import ApprovalAsked, Fact
+from orchestrator.ids import RunId, StepId, TenantId
 from orchestrator.ports.journal import Append, Journal
 from orchestrator.ports.webhooks import (
     KEEP_S,
     Delivery,
     DeliveryQuery,
     Due,
-    Ended,
     Endpoint,
+    Notice,
     Secret,
     Settled,
     Webhooks,
@@ -41,13 +41,13 @@ def endpoint(name: str = "ep-1", **changes: object) -> Endpoint:
 
 def delivery(name: str = "ep-1", run: str = "run-1", **changes: object) -> Delivery:
     """What the end of a run of `accepted` and `ended` owes to an endpoint."""
-    told = Ended(
+    told = Notice(
         run_id=RunId(run),
         tenant=TENANT,
         plan="plan",
         status="succeeded",
         accepted_at_s=1.0,
-        ended_at_s=9.0,
+        at_s=9.0,
         usd=0.5,
         tokens=70,
     )
@@ -111,6 +111,36 @@ class WebhooksContract:
             '"plan": "plan", "status": "succeeded", "accepted_at": "1970-01-01T00:00:01.000Z", '
             '"ended_at": "1970-01-01T00:00:09.000Z", "usage": {"usd": 0.5, "tokens": 70}}}'
         )
+
+    async def test_every_question_to_a_person_is_told_without_its_words(self, stores: Stores) -> None:
+        journal, webhooks = stores
+        await webhooks.put(endpoint(events=("approval.asked",)))
+        await webhooks.put(endpoint("ep-2", events=("run.succeeded",), created_at_s=2.0))
+        asks = [
+            ApprovalAsked(
+                at_s=at_s,
+                step=StepId("approve"),
+                branch=branch,
+                attempt=1,
+                subject="step",
+                choices=("publish", "hölä"),
+                expires_at_s=3_600.0,
+                ask="a canary",
+                show={"draft": "a canary"},
+            )
+            for at_s, branch in ((2.0, -1), (2.5, 3))
+        ]
+        await play(journal, "run-1.sub", accepted("run-1.sub", parent="run-1"), *asks)
+
+        first, second = [due.delivery for due in await take(webhooks)]
+
+        assert first.body == (
+            '{"type": "approval.asked", "timestamp": "1970-01-01T00:00:02.000Z", "data": {"run": "run-1.sub", '
+            '"plan": "plan", "status": "waiting", "step": "approve", "branch": null, "choices": ["publish", "hölä"], '
+            '"expires_at": "1970-01-01T01:00:00.000Z"}}'
+        )
+        assert (second.event, second.created_at_s, '"branch": 3' in second.body) == ("approval.asked", 2.5, True)
+        assert first.id != second.id
 
     async def test_open_runs_and_sub_plans_owe_nothing(self, stores: Stores) -> None:
         journal, webhooks = stores

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.chain import FIRST_HASH, SALT_BYTES, link_hash, payload_digest
 from orchestrator.core.codec import check_fact, encode, without_payload
-from orchestrator.core.facts import Fact, RunAccepted, RunEnded
+from orchestrator.core.facts import ApprovalAsked, Fact, RunAccepted, RunEnded
 from orchestrator.errors import JournalError, RunNotFound, WrongState
 from orchestrator.ids import RunId, TenantId
 from orchestrator.ports.journal import Append, Recorded, RunQuery, RunRow
@@ -39,7 +39,7 @@ class MemoryJournal:
         self._keys: dict[tuple[str, str], RunId] = {}
         self._accepted = 0
         self._closed = False
-        self.on_end: list[Callable[[RunRow], None]] = []  #: told of each run as it ends, before the append returns
+        self.on_notice: list[Callable[[RunRow, int, Fact], None]] = []  #: told of ends and questions as they are kept
 
     async def append(self, entries: Sequence[Append]) -> tuple[RunId, ...]:
         return self.append_now(entries)
@@ -68,9 +68,15 @@ class MemoryJournal:
             if type(fact) is RunEnded:
                 ended = {"status": fact.status, "ended_at_s": fact.at_s, "usd": fact.usd, "tokens": fact.tokens}
                 run.row = replace(run.row, **ended)  # type: ignore[arg-type] # each has the type of its field
-                for told in self.on_end:
-                    told(run.row)
+        if self.on_notice:
+            self._tell(run, entry)
         return True
+
+    def _tell(self, run: _Run, entry: Append) -> None:
+        for seq, fact in enumerate(entry.facts, entry.first_seq):
+            if type(fact) in {RunEnded, ApprovalAsked}:
+                for told in self.on_notice:
+                    told(run.row, seq, fact)
 
     def _accept(self, entry: Append) -> _Run | None:
         fact = entry.facts[0] if entry.facts else None

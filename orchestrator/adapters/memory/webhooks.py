@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import replace
 
 from orchestrator.adapters.memory.journal import MemoryJournal
+from orchestrator.core.codec import encode
+from orchestrator.core.facts import ApprovalAsked, Fact
 from orchestrator.ids import TenantId
 from orchestrator.ports.journal import RunQuery, RunRow
 from orchestrator.ports.webhooks import (
@@ -11,8 +13,8 @@ from orchestrator.ports.webhooks import (
     Delivery,
     DeliveryQuery,
     Due,
-    Ended,
     Endpoint,
+    Notice,
     Settled,
     deliveries_for,
 )
@@ -26,14 +28,18 @@ class MemoryWebhooks:
         self._endpoints: dict[str, Endpoint] = {}
         self._deliveries: dict[str, Delivery] = {}
         self._leases: dict[str, float] = {}
-        journal.on_end.append(self._tell)
+        journal.on_notice.append(self._tell)
 
-    def _tell(self, row: RunRow) -> None:
-        if row.parent is None:
-            self._owe(ended_of(row), list(self._endpoints.values()))
+    def _tell(self, row: RunRow, seq: int, fact: Fact) -> None:
+        if isinstance(fact, ApprovalAsked):
+            question = encode(fact, 0)[0].decode()
+            asks = replace(notice_of(row), status="waiting", at_s=fact.at_s, seq=seq, question=question)
+            self._owe(asks, list(self._endpoints.values()))
+        elif row.parent is None:
+            self._owe(notice_of(row), list(self._endpoints.values()))
 
-    def _owe(self, ended: Ended, endpoints: list[Endpoint]) -> None:
-        for one in deliveries_for(ended, endpoints):
+    def _owe(self, notice: Notice, endpoints: list[Endpoint]) -> None:
+        for one in deliveries_for(notice, endpoints):
             self._deliveries.setdefault(one.id, one)
 
     async def put(self, endpoint: Endpoint) -> None:
@@ -49,7 +55,7 @@ class MemoryWebhooks:
         if endpoint.run_id is not None and endpoint.state != "removed":
             for row in await self._journal.runs(RunQuery(run_id=endpoint.run_id, tenant=endpoint.tenant, limit=1)):
                 if row.status != "open":
-                    self._owe(ended_of(row), [endpoint])
+                    self._owe(notice_of(row), [endpoint])
 
     async def endpoints(self, tenant: TenantId, endpoint_id: str | None = None) -> list[Endpoint]:
         found = [
@@ -146,16 +152,15 @@ def _place(one: Delivery) -> tuple[float, str]:
     return one.created_at_s, one.id
 
 
-def ended_of(row: RunRow) -> Ended:
-    """The end that a row of the list of runs tells of."""
-    assert row.ended_at_s is not None, "it has ended"
-    return Ended(
+def notice_of(row: RunRow) -> Notice:
+    """What a row of the list of runs tells."""
+    return Notice(
         run_id=row.run_id,
         tenant=row.tenant,
         plan=row.plan,
         status=row.status,
         accepted_at_s=row.accepted_at_s,
-        ended_at_s=row.ended_at_s,
+        at_s=row.ended_at_s or 0.0,
         usd=row.usd,
         tokens=row.tokens,
     )

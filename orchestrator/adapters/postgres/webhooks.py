@@ -1,17 +1,17 @@
-"""Webhooks in the database of the journal. A trigger makes a run's end due in the transaction that journals it."""
+"""Webhooks in the database of the journal. Triggers make what is told due in the transaction that journals it."""
 
 from typing import Final
 
 from orchestrator.adapters.postgres.connecting import Connection, Record, Server
 from orchestrator.adapters.webhook_rows import (
     DELIVERY,
-    ENDED,
     ENDPOINT,
+    NOTICE,
     delivery_of,
     delivery_values,
-    ended_of,
     endpoint_of,
     endpoint_values,
+    notice_of,
 )
 from orchestrator.ids import TenantId
 from orchestrator.ports.webhooks import (
@@ -21,13 +21,14 @@ from orchestrator.ports.webhooks import (
     Delivery,
     DeliveryQuery,
     Due,
-    Ended,
     Endpoint,
+    Notice,
     Settled,
     deliveries_for,
 )
 
 TAKING: Final = 0x484F4A32  #: "HOJ2": the advisory lock under which one process at a time takes what is due
+_END: Final = "run_id, tenant, plan, status, accepted_at_s, ended_at_s, usd, tokens, 0, NULL"  #: as `NOTICE`
 _MARKS: Final = ", ".join(f"${number}" for number in range(1, DELIVERY.count(",") + 2))
 _PUT: Final = f"""
 INSERT INTO webhook_endpoints ({ENDPOINT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -55,7 +56,7 @@ FROM chosen WHERE d.id = chosen.id
 RETURNING {", ".join(f"d.{name}" for name in DELIVERY.split(", "))}
 """  # noqa: S608 # likewise
 _TOLD: Final = f"""
-DELETE FROM webhook_outbox WHERE id IN (SELECT id FROM webhook_outbox ORDER BY id LIMIT $1) RETURNING {ENDED}
+DELETE FROM webhook_outbox WHERE id IN (SELECT id FROM webhook_outbox ORDER BY id LIMIT $1) RETURNING {NOTICE}
 """  # noqa: S608 # likewise
 _SETTLE: Final = """
 UPDATE webhook_deliveries SET state = $1, due_at_s = $2, detail = $3, settled_at_s = $4, leased_until_s = 0
@@ -85,12 +86,12 @@ class PostgresWebhooks:
                 elif endpoint.run_id is not None:
                     # Whoever ends the run meanwhile waits for this row, or is waited for: one sees the other.
                     ended = await connection.fetchrow(
-                        f"SELECT {ENDED}, status <> 'open' FROM runs WHERE run_id = $1 AND tenant = $2 FOR UPDATE",  # noqa: S608 # our names
+                        f"SELECT {_END}, status <> 'open' FROM runs WHERE run_id = $1 AND tenant = $2 FOR UPDATE",  # noqa: S608 # our names
                         endpoint.run_id,
                         endpoint.tenant,
                     )
                     if ended is not None and ended[-1]:
-                        await _owe(connection, ended_of(tuple(ended)[:-1]), [endpoint])
+                        await _owe(connection, notice_of(tuple(ended)[:-1]), [endpoint])
 
         await self._server.do(work)
 
@@ -177,20 +178,20 @@ class PostgresWebhooks:
 
 
 async def _expand(connection: Connection) -> None:
-    """Turn ends of runs into what is owed to each endpoint."""
+    """Turn notices into what is owed to each endpoint."""
     rows = await connection.fetch(_TOLD, TOLD_MAX)
     for row in rows:
-        ended = ended_of(tuple(row))
+        notice = notice_of(tuple(row))
         found = await connection.fetch(
             f"SELECT {ENDPOINT} FROM webhook_endpoints "  # noqa: S608 # our names
             "WHERE tenant = $1 AND state = 'active' AND (run_id IS NULL OR run_id = $2)",
-            *(ended.tenant, ended.run_id),
+            *(notice.tenant, notice.run_id),
         )
-        await _owe(connection, ended, [endpoint_of(tuple(one)) for one in found])
+        await _owe(connection, notice, [endpoint_of(tuple(one)) for one in found])
 
 
-async def _owe(connection: Connection, ended: Ended, endpoints: list[Endpoint]) -> None:
-    owed = deliveries_for(ended, endpoints)
+async def _owe(connection: Connection, notice: Notice, endpoints: list[Endpoint]) -> None:
+    owed = deliveries_for(notice, endpoints)
     if owed:
         await connection.executemany(
             f"INSERT INTO webhook_deliveries ({DELIVERY}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING",  # noqa: S608 # our names

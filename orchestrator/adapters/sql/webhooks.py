@@ -1,4 +1,4 @@
-"""Webhooks in the file of the SQLite journal. A trigger makes a run's end due in the transaction that journals it."""
+"""Webhooks in the file of the SQLite journal. Triggers make what is told due in the transaction that journals it."""
 
 import sqlite3
 from typing import Final
@@ -7,13 +7,13 @@ from orchestrator.adapters.sql.store import Store
 from orchestrator.adapters.sql.writer import Writer
 from orchestrator.adapters.webhook_rows import (
     DELIVERY,
-    ENDED,
     ENDPOINT,
+    NOTICE,
     delivery_of,
     delivery_values,
-    ended_of,
     endpoint_of,
     endpoint_values,
+    notice_of,
 )
 from orchestrator.ids import TenantId
 from orchestrator.ports.webhooks import (
@@ -23,12 +23,13 @@ from orchestrator.ports.webhooks import (
     Delivery,
     DeliveryQuery,
     Due,
-    Ended,
     Endpoint,
+    Notice,
     Settled,
     deliveries_for,
 )
 
+_END: Final = "run_id, tenant, plan, status, accepted_at_s, ended_at_s, usd, tokens, 0, NULL"  #: as `NOTICE`
 _MARKS: Final = ", ".join("?" * (DELIVERY.count(",") + 1))
 
 #: Made when they are first needed: a journal that no webhook was ever asked of has none of this.
@@ -40,7 +41,8 @@ CREATE TABLE IF NOT EXISTS webhook_endpoints (
 CREATE INDEX IF NOT EXISTS webhook_endpoints_tenant ON webhook_endpoints (tenant, run_id);
 CREATE TABLE IF NOT EXISTS webhook_outbox (
   id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, tenant TEXT NOT NULL, plan TEXT NOT NULL, status TEXT NOT NULL,
-  accepted_at_s REAL NOT NULL, ended_at_s REAL NOT NULL, usd REAL NOT NULL, tokens INTEGER NOT NULL
+  accepted_at_s REAL NOT NULL, at_s REAL NOT NULL, usd REAL NOT NULL, tokens INTEGER NOT NULL,
+  seq INTEGER NOT NULL DEFAULT 0, question TEXT
 );
 CREATE TABLE IF NOT EXISTS webhook_deliveries (
   id TEXT PRIMARY KEY, endpoint_id TEXT NOT NULL, tenant TEXT NOT NULL, run_id TEXT NOT NULL, event TEXT NOT NULL,
@@ -56,10 +58,19 @@ CREATE INDEX IF NOT EXISTS webhook_deliveries_settled ON webhook_deliveries (set
 CREATE TRIGGER IF NOT EXISTS webhook_run_ended AFTER UPDATE OF status ON runs
 WHEN OLD.status = 'open' AND NEW.status <> 'open' AND NEW.parent IS NULL
 BEGIN
-  INSERT INTO webhook_outbox (run_id, tenant, plan, status, accepted_at_s, ended_at_s, usd, tokens)
+  INSERT INTO webhook_outbox (run_id, tenant, plan, status, accepted_at_s, at_s, usd, tokens)
   SELECT NEW.run_id, NEW.tenant, NEW.plan, NEW.status, NEW.accepted_at_s, NEW.ended_at_s, NEW.usd, NEW.tokens
   WHERE EXISTS (SELECT 1 FROM webhook_endpoints e
     WHERE e.tenant = NEW.tenant AND e.state = 'active' AND (e.run_id IS NULL OR e.run_id = NEW.run_id));
+END;
+CREATE TRIGGER IF NOT EXISTS webhook_approval_asked AFTER INSERT ON events
+WHEN instr(substr(NEW.header, 1, 24), CAST('"approval.asked"' AS BLOB)) > 0
+BEGIN
+  INSERT INTO webhook_outbox (run_id, tenant, plan, status, accepted_at_s, at_s, usd, tokens, seq, question)
+  SELECT r.run_id, r.tenant, r.plan, 'waiting', r.accepted_at_s, json_extract(CAST(NEW.header AS TEXT), '$[3]'),
+    0.0, 0, NEW.seq, CAST(NEW.header AS TEXT)
+  FROM runs r WHERE r.id = NEW.run AND EXISTS (SELECT 1 FROM webhook_endpoints e
+    WHERE e.tenant = r.tenant AND e.state = 'active' AND (e.run_id IS NULL OR e.run_id = r.run_id));
 END;
 """
 
@@ -168,11 +179,11 @@ def _put(connection: sqlite3.Connection, endpoint: Endpoint) -> None:
         connection.execute("DELETE FROM webhook_deliveries WHERE endpoint_id = ? AND state = 'pending'", (endpoint.id,))
     if endpoint.run_id is not None and not gone:
         ended = connection.execute(
-            f"SELECT {ENDED} FROM runs WHERE run_id = ? AND tenant = ? AND status <> 'open'",  # noqa: S608 # our names
+            f"SELECT {_END} FROM runs WHERE run_id = ? AND tenant = ? AND status <> 'open'",  # noqa: S608 # our names
             (endpoint.run_id, endpoint.tenant),
         ).fetchone()
         if ended is not None:
-            _owe(connection, ended_of(ended), [endpoint])
+            _owe(connection, notice_of(ended), [endpoint])
 
 
 def _take(connection: sqlite3.Connection, now_s: float, limit: int, lease_s: float, each: int) -> list[Due]:
@@ -195,21 +206,21 @@ def _take(connection: sqlite3.Connection, now_s: float, limit: int, lease_s: flo
 
 
 def _expand(connection: sqlite3.Connection) -> None:
-    """Turn ends of runs into what is owed to each endpoint."""
-    rows = connection.execute(f"SELECT id, {ENDED} FROM webhook_outbox ORDER BY id LIMIT ?", (TOLD_MAX,)).fetchall()  # noqa: S608 # our names
+    """Turn notices into what is owed to each endpoint."""
+    rows = connection.execute(f"SELECT id, {NOTICE} FROM webhook_outbox ORDER BY id LIMIT ?", (TOLD_MAX,)).fetchall()  # noqa: S608 # our names
     for row in rows:
-        ended = ended_of(row[1:])
+        notice = notice_of(row[1:])
         found = connection.execute(
             f"SELECT {ENDPOINT} FROM webhook_endpoints "  # noqa: S608 # our names
             "WHERE tenant = ? AND state = 'active' AND (run_id IS NULL OR run_id = ?)",
-            (ended.tenant, ended.run_id),
+            (notice.tenant, notice.run_id),
         )
-        _owe(connection, ended, [endpoint_of(one) for one in found.fetchall()])
+        _owe(connection, notice, [endpoint_of(one) for one in found.fetchall()])
         connection.execute("DELETE FROM webhook_outbox WHERE id = ?", (row[0],))
 
 
-def _owe(connection: sqlite3.Connection, ended: Ended, endpoints: list[Endpoint]) -> None:
-    for one in deliveries_for(ended, endpoints):
+def _owe(connection: sqlite3.Connection, notice: Notice, endpoints: list[Endpoint]) -> None:
+    for one in deliveries_for(notice, endpoints):
         connection.execute(
             f"INSERT OR IGNORE INTO webhook_deliveries ({DELIVERY}) VALUES ({_MARKS})",  # noqa: S608 # our names
             delivery_values(one),

@@ -26,7 +26,9 @@ WEBHOOK: Final = r"^(wh|cb)_[A-Za-z0-9_.\[\]#-]+$"
 MESSAGE: Final = r"^msg_[0-9a-f]{32}$"
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=RESPONSES)
 WebhookName = Annotated[str, Path(pattern=WEBHOOK, max_length=520, description="The webhook's id.")]
-Event = Literal["run.succeeded", "run.degraded", "run.stopped", "run.failed", "run.cancelled", "callback"]
+Event = Literal[
+    "run.succeeded", "run.degraded", "run.stopped", "run.failed", "run.cancelled", "approval.asked", "callback"
+]
 
 
 class WebhookBody(Body):
@@ -37,8 +39,8 @@ class WebhookBody(Body):
     )
     events: Annotated[list[Event], Field(max_length=12)] = Field(
         default=[],
-        description="What is told; empty: every end of a run. `callback`: nothing by itself, but the secret signs "
-        "what runs that were submitted with a `callback_url` tell that address.",
+        description="What is told; empty: how every run ends, and what it asks a person. `callback`: nothing by "
+        "itself, but the secret signs what runs that were submitted with a `callback_url` tell that address.",
     )
 
 

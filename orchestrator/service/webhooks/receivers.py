@@ -9,12 +9,12 @@ from orchestrator.errors import WebhookRefused
 from orchestrator.ids import RunId, TenantId
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.journal import RunStatus
-from orchestrator.ports.webhooks import Delivery, DeliveryQuery, Endpoint, Secret, Webhooks
+from orchestrator.ports.webhooks import ASKED, Delivery, DeliveryQuery, Endpoint, Secret, Webhooks
 from orchestrator.service.webhooks.addresses import Allowed, read_url
 from orchestrator.service.webhooks.signing import CALLBACK, OVERLAP_S_MAX, UNSIGNED, new_secret, rotated, signer
 
 ENDPOINTS_MAX: Final = 100  #: of one tenant, beside those of single runs
-EVENTS: Final = tuple(f"run.{status}" for status in get_args(RunStatus) if status != "open")
+EVENTS: Final = (*(f"run.{status}" for status in get_args(RunStatus) if status != "open"), ASKED)
 
 
 class Receivers:
@@ -73,7 +73,7 @@ class Receivers:
             )
 
     async def call_back(self, tenant: TenantId, run_id: RunId, url: str) -> None:
-        """Tell this address how one run ends, whether it has ended already or not; the same call again changes nothing.
+        """Tell this address what one run asks and how it ends, or has ended; the same call again changes nothing.
 
         Made before the run's id is told to anybody, so that whoever was told an id will be called back.
 

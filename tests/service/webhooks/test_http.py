@@ -184,3 +184,32 @@ async def test_a_secret_is_shown_once_and_nowhere_else(home: House, receiver: Re
         shown += [repr(one) for one in await home.service.journal.read(run)]
 
     assert [text for text in shown if canary in text or canary.removeprefix("whsec_") in text] == []
+
+
+async def test_a_person_is_called_answers_and_is_told_the_end(home: House, receiver: Receiver) -> None:
+    async with home.client() as client:
+        secret = (await client.post("/v1/webhooks", json={"url": receiver.url})).json()["secret"]
+        run = (await client.post("/v1/runs", json={"plan": "asks", "inputs": {"text": "a canary"}})).json()["id"]
+
+        async def told(count: int) -> bool:
+            return len(receiver.got) == count
+
+        await until(lambda: told(1), "the question arrives")
+        [question] = receiver.verified(secret)
+        place = f"/v1/runs/{question['data']['run']}/approvals/{question['data']['step']}"
+        answered = await client.post(place, json={"choice": question["data"]["choices"][0], "reason": "read it"})
+        assert answered.status_code == 200, answered.text
+        await until(lambda: told(2), "the end arrives")
+
+    [_, end] = receiver.verified(secret)
+    assert (question["type"], end["type"]) == ("approval.asked", "run.succeeded")
+    assert question["data"] | {"expires_at": ""} == {
+        "run": run,
+        "plan": "asks",
+        "status": "waiting",
+        "step": "ask",
+        "branch": None,
+        "choices": ["publish", "hold"],
+        "expires_at": "",
+    }
+    assert "canary" not in "".join(one.body.decode() for one in receiver.got)

@@ -200,6 +200,6 @@ def test_a_receiver_that_asks_for_time_gets_it_and_one_that_is_gone_is_left_alon
     assert settle(delivery(attempts=1), Answer(status=299), 100.0).state == "delivered"
 
 
-def test_every_end_of_a_run_is_an_event() -> None:
-    assert EVENTS == ("run.succeeded", "run.degraded", "run.stopped", "run.failed", "run.cancelled")
+def test_every_end_of_a_run_and_every_question_is_an_event() -> None:
+    assert EVENTS == ("run.succeeded", "run.degraded", "run.stopped", "run.failed", "run.cancelled", "approval.asked")
     assert endpoint().events == ()

@@ -1,4 +1,4 @@
-"""Webhooks and schedules. A trigger makes the end of a run due in the transaction that journals it."""
+"""Webhooks and schedules. Triggers make what webhooks tell due in the transaction that journals it."""
 
 from typing import Final
 
@@ -32,9 +32,11 @@ STATEMENTS: Final = (
       plan text NOT NULL,
       status text NOT NULL,
       accepted_at_s double precision NOT NULL,
-      ended_at_s double precision NOT NULL,
+      at_s double precision NOT NULL,
       usd double precision NOT NULL,
-      tokens bigint NOT NULL
+      tokens bigint NOT NULL,
+      seq bigint NOT NULL DEFAULT 0,
+      question text
     )
     """,
     """
@@ -62,7 +64,7 @@ STATEMENTS: Final = (
     """
     CREATE FUNCTION webhook_run_ended() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      INSERT INTO webhook_outbox (run_id, tenant, plan, status, accepted_at_s, ended_at_s, usd, tokens)
+      INSERT INTO webhook_outbox (run_id, tenant, plan, status, accepted_at_s, at_s, usd, tokens)
       SELECT NEW.run_id, NEW.tenant, NEW.plan, NEW.status, NEW.accepted_at_s, NEW.ended_at_s, NEW.usd, NEW.tokens
       WHERE EXISTS (SELECT 1 FROM webhook_endpoints e WHERE e.tenant = NEW.tenant AND e.state = 'active'
         AND (e.run_id IS NULL OR e.run_id = NEW.run_id));
@@ -80,6 +82,23 @@ STATEMENTS: Final = (
     EXECUTE FUNCTION webhook_run_ended()
     """,
     """
+    CREATE FUNCTION webhook_approval_asked() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      INSERT INTO webhook_outbox (run_id, tenant, plan, status, accepted_at_s, at_s, usd, tokens, seq, question)
+      SELECT r.run_id, r.tenant, r.plan, 'waiting', r.accepted_at_s,
+        (convert_from(NEW.header, 'UTF8')::json ->> 3)::double precision, 0, 0, NEW.seq,
+        convert_from(NEW.header, 'UTF8')
+      FROM runs r WHERE r.id = NEW.run AND EXISTS (SELECT 1 FROM webhook_endpoints e
+        WHERE e.tenant = r.tenant AND e.state = 'active' AND (e.run_id IS NULL OR e.run_id = r.run_id));
+      RETURN NULL;
+    END $$
+    """,
+    r"""
+    CREATE TRIGGER webhook_approval_asked AFTER INSERT ON events FOR EACH ROW
+    WHEN (position('"approval.asked"'::bytea IN substring(NEW.header FROM 1 FOR 24)) > 0)
+    EXECUTE FUNCTION webhook_approval_asked()
+    """,
+    """
     CREATE TABLE schedules (
       id text COLLATE "C" PRIMARY KEY,
       tenant text COLLATE "C" NOT NULL,
@@ -95,7 +114,7 @@ STATEMENTS: Final = (
 
 
 def upgrade() -> None:
-    """Make the tables, and the trigger on `runs`."""
+    """Make the tables, and the triggers on `runs` and `events`."""
     for statement in STATEMENTS:
         op.execute(statement)
 
