@@ -1,5 +1,8 @@
-"""Sessions on a Redis or Valkey server. They live as long as the server keeps them: a restart may lose the last moments
-or all of them, and what was lost is not there any more, rather than half there."""
+"""Sessions on a Redis or Valkey server, which may lose them.
+
+They live as long as the server keeps them: a restart may lose the last moments or all of them. What was lost is not
+there any more, and never half there.
+"""
 
 import math
 import time
