@@ -85,8 +85,8 @@ _MODEL: Final = (
     _m("model", "counter", "model_rate_limits_total", "model endpoint", "Calls refused for the endpoint's rates."),
     _m("model", "histogram", "model_seconds", "model", "How long a call takes.", SECONDS),
     _m("model", "histogram", "model_first_token_seconds", "model", "Until the first piece of an answer.", SECONDS),
-    _m("model", "counter", "model_served_total", "by", "Who answered: model, exact, semantic, shared or batch."),
-    _m("model", "counter", "model_saved_usd_total", "by", "What calls did not cost, by what spared it."),
+    _m("model", "counter", "model_served_total", "source", "Who answered: model, exact, semantic, shared or batch."),
+    _m("model", "counter", "model_saved_usd_total", "source", "What calls did not cost, by what spared it."),
 )  # fmt: skip
 _QUALITY: Final = (
     _m("quality", "counter", "verdicts_total", "check verdict", "Words of checks on outputs."),
