@@ -44,6 +44,12 @@ class Clients:
             witness,
             calm,
         )
+        self.acts = {
+            "client.cancels": self.cancel,
+            "client.takes_back": self.take_back,
+            "client.patches": self.patch,
+            "client.asks_again": self.ask_again,
+        }
         self._again = 0  #: runs that were asked for again
         self._silent: dict[tuple[str, str, float], bool] = {}
         self.waiting = 0  #: requests that have no answer yet

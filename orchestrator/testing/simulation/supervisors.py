@@ -107,7 +107,7 @@ class Supervisor:
 
     def _acknowledged(self, engine: RunEngine, message: t.TaskMessage) -> None:
         driver = engine.driver(message.key.run_id)
-        if driver is not None and not driver.over:
+        if driver is not None and not driver.over and not self._server.is_left(message):
             self._witness.acknowledged(message)
 
     @property

@@ -28,7 +28,9 @@ USUAL_S: Final = 0.003
 ASK_S: Final = 8.0  #: a worker waits for its owner
 ASKS_MAX: Final = 4
 UNWANTED: Final = t.OwnerReply(granted=False, limit="run")
+LEFT_S: Final = 600.0  #: how long words that an owner could not use lie there for another
 Answer = t.TaskDone | t.TaskFailed
+KEPT: Final = (t.TaskDone, t.TaskFailed, t.TaskSpent, t.TaskCalled)
 
 
 @dataclass(slots=True)
@@ -52,10 +54,11 @@ class SimServer:
     """What all processes share."""
 
     def __init__(self, now_s: Callable[[], float], dice: random.Random) -> None:
-        self._now_s, self._dice = now_s, dice
+        self.now_s, self._dice = now_s, dice
         self.entries: dict[t.TaskKey, _Entry] = {}
         self.boxes: dict[str, _Box] = {}
         self.owners: dict[str, SimTransport] = {}
+        self.left: list[tuple[float, t.TaskMessage]] = []  #: words for whoever takes a run over, and since when
         self._queue: dict[PoolName, deque[t.TaskKey]] = {}
         self._owner_of: dict[t.TaskKey, str] = {}  #: of every task there ever was: late answers go there
         self._arrived = anyio.Event()
@@ -99,7 +102,7 @@ class SimServer:
                 while queue:
                     entry = self.entries.get(queue.popleft())
                     if entry is not None:
-                        entry.holder, entry.until_s = worker, self._now_s() + LEASE_S
+                        entry.holder, entry.until_s = worker, self.now_s() + LEASE_S
                         entry.deliveries += 1
                         return entry.task
             await self._arrived.wait()
@@ -109,7 +112,7 @@ class SimServer:
         entry = self.entries.get(key)
         if entry is None or entry.holder != worker:
             return False
-        entry.until_s = self._now_s() + LEASE_S
+        entry.until_s = self.now_s() + LEASE_S
         return True
 
     async def sweep(self) -> None:
@@ -117,7 +120,7 @@ class SimServer:
         while True:
             await anyio.sleep(SWEEP_S)
             for key, entry in list(self.entries.items()):
-                if not entry.holder or entry.until_s > self._now_s():
+                if not entry.holder or entry.until_s > self.now_s():
                     continue
                 if entry.task.idempotency_key is not None and key.purpose == "work":
                     self.drop(key)
@@ -135,6 +138,7 @@ class SimServer:
         """Lose everything."""
         self.entries.clear()
         self._queue.clear()
+        self.left.clear()
         for box in self.boxes.values():
             box.messages.clear()
 
@@ -162,14 +166,15 @@ class SimServer:
         if box.arrived is not None:
             box.arrived.set()
 
-    def left_unread(self) -> list[t.TaskMessage]:
-        """What is in the boxes of owners that are dead."""
-        return [
-            message
-            for owner, box in self.boxes.items()
-            if owner not in self.owners or self.owners[owner].node.dead
-            for message in box.messages.values()
-        ]
+    def is_left(self, message: t.TaskMessage) -> bool:
+        """Whether somebody else may still read it."""
+        return any(one is message for _, one in self.left)
+
+    def left_unread(self, me: str) -> list[t.TaskMessage]:
+        """What is in the boxes of other owners, the living too, and what was left behind."""
+        boxes = [box for owner, box in self.boxes.items() if owner != me]
+        self.left = [(at_s, message) for at_s, message in self.left if at_s > self.now_s() - LEFT_S]
+        return [*(one for box in boxes for one in box.messages.values()), *(message for _, message in self.left)]
 
 
 class SimTransport:
@@ -222,6 +227,15 @@ class SimTransport:
         self._on_send(task, self.node.name)
         self._go(self._resume, task)
 
+    def let_go(self, key: t.TaskKey) -> None:
+        """See `Resuming`."""
+        self._sent.pop(key, None)
+
+    def leave(self, message: t.TaskMessage) -> None:
+        """See `Resuming`: it lies there until it is old, and whoever takes the run over reads it."""
+        if not self.node.dead and isinstance(message, KEPT):
+            self._server.left.append((self._server.now_s(), message))
+
     def revoke(self, key: t.TaskKey) -> None:
         """See `Transport`."""
         if self._sent.pop(key, None) is not None and not self.node.dead:
@@ -253,7 +267,7 @@ class SimTransport:
     async def _resume(self, task: t.StepTask) -> None:
         await self._way("task.late")
         answered = False
-        for message in self._server.left_unread():
+        for message in self._server.left_unread(self.node.name):
             if message.key == task.key:
                 self._server.post(self.node.name, message)
                 answered = answered or isinstance(message, t.TaskDone | t.TaskFailed)

@@ -32,6 +32,8 @@ class _Books:
 
     passed: set[str] = field(default_factory=set)  #: tokens of outputs that passed
     produced: dict[tuple[RunId, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: by digest
+    outputs: dict[tuple[RunId, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: by step
+    quarantined: set[str] = field(default_factory=set)  #: tokens of results that were taken back
 
 
 class Witness:
@@ -117,16 +119,27 @@ class Witness:
                 if self._approved[run_id, str(fact.step)] < 0:
                     self.note("verdict kept", f"no judge passed {fact.step} of {run_id}, and the journal says so")
         elif isinstance(fact, f.StepReused):
-            books.passed |= self._taken_over(run_id, fact)
+            taken = self._taken_over(run_id, fact)
+            books.passed |= taken
+            books.outputs[run_id, str(fact.step)] |= taken
             self._settled.add(place)
         elif isinstance(fact, f.StepPassed):
             if fact.digest:
                 books.passed |= books.produced[run_id, fact.digest]
+                books.outputs[run_id, str(fact.step)] |= books.produced[run_id, fact.digest]
             self._settled.add(place)
         elif isinstance(fact, f.StepFailed | f.StepGap | f.StepSkipped | f.StepCancelled):
             self._settled.add(place)
+        elif isinstance(fact, f.StepQuarantined):
+            self._take_back(run_id, fact, books)
         elif isinstance(fact, f.ApprovalAsked) and fact.subject in ("step", "effect"):
             self._readable(run_id, fact.show, f"a question of {fact.step}")
+
+    def _take_back(self, run_id: RunId, fact: f.StepQuarantined, books: _Books) -> None:
+        gone = {str(fact.step), *map(str, fact.affected)}
+        self._settled.update(one for one in self._attempt if one[0] == run_id and one[1] in gone)
+        for step in gone:
+            books.quarantined |= books.outputs[run_id, step]
 
     def _taken_over(self, run_id: RunId, fact: f.StepReused) -> set[str]:
         """An output that another run passed: it did, or it should not be here."""
@@ -134,6 +147,9 @@ class Witness:
         strange = tokens - set().union(*(books.passed for books in self._books.values()))
         if strange:
             self.note("gate", f"{run_id} takes {sorted(strange)} over, which passed in no run")
+        wrong = tokens & set().union(*(books.quarantined for books in self._books.values()))
+        if wrong:
+            self.note("gate", f"{run_id} takes {sorted(wrong)} over, which was found to be wrong")
         return tokens
 
     def rewound(self, kept: list[Append]) -> None:

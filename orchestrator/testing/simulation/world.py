@@ -314,16 +314,8 @@ class World:
                 self._store.full_until_s = anyio.current_time() + self._dice.random() * FULL_S
             case "store.rewinds":
                 await self._power_cut()
-            case "client.cancels":
-                group.start_soon(self._clients.cancel)
-            case "client.takes_back":
-                group.start_soon(self._clients.take_back)
-            case "client.patches":
-                group.start_soon(self._clients.patch)
-            case "client.asks_again":
-                group.start_soon(self._clients.ask_again)
             case _:
-                raise AssertionError(f"nobody does {fault}")
+                group.start_soon(self._clients.acts[fault])
 
     async def _frozen(self, node: Node) -> None:
         node.freeze()
