@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from orchestrator.app import local_models, open_models
 from orchestrator.app.cache import Caches
+from orchestrator.app.safety import guards_of
 from orchestrator.app.telemetry import open_telemetry
 from orchestrator.errors import PromiseError
 from orchestrator.models.lazy import LazyModels
@@ -77,7 +78,14 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
         telemetry = open_telemetry()
         if telemetry is not None:
             stack.callback(telemetry.close)
-        workers = Workers(chosen, gate, worker=port.name, models=caches.models(models), observer=telemetry)
+        workers = Workers(
+            chosen,
+            gate,
+            worker=port.name,
+            models=caches.models(models),
+            observer=telemetry,
+            guards=guards_of(settings.safety),
+        )
         yield FleetWorker(chosen, workers, gate, fleet, unready, port.name, fleet.where)
 
 

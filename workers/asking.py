@@ -1,6 +1,7 @@
 """How a worker asks a model: the step that asks pays, and whoever watches the run sees the answer grow."""
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,6 +20,21 @@ from orchestrator.ports.tasks import (
 )
 
 OnDelta = Callable[[str], None]
+
+
+class Streamed(Protocol):
+    """Looks at a model's words before watchers see them."""
+
+    def piece(self, text: str) -> str:
+        """What may be shown after this piece."""
+        ...
+
+    def rest(self) -> str:
+        """What was held back, at the end of an answer."""
+        ...
+
+
+STREAMED: ContextVar[Streamed | None] = ContextVar("workers.streamed", default=None)
 
 
 class Line(Protocol):
@@ -83,6 +99,16 @@ class StepMeter:
 
     def delta(self, text: str) -> None:
         """Show a piece of the answer to whoever watches."""
+        guarding = STREAMED.get()
+        self._show(text if guarding is None else guarding.piece(text))
+
+    def rest(self) -> None:
+        """Show what guards still held back of an answer that has ended."""
+        guarding = STREAMED.get()
+        if guarding is not None:
+            self._show(guarding.rest())
+
+    def _show(self, text: str) -> None:
         if text and not self._unwanted():
             self._line.post(TaskDelta(key=self._key, worker=self._line.worker, text=text))
 
@@ -107,7 +133,10 @@ class WorkerModels:
             BudgetExceeded: the run has not enough left for the call; nothing was sent.
             PromiseError: the engine has no models.
         """
-        return await self._line.complete(self._asked(prompt), meter or self._meter, on_delta)
+        try:
+            return await self._line.complete(self._asked(prompt), meter or self._meter, on_delta)
+        finally:
+            self._meter.rest()
 
     def complete_blocking(self, prompt: Prompt) -> Completion:
         """As `complete`, from code that cannot await."""

@@ -9,21 +9,25 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
+from typing import cast
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from orchestrator.ids import PoolName
+from orchestrator.ids import JsonValue, PoolName
+from orchestrator.ports.guard import Guard
 from orchestrator.ports.model import Models
 from orchestrator.ports.observer import WorkObserver
 from orchestrator.ports.tasks import StartRequest, StepTask, TaskDone, TaskFailed, TaskKey, TaskStarted
 from orchestrator.ports.transport import WorkerPort
+from workers.asking import STREAMED
 from workers.context import CURRENT, WorkContext
 from workers.driving import drive
 from workers.failures import MayNotBegin, ends_more_than_one_task, failed
+from workers.guarding import GUARDING, Guarding, check_guards
 from workers.isolation import Isolations
 from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, QUEUED_S
 from workers.lines import LoopLine
@@ -59,8 +63,10 @@ class PoolHost:
         models: Models | None = None,
         clock: Callable[[], float] = time.time,
         observer: WorkObserver | None = None,
+        guards: Sequence[Guard] = (),
     ) -> None:
         self.pool, self.worker, self._observer = pool, worker, observer
+        self._guards = check_guards(pool.name, (*guards, *pool.guards))
         self._name = PoolName(pool.name)
         self._port, self._clock = port, clock
         self._line = LoopLine(port, worker, models)
@@ -230,12 +236,10 @@ class PoolHost:
         surroundings = self._surroundings(task)
         said: TaskDone | TaskFailed | None = None
         try:
-            work = self._begin(server, spec, task)
-            if _is_effect(task):
-                work = self._once_allowed(task, work)
+            work = self._guarded(server, spec, task) if self._guards else self._work_of(server, spec, task)
             surroundings.run(CURRENT.set, server.context)  # type: ignore[arg-type]  # set by _begin
             output = await drive(work, surroundings, server.suspended)
-            if spec.isolation == "async":
+            if spec.isolation == "async" and not self._guards:
                 output = spec.signature.output(output)
         except Exception as error:  # noqa: BLE001  # whatever user code raises becomes a value here, and nowhere else
             if not server.scope.cancel_called:
@@ -256,6 +260,23 @@ class PoolHost:
         finally:
             self._suspended.pop(key, None)
             self._answer(task, said, started_at_s)
+
+    def _work_of(self, server: _Server, spec: WorkerSpec, task: StepTask) -> Coroutine[object, object, object]:
+        work = self._begin(server, spec, task)
+        return self._once_allowed(task, work) if _is_effect(task) else work
+
+    async def _guarded(self, server: _Server, spec: WorkerSpec, task: StepTask) -> object:
+        """The work between its guards: it begins once they let the task pass, and its output leaves once they agree."""
+        guarding = Guarding(self._guards, self.pool.name, task, self.worker, self._port.post)
+        GUARDING.set(guarding)
+        STREAMED.set(guarding)
+        work = self._work_of(server, spec, await guarding.input())
+        assert server.context is not None, "made with the work"
+        CURRENT.set(server.context)
+        output = await work
+        if spec.isolation == "async":
+            output = spec.signature.output(output)
+        return await guarding.output(cast(JsonValue, output))
 
     def _surroundings(self, task: StepTask) -> Context:
         """The context variables of one task: what user code sets must not leak into the next."""

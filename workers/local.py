@@ -4,12 +4,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.ids import WorkerId
+from orchestrator.ports.guard import Guard
 from orchestrator.ports.model import Models
 from orchestrator.ports.observer import WorkObserver
 from orchestrator.ports.tasks import TaskKey
@@ -24,7 +25,11 @@ def worker_id() -> WorkerId:
 
 
 class Workers:
-    """A host for every pool, on one port, inside one task group; `models` are what agents among them ask."""
+    """A host for every pool, on one port, inside one task group.
+
+    `models` are what agents among them ask; `guards` tells by a pool's name which stand
+    before its own.
+    """
 
     def __init__(
         self,
@@ -35,10 +40,19 @@ class Workers:
         models: Models | None = None,
         clock: Callable[[], float] = time.time,
         observer: WorkObserver | None = None,
+        guards: Callable[[str], Sequence[Guard]] = lambda _: (),
     ) -> None:
         name = worker or worker_id()
         self.hosts = {
-            pool.name: PoolHost(pool, port, worker=name, models=models, clock=clock, observer=observer)
+            pool.name: PoolHost(
+                pool,
+                port,
+                worker=name,
+                models=models,
+                clock=clock,
+                observer=observer,
+                guards=guards(pool.name),
+            )
             for pool in pools
         }
 

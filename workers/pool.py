@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
 from orchestrator.errors import PromiseError
 from orchestrator.plan.catalogue import FunctionContract
 from orchestrator.plan.parts import NAME_PATTERN
+from orchestrator.ports.guard import Guard
 from workers.contracts import contract_of
+from workers.guarding import check_guards
 from workers.limits import ANSWER_TOKENS, TURNS
 from workers.signature import Signature, read_signature
 from workers.tools.access import Access
@@ -63,7 +65,8 @@ class Pool:
     gives the pool. `isolation` is the default of its functions: `async` (in the event loop), `thread`, or `process`
     (a child process per running task, reused, killed on cancellation). `child_bytes_max` caps the address space of each
     child process, in bytes; an interpreter with pydantic needs about 300 MiB of it. `access` says what the tools of its
-    agents may reach; nothing, unless it is given.
+    agents may reach; nothing, unless it is given. `guards` look, in their order, at what its tasks are given, at what
+    its agents ask of tools and get from them, and at outputs, and may stop it.
 
     Raises:
         PromiseError: a name or number outside its range.
@@ -78,6 +81,7 @@ class Pool:
         isolation: Isolation = "async",
         child_bytes_max: int | None = None,
         access: Access | None = None,
+        guards: Iterable[Guard] = (),
     ) -> None:
         if re.fullmatch(NAME_PATTERN, name) is None:
             raise PromiseError(f"pool name {name!r} is not allowed", f"use a name that fits {NAME_PATTERN}")
@@ -92,6 +96,7 @@ class Pool:
         self.isolation: Isolation = isolation
         self.child_bytes_max = child_bytes_max
         self.access = access or Access()
+        self.guards = check_guards(name, tuple(guards))
         self._functions: dict[str, WorkerSpec] = {}
         self._handler: WorkerSpec | None = None
 

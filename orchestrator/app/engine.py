@@ -12,6 +12,7 @@ from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.app.cache import Caches
 from orchestrator.app.models import local_models, open_models
+from orchestrator.app.safety import guards_of, passed_inputs
 from orchestrator.app.stores import open_journal
 from orchestrator.app.telemetry import open_telemetry
 from orchestrator.engine.collector import patient_collector
@@ -36,6 +37,7 @@ from orchestrator.ports.cache import Cache
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.fleet import Fleet
+from orchestrator.ports.guard import Guard
 from orchestrator.ports.journal import Journal
 from orchestrator.ports.model import Models
 from orchestrator.ports.observer import Tracing
@@ -66,9 +68,9 @@ class Engine:
     `nothing`, so that whatever is submitted here is left to others. `planner` answers `replan` rungs, `checker` answers
     `judge` checks; without them a supervisor does both with the engine's models, and plans goals by the rules of
     `supervisor`. `models` are what agents ask; without them those of the settings, opened by the first plan that
-    needs one. `telemetry` is told what happens, or else whatever OTEL_* asks for. `cache` keeps answers of
-    models for steps that ask for it, else what the settings say. `journal`, `clock` and
-    `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
+    needs one. `guards` stand before those of every pool. `telemetry` is told what happens, or else whatever OTEL_*
+    asks for. `cache` keeps answers of models for steps that ask for it, else what the settings say. `journal`, `clock`
+    and `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
 
     Raises:
         PromiseError: the settings ask for what there is not, or two pools share a name.
@@ -95,8 +97,10 @@ class Engine:
         telemetry: Tracing | None = None,
         sessions: Sessions | None = None,
         cache: Cache | None = None,
+        guards: Iterable[Guard] = (),
     ) -> None:
         self._cache = cache
+        self._guards = tuple(guards)
         self.telemetry = telemetry  #: who is told what happens; None once open: nobody
         given = settings or Settings()
         changes = {"store": store, "open_runs_max": open_runs_max, "drain_s": drain_s}
@@ -158,6 +162,7 @@ class Engine:
                 open_runs_max=self.settings.open_runs_max,
                 shared=shared,
                 observer=self.telemetry,
+                door=lambda inputs: passed_inputs(self.settings.safety, inputs),
                 cache=caches.cache,
                 caching=caches.check,
             )
@@ -171,6 +176,7 @@ class Engine:
                     models=caches.models(self.models),
                     clock=clock.now_s,
                     observer=self.telemetry.inside() if self.telemetry is not None else None,
+                    guards=guards_of(self.settings.safety, self._guards),
                 )
                 transport.bind_turn(engine.turn)
                 self._workers.open(group)

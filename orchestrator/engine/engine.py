@@ -86,10 +86,12 @@ class RunEngine:
         open_runs_max: int = OPEN_RUNS_MAX,
         shared: Shared | None = None,
         observer: Observer | None = None,
+        door: Callable[[dict[str, JsonValue]], dict[str, JsonValue]] | None = None,
         cache: Cache | None = None,
         caching: Caching | None = None,
     ) -> None:
         self.observer = guarded(observer)
+        self._door = door or (lambda inputs: inputs)  #: inputs as they may be journaled
         self.offers = Offers(cache, self.spawn) if cache is not None else None  #: of answers to the cache
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
         self.open_runs_max, self.transport = open_runs_max, transport
@@ -236,7 +238,7 @@ class RunEngine:
             request = Request(
                 run_id=run_id or new_run_id(self.clock.now_s()),
                 plan=frozen,
-                inputs=validate_inputs(frozen, plain_inputs(inputs or {})),
+                inputs=validate_inputs(frozen, self._door(plain_inputs(inputs or {}))),
                 budget=budget_over(frozen, budget),
                 lane=lane,
                 tenant=tenant,

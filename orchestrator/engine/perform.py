@@ -11,6 +11,7 @@ from orchestrator.engine.observing import Guarded
 from orchestrator.engine.timers import Timers
 from orchestrator.ids import PoolName, TenantId
 from orchestrator.plan.models import Step
+from orchestrator.plan.provenance import provenance_of
 from orchestrator.ports.cache import CacheMode
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.tasks import Lane, StepTask, TaskKey
@@ -141,6 +142,7 @@ class Performer:
                 sent_at_s=now_s,
                 cache=_cache_of(plan.steps[command.step], command),
                 trace=self._observer.trace_of(accepted, key) if self._observer is not None else "",
+                labels=provenance_of(driver.machine.state.plan).told(command.step, parent=accepted.parent is not None),
             )
         )
 

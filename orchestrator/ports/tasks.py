@@ -51,6 +51,7 @@ class StepTask:
     sent_at_s: float = 0.0
     cache: CacheMode | None = "none"  #: whether earlier answers of models will do; None: what the host says of the tier
     trace: str = ""  #: W3C `traceparent` of the attempt; empty where nobody traces
+    labels: dict[str, list[str]] = field(default_factory=dict)  #: whence each value comes, where guards ask for that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from orchestrator.ports.model import ToolCall, ToolSpec
 from orchestrator.ports.model_errors import ModelError
 from workers.context import WorkContext
 from workers.failures import bounded, ends_more_than_one_task
+from workers.guarding import GUARDING, Refused
 from workers.limits import TOOL_ARGUMENTS_BYTES_MAX, TOOL_CALLS_MAX, TOOL_RESULT_BYTES_MAX
 from workers.lines import ThreadLine
 from workers.plain import NotPlain, plain_copy, storable
@@ -94,6 +95,12 @@ class ToolBox:
             raise BadCall(f"there is no tool {storable(call.name, 100)!r}; there are: {known}")
         arguments = _arguments(call)
         traits = tool.traits
+        guarding = GUARDING.get()
+        if guarding is not None:
+            try:
+                arguments = await guarding.tool_call(traits.spec.name, arguments, effect=traits.effect)
+            except Refused as error:
+                return self._told(traits.spec.name, _error(str(error)))
         key = self._key(traits.spec.name, arguments) if traits.effect else None
         spoken = WorkContext(self._ctx._task, ThreadLine.beside(self._ctx._line))
         context = ToolContext(self._ctx, spoken, self._access, self._seen, key)
@@ -137,6 +144,10 @@ class ToolBox:
                 if ends_more_than_one_task(error):
                     raise
                 return self._told(name, _error(_words_of(error)))
+            try:
+                result = await _passed(name, result)
+            except Refused as error:
+                return self._told(name, _error(str(error)))
             return self._result(name, result, anyio.current_time() - began)
         assert clock.cancelled_caught
         ctx._end()
@@ -157,6 +168,11 @@ class ToolBox:
         text = self._seen.struck(text)
         self._ctx.log(f"tool {name}: {text}")
         return text
+
+
+async def _passed(name: str, result: JsonValue) -> JsonValue:
+    guarding = GUARDING.get()
+    return result if guarding is None else await guarding.tool_result(name, result)
 
 
 def _arguments(call: ToolCall) -> dict[str, JsonValue]:

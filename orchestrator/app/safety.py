@@ -1,0 +1,63 @@
+"""Guards and redactors that settings ask for."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from orchestrator.errors import InputError, PromiseError
+from orchestrator.ids import JsonValue
+from orchestrator.ports.guard import Guard
+from orchestrator.ports.redaction import CLEAR, Redactor
+from orchestrator.safety.guards import EffectGate, Hints, OutputLimit
+from orchestrator.safety.pii_guard import PiiGuard
+from orchestrator.safety.redactor import Redactor as Redaction
+from orchestrator.settings import PiiSettings, SafetySettings
+
+
+def guards_of(settings: SafetySettings, given: Sequence[Guard] = ()) -> Callable[[str], Sequence[Guard]]:
+    """Which guards stand before a pool's own, by its name: those that were given, then those of the settings.
+
+    Raises:
+        PromiseError: the key of placeholders is named, and its variable holds nothing.
+    """
+    key = None
+    if settings.key_env:
+        key = os.environ.get(settings.key_env, "").encode()
+        if not key:
+            raise PromiseError(f"the variable {settings.key_env} holds no key of placeholders", "set it")
+
+    def of(pool: str) -> Sequence[Guard]:
+        found = list(given)
+        pii = settings.pools.get(pool, settings.pii)
+        if (pii.given, pii.gives) != ("off", "off"):
+            found.append(PiiGuard(pii.given, pii.gives, kinds=pii.kinds, key=key))
+        if settings.hints:
+            found.append(Hints())
+        if settings.effects_from is not None:
+            found.append(EffectGate(settings.effects_from))
+        if settings.output_bytes_max is not None:
+            found.append(OutputLimit(settings.output_bytes_max))
+        return found
+
+    return of
+
+
+def redactor_of(settings: PiiSettings | None) -> Redactor:
+    """What strikes people's data out at a sink such as a log, a trace or a webhook; None: nothing is struck."""
+    return CLEAR if settings is None else Redaction(settings.kinds)
+
+
+def passed_inputs(settings: SafetySettings, inputs: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The inputs of a run as they may be journaled.
+
+    Raises:
+        InputError: one holds people's data, and the settings refuse that; it names kinds, not what was found.
+    """
+    if settings.inputs == "off":
+        return inputs
+    redactor = Redaction(settings.pii.kinds)
+    struck: dict[str, JsonValue] = {name: redactor.value(value) for name, value in inputs.items()}
+    if settings.inputs == "refuse":
+        for name, value in inputs.items():
+            if struck[name] != value:
+                raise InputError(name, "holds people's data or secrets, which this installation refuses")
+    return struck

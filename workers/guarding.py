@@ -1,0 +1,168 @@
+"""Asks the guards of a pool during one attempt: in order, before anything goes on, and a broken one stops it."""
+
+import contextvars
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, cast
+
+import anyio
+
+from orchestrator.errors import PromiseError, TerminalError
+from orchestrator.ids import JsonValue
+from orchestrator.ports.guard import Guard, Label, Passing, Ruling, Stage
+from orchestrator.ports.tasks import StepTask, TaskMessage, TaskTripped
+from workers.failures import bounded, ends_more_than_one_task
+from workers.plain import plain_copy
+
+GUARD_S: Final = 10.0  #: longest look of one guard at one value
+GUARDS_MAX: Final = 32  #: of one pool
+REASONS_MAX: Final = 10  #: of one ruling that are journaled
+GUARDING: "contextvars.ContextVar[Guarding | None]" = contextvars.ContextVar("workers.guarding", default=None)
+
+
+class Refused(Exception):
+    """A guard stopped what a tool was asked, or what it gave back; the agent is told so and goes on."""
+
+
+def check_guards(pool: str, guards: Sequence[Guard]) -> tuple[Guard, ...]:
+    """The guards of a pool.
+
+    Raises:
+        PromiseError: too many, or two of one name, which no journal could tell apart.
+    """
+    names = [guard.name for guard in guards]
+    if len(names) > GUARDS_MAX:
+        raise PromiseError(f"pool {pool} has {len(names)} guards", f"use at most {GUARDS_MAX}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise PromiseError(f"pool {pool} has two guards {twice!r}", "give each a name of its own")
+    return tuple(guards)
+
+
+class Guarding:
+    """The guards around one attempt."""
+
+    def __init__(
+        self, guards: Sequence[Guard], pool: str, task: StepTask, worker: str, post: Callable[[TaskMessage], None]
+    ) -> None:
+        self._guards, self._pool, self._task, self._worker, self._post = guards, pool, task, worker, post
+        self._memories: dict[str, dict[str, object]] = {guard.name: {} for guard in guards}
+        self._labels: Mapping[str, frozenset[Label]] = {
+            name: frozenset(cast(Sequence[Label], labels)) for name, labels in task.labels.items()
+        }
+
+    async def input(self) -> StepTask:
+        """The task as the worker may see it.
+
+        Raises:
+            TerminalError: a guard stopped it.
+        """
+        task = self._task
+        given: JsonValue = {"instruction": task.instruction, "args": task.args, "reasons": [*task.reasons]}
+        seen = await self._ends(self._looked("input", given, effect=task.idempotency_key is not None))
+        if seen is given:
+            return task
+        match seen:
+            case {"instruction": str() | None as instruction, "args": dict() as args, "reasons": list() as reasons}:
+                return replace(task, instruction=instruction, args=args, reasons=tuple(map(str, reasons)))
+            case _:
+                pass
+        raise TerminalError("a guard made something else of the input than {instruction, args, reasons}")
+
+    async def output(self, output: JsonValue) -> JsonValue:
+        """The output as the owner of the run may see it. Raises TerminalError: a guard stopped it."""
+        return await self._ends(self._looked("output", output))
+
+    async def tool_call(self, tool: str, arguments: dict[str, JsonValue], *, effect: bool) -> dict[str, JsonValue]:
+        """The arguments that the tool may see. Raises Refused: a guard stopped the call."""
+        seen = await self._looked("tool_call", arguments, tool=tool, effect=effect)
+        if not isinstance(seen, dict):
+            raise Refused("a guard made something else of the arguments than an object")
+        return seen
+
+    async def tool_result(self, tool: str, result: JsonValue) -> JsonValue:
+        """The result that the agent may see. Raises Refused: a guard stopped it."""
+        return await self._looked("tool_result", result, tool=tool)
+
+    def piece(self, text: str) -> str:
+        """What watchers may be shown of a model's words after this piece."""
+        for guard in self._guards:
+            show = getattr(guard, "piece", None)
+            if show is not None:
+                text = show(self._memories[guard.name], text)
+        return text
+
+    def rest(self) -> str:
+        """What was held back of them, at the end of an answer."""
+        text = ""
+        for guard in self._guards:
+            if hasattr(guard, "piece") and hasattr(guard, "rest"):
+                text = (guard.piece(self._memories[guard.name], text) if text else "") + guard.rest(
+                    self._memories[guard.name]
+                )
+        return text
+
+    async def _ends(self, looked: Awaitable[JsonValue]) -> JsonValue:
+        try:
+            return await looked
+        except Refused as error:
+            raise TerminalError(str(error)) from None
+
+    async def _looked(self, stage: Stage, value: JsonValue, *, tool: str = "", effect: bool = False) -> JsonValue:
+        for guard in self._guards:
+            if stage not in guard.stages:
+                continue
+            ruling = await self._ruling(guard, stage, value, tool, effect=effect)
+            if ruling.verdict == "pass":
+                continue
+            self._tell(guard.name, stage, tool, ruling)
+            if ruling.verdict == "block":
+                why = f": {'; '.join(ruling.reasons[:REASONS_MAX])}" if ruling.reasons else ""
+                what = stage.replace("_", " ") + (f" of {tool}" if tool else "")
+                raise Refused(bounded(f"guard {guard.name} stopped the {what}{why}"))
+            if ruling.verdict == "change":
+                value = ruling.value
+        return value
+
+    async def _ruling(self, guard: Guard, stage: Stage, value: JsonValue, tool: str, *, effect: bool) -> Ruling:
+        passing = Passing(
+            stage=stage,
+            pool=self._pool,
+            key=self._task.key,
+            value=value,
+            function=self._task.function,
+            tool=tool,
+            effect=effect,
+            labels=self._labels,
+            memory=self._memories[guard.name],
+        )
+        ruling: object = None
+        try:
+            with anyio.move_on_after(GUARD_S) as clock:
+                ruling = await guard.look(passing)
+            if clock.cancelled_caught:
+                return Ruling(verdict="block", reasons=(f"it said nothing within {GUARD_S:g} s",))
+            if not isinstance(ruling, Ruling):
+                return Ruling(verdict="block", reasons=(f"it gave a {type(ruling).__name__} and no ruling",))
+            return replace(ruling, value=plain_copy(ruling.value)) if ruling.verdict == "change" else ruling
+        except Exception as error:  # noqa: BLE001 # a guard that breaks must stop what it was asked about
+            return Ruling(verdict="block", reasons=(f"it broke: {type(error).__name__}",))
+        except BaseException as error:
+            if ends_more_than_one_task(error) or isinstance(error, anyio.get_cancelled_exc_class()):
+                raise
+            return Ruling(verdict="block", reasons=(f"it broke: {type(error).__name__}",))
+
+    def _tell(self, guard: str, stage: Stage, tool: str, ruling: Ruling) -> None:
+        assert ruling.verdict != "pass", "asked before"
+        self._post(
+            TaskTripped(
+                key=self._task.key,
+                worker=self._worker,
+                guard=guard,
+                stage=stage,
+                verdict=ruling.verdict,
+                tool=tool,
+                score=ruling.score,
+                reasons=tuple(bounded(reason) for reason in ruling.reasons[:REASONS_MAX]),
+            )
+        )
