@@ -9,6 +9,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.closing import short_of
 from orchestrator.core.inputs import Input
 from orchestrator.core.state import Status
+from orchestrator.core.turn import open_samples
 from orchestrator.engine.driver import RunDriver
 from orchestrator.errors import EngineClosed, JournalConflict, OrchestratorError, RunNotFound, ValueRefused
 from orchestrator.ids import RunId
@@ -65,7 +66,7 @@ class Grants:
         )
         await self._tell(driver, asked)
         run = driver.machine.state
-        if request.charge in run.ledger.open:
+        if request.charge in run.ledger.open or request.charge in run.ledger.charged:
             return OwnerReply(granted=True)
         state = run.step(key.step_id)
         short = short_of(run, state, request.usd, request.tokens) if state is not None else None
@@ -133,8 +134,10 @@ class Grants:
 
 
 def _at_work(driver: RunDriver, key: TaskKey) -> bool:
-    """Whether the attempt still runs. Where it does, it did before, and its intent is in the journal."""
+    """Whether this sample of the attempt still runs. Where it does, it did before, and its intent is in the journal."""
     run = driver.machine.state
     state = run.step(key.step_id)
     unit = state.find(key.branch) if state is not None else None
-    return unit is not None and unit.status is Status.RUNNING and unit.attempt == key.attempt and not run.ended
+    if unit is None or unit.status is not Status.RUNNING or unit.attempt != key.attempt or run.ended:
+        return False
+    return key.sample in open_samples(unit)
