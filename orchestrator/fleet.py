@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from orchestrator.app import local_models, open_models
+from orchestrator.app.batch import Batches
 from orchestrator.app.cache import Caches
 from orchestrator.app.safety import guards_of
 from orchestrator.app.telemetry import open_telemetry
@@ -75,6 +76,8 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
         gate = Gate(port, port.give_back, unready)
         caches = Caches(settings)
         stack.push_async_callback(caches.aclose)
+        batches = Batches(settings, models, port.name)
+        stack.push_async_callback(batches.aclose)
         telemetry = open_telemetry()
         if telemetry is not None:
             stack.callback(telemetry.close)
@@ -82,7 +85,7 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
             chosen,
             gate,
             worker=port.name,
-            models=caches.models(models),
+            models=caches.models(batches.models()),
             observer=telemetry,
             guards=guards_of(settings.safety),
         )

@@ -39,6 +39,7 @@ class EndpointSettings(_Part):
     structured: Literal["schema", "json", "text"] = "schema"  #: how far the endpoint itself keeps answers to a schema
     tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
     attempt_s: Annotated[float | None, Field(gt=0)] = None  #: longest single try; None: what is left of the call
+    batches: bool | None = None  #: it has a Batch API; None: OpenAI's own address has one
     reply_bytes_max: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20  #: of one answer as it comes over the wire
 
 
@@ -172,6 +173,18 @@ class CacheSettings(_Part):
         return self
 
 
+class BatchSettings(_Part):
+    """The provider's cheaper service for steps that may wait (`model: {batch: …}`)."""
+
+    gather_s: Annotated[float, Field(gt=0)] = 30.0  #: a prompt waits so long for others
+    poll_s: Annotated[float, Field(gt=0)] = 30.0  #: between two looks at what is worked on
+    items_max: Annotated[int, Field(ge=1, le=50_000)] = 10_000  #: of one batch
+    lease_s: Annotated[float, Field(gt=0)] = 120.0  #: a hand-over that took longer is looked into by others
+    grace_s: Annotated[float, Field(ge=0)] = 60.0  #: after the deadline, for the end of a batch that was cancelled
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.5  #: what the service takes off the price
+    store: str | None = None  #: sqlite:///file or memory:; None: beside the journal
+
+
 class GatewaySettings(_Part):
     """Models by role: each tier is a model, or a list whose later ones stand in for the first."""
 
@@ -185,6 +198,7 @@ class GatewaySettings(_Part):
     failures_to_open: Annotated[int, Field(ge=1)] = 5  #: failures in a row that open an endpoint's circuit breaker
     open_s: Annotated[float, Field(gt=0)] = 30.0  #: how long it stays open before one call may probe
     routing: RoutingSettings = RoutingSettings()
+    batch: BatchSettings = BatchSettings()
     cache: CacheSettings = CacheSettings()
 
     @field_validator("endpoints", mode="before")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -93,6 +93,7 @@ class _Conversation:
         self._cache = None
         if ctx.cache is not None:
             self._cache = replace(ctx.cache, instruction=instruction, question=question_of(instruction, args))
+        self._began_s = anyio.current_time()
         self._ends_s = anyio.current_time() + ctx.timeout_s if ctx.timeout_s is not None else float("inf")
 
     async def held(self) -> JsonValue:
@@ -114,6 +115,7 @@ class _Conversation:
         ctx.heartbeat()
         await self._fit()
         messages = [*self._messages, Message(role="user", content=_LAST)] if last else self._messages
+        batch = ctx.batch(anyio.current_time() - self._began_s)
         prompt = Prompt(
             tier=_tier(ctx.tier, agent.tier),
             messages=tuple(messages),
@@ -123,9 +125,11 @@ class _Conversation:
             deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),
             temperature=agent.temperature,
             cache=self._cache,
+            batch=batch,
         )
         try:
-            return await ctx.models.complete(prompt)
+            with ctx.parked() if batch is not None else nullcontext():
+                return await ctx.models.complete(prompt)
         except ModelUnknownTool as error:  # a bad answer, not a bad model: the ladder may have it tried again
             raise RetryableError(str(error), "tools") from error
         except ModelBadOutput as error:

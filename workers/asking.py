@@ -81,7 +81,14 @@ class StepMeter:
         Raises:
             BudgetExceeded: the run has not this much left, or nobody wants the attempt any more (limit `run`).
         """
-        charge = self._charge()
+        return await self.reserve_as(self._charge(), usd, tokens)
+
+    async def reserve_as(self, charge: str, usd: float, tokens: int) -> str:
+        """Set an amount aside under a charge of the caller's; one that is held or settled already changes nothing.
+
+        Raises:
+            BudgetExceeded: as for `reserve`.
+        """
         reply = await self._line.ask(SpendRequest(key=self._key, charge=charge, usd=usd, tokens=tokens))
         if not reply.granted:
             asked = float(tokens) if reply.limit == "tokens" else usd

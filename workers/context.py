@@ -3,7 +3,8 @@
 import contextvars
 import math
 import secrets
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter
 
 from orchestrator.errors import BudgetExceeded, TerminalError
 from orchestrator.ids import JsonValue
-from orchestrator.ports.model import CacheUse
+from orchestrator.ports.model import BatchUse, CacheUse
 from orchestrator.ports.tasks import (
     IntentRequest,
     OwnerReply,
@@ -107,10 +108,10 @@ class Reservation:
 class WorkContext:
     """What a worker knows of its task. The same object in asynchronous code, in threads and in child processes."""
 
-    __slots__ = ("_cancelled", "_charges", "_line", "_nonce", "_task")
+    __slots__ = ("_cancelled", "_charges", "_line", "_nonce", "_park", "_task")
 
-    def __init__(self, task: StepTask, line: Line) -> None:
-        self._task, self._line = task, line
+    def __init__(self, task: StepTask, line: Line, park: Callable[[int], None] = lambda _: None) -> None:
+        self._task, self._line, self._park = task, line, park
         self._cancelled = False
         self._charges = 0
         self._nonce = ""
@@ -214,6 +215,25 @@ class WorkContext:
         step = f"{task.plan}/{task.key.step_id}"
         tags = (f"plan:{task.plan}", f"step:{step}", f"pool:{task.pool}", f"run:{task.key.run_id}/{task.key.step_id}")
         return CacheUse(tenant=task.tenant, mode=task.cache, tags=tags)
+
+    def batch(self, spent_s: float = 0.0) -> BatchUse | None:
+        """How a prompt may wait for the batch service, `spent_s` seconds after the task began; None: not at all."""
+        task = self._task
+        if task.batch_s is None or task.key.purpose == "check" or spent_s >= task.batch_s:
+            return None
+        key = task.key
+        return BatchUse(
+            key=f"{task.tenant}/{key.run_id}/{key.step_id}/{key.branch}/{key.sample}", deadline_s=task.batch_s - spent_s
+        )
+
+    @contextmanager
+    def parked(self) -> Iterator[None]:
+        """While the task only waits for somebody else: its place in the pool is free for another meanwhile."""
+        self._park(1)
+        try:
+            yield
+        finally:
+            self._park(-1)
 
     # ---- what the worker says
 

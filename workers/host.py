@@ -29,7 +29,7 @@ from workers.driving import drive
 from workers.failures import MayNotBegin, ends_more_than_one_task, failed
 from workers.guarding import GUARDING, Guarding, check_guards
 from workers.isolation import Isolations
-from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, QUEUED_S
+from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, PARKED_MAX, QUEUED_S
 from workers.lines import LoopLine
 from workers.pool import Pool, WorkerSpec
 
@@ -77,6 +77,7 @@ class PoolHost:
         self._suspended: dict[TaskKey, _Server] = {}
         self._idle: list[anyio.Event] = []
         self._busy = 0  #: servers that are at a task
+        self._places = pool.concurrency  #: and how many may be; a task that only waits for others takes none
         self._led = False  #: a server waits for work, or is about to
         self._leader: _Server | None = None  #: the one inside `fetch`
         self._keeping: anyio.Event | None = None  #: set when the child processes may go; None while there are none
@@ -155,7 +156,7 @@ class PoolHost:
         if server.unsaid is not None:
             self._port.post(server.unsaid)
             server.unsaid = None
-        if not self._led and self._busy < self.pool.concurrency and not self._draining:
+        if not self._led and self._busy < self._places and not self._draining:
             self._rouse()
 
     async def _serve(self) -> None:
@@ -172,7 +173,7 @@ class PoolHost:
                     continue
                 if server.scope.cancel_called or self._draining:
                     break
-                if not self._led and self._busy < self.pool.concurrency:
+                if not self._led and self._busy < self._places:
                     await self._lead(server)
                 elif len(self._idle) < IDLE_SERVERS_MAX:
                     wake = anyio.Event()
@@ -181,13 +182,13 @@ class PoolHost:
                     leading = True
                 else:
                     break
-        if not self._led and not self._draining and self._busy < self.pool.concurrency:
+        if not self._led and not self._draining and self._busy < self._places:
             self._rouse()
 
     async def _lead(self, server: _Server) -> None:
         self._led, self._leader = True, server
         try:
-            free = min(self.pool.concurrency - self._busy - len(self._ready), FETCH_MAX)
+            free = min(self._places - self._busy - len(self._ready), FETCH_MAX)
             self._ready.extend(await self._port.fetch(self._name, free))
         finally:
             self._led, self._leader = False, None
@@ -199,7 +200,7 @@ class PoolHost:
         while not self._draining:
             if ready:
                 task = ready.popleft()
-            elif self._busy >= self.pool.concurrency:
+            elif self._busy >= self._places:
                 return False
             elif (found := take(name)) is None:
                 return worked
@@ -221,6 +222,12 @@ class PoolHost:
                 burst = 0
                 await anyio.lowlevel.checkpoint()
         return False
+
+    def _park(self, places: int) -> None:
+        """A task waits for others alone, or goes on. While many go on at once there are more than the pool's limit."""
+        self._places = min(self._places + places, self.pool.concurrency + PARKED_MAX)
+        if places > 0 and not self._led and self._busy < self._places and not self._draining:
+            self._rouse()
 
     # ---- one task
 
@@ -322,7 +329,7 @@ class PoolHost:
         """The coroutine that does the work, not begun."""
         if spec.isolation == "async":
             args = arguments_of(spec, task)
-            server.context = context = WorkContext(task, self._line)
+            server.context = context = WorkContext(task, self._line, self._park)
             if spec.signature.context is None:
                 return spec.function(**args)  # type: ignore[return-value]  # registered as async def
             return spec.function(context, **args)  # type: ignore[return-value]  # registered as async def

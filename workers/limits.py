@@ -10,6 +10,7 @@ FRAMES_MAX: Final = 3  #: frames of the worker's own code in a failure message
 QUEUED_S: Final = 0.010  #: a task that waited longer reports when it really began
 FETCH_MAX: Final = 32  #: tasks asked for at once; more would hold back tasks of a higher lane
 IDLE_SERVERS_MAX: Final = 1024  #: parked coroutines per pool kept for the next wave; each is about 2 KiB
+PARKED_MAX: Final = 10_000  #: tasks of one pool that wait for others alone and take no place in it
 BURST: Final = 64  #: tasks one coroutine runs without giving the event loop a turn
 CANCEL_S: Final = 5.0  #: cancelled tasks that are still cleaning up hold back the end of a drain this long
 CHILD_IDLE_MAX: Final = 16  #: child processes per pool kept for the next task

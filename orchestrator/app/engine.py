@@ -10,6 +10,7 @@ import structlog
 
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.transport import MemoryTransport
+from orchestrator.app.batch import Batches
 from orchestrator.app.cache import Caches
 from orchestrator.app.models import local_models, open_models
 from orchestrator.app.safety import guards_of, passed_inputs
@@ -147,6 +148,8 @@ class Engine:
             agent = self._agent(catalogue)
             caches = Caches(self.settings, clock.now_s, self._cache, elsewhere=self._fleeting)
             stack.push_async_callback(caches.aclose)
+            batches = Batches(self.settings, self.models, owner, clock.now_s, elsewhere=self._remote)
+            stack.push_async_callback(batches.aclose)
             engine = RunEngine(
                 journal=journal,
                 transport=transport,
@@ -165,6 +168,7 @@ class Engine:
                 door=lambda inputs: passed_inputs(self.settings.safety, inputs),
                 cache=caches.cache,
                 caching=caches.check,
+                batching=batches.check,
             )
             await stack.enter_async_context(engine)
             if isinstance(transport, MemoryTransport):
@@ -173,7 +177,7 @@ class Engine:
                     self.registry,
                     port,
                     worker=owner,
-                    models=caches.models(self.models),
+                    models=caches.models(batches.models()),
                     clock=clock.now_s,
                     observer=self.telemetry.inside() if self.telemetry is not None else None,
                     guards=guards_of(self.settings.safety, self._guards),

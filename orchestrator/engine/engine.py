@@ -26,7 +26,7 @@ from orchestrator.engine.offers import Offers
 from orchestrator.engine.ownership import Owning, Shared
 from orchestrator.engine.perform import Performer
 from orchestrator.engine.plan_book import PlanBook, remember
-from orchestrator.engine.promises import Caching, Ready, Thinks
+from orchestrator.engine.promises import Batching, Caching, Ready, Thinks
 from orchestrator.engine.questions import Asked
 from orchestrator.engine.recovery import ended_of
 from orchestrator.engine.run_ids import new_run_id
@@ -89,6 +89,7 @@ class RunEngine:
         door: Callable[[dict[str, JsonValue]], dict[str, JsonValue]] | None = None,
         cache: Cache | None = None,
         caching: Caching | None = None,
+        batching: Batching | None = None,
     ) -> None:
         self.observer = guarded(observer)
         self._door = door or (lambda inputs: inputs)  #: inputs as they may be journaled
@@ -105,6 +106,7 @@ class RunEngine:
             thinks=thinks,
             routes=routing.tiers if routing is not None else (),
             caching=caching,
+            batching=batching,
         )
         self._drivers: dict[RunId, RunDriver] = {}
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why

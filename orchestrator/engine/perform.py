@@ -140,6 +140,7 @@ class Performer:
                 idle_s=command.idle_s,
                 plan=plan.name,
                 sent_at_s=now_s,
+                batch_s=_batch_of(plan.steps[command.step]),
                 cache=_cache_of(plan.steps[command.step], command),
                 trace=self._observer.trace_of(accepted, key) if self._observer is not None else "",
                 labels=provenance_of(driver.machine.state.plan).told(command.step, parent=accepted.parent is not None),
@@ -162,6 +163,11 @@ class Performer:
             asked.cancel()
         else:
             self._transport.revoke(key)
+
+
+def _batch_of(step: Step) -> float | None:
+    """How long prompts of a task may wait for the batch service."""
+    return step.model.batch.deadline if step.model is not None and step.model.batch is not None else None
 
 
 def _cache_of(step: Step, command: c.Dispatch) -> CacheMode | None:

@@ -2,7 +2,7 @@
 
 from typing import Final, TypeVar
 
-from orchestrator.engine.promises import Caching, Ready, Thinks, check_promises, speaks_of_session
+from orchestrator.engine.promises import Batching, Caching, Ready, Thinks, check_promises, speaks_of_session
 from orchestrator.errors import PromiseError
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.check import refuse_errors
@@ -31,8 +31,9 @@ class PlanBook:
         thinks: Thinks | None = None,
         routes: tuple[Tier, ...] = (),
         caching: Caching | None = None,
+        batching: Batching | None = None,
     ) -> None:
-        self._caching = caching
+        self._caching, self._batching = caching, batching
         self._catalogue, self._judge, self._planner = catalogue, judge, planner
         self._supervisor, self._ready, self._thinks, self._routes = supervisor, ready, thinks, routes
         self._checked: dict[str, str] = {}  #: by digest: what in it refers to a session
@@ -57,6 +58,7 @@ class PlanBook:
                     thinks=self._thinks,
                     routes=self._routes,
                     caching=self._caching,
+                    batching=self._batching,
                 )
                 remember(self._checked, plan.digest, speaks_of_session(plan), PLANS_MAX)
             if not session and self._checked[plan.digest]:

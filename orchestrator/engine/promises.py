@@ -18,6 +18,8 @@ Thinks = Callable[[Part, Tier | None], None]
 Ready = Callable[[str, str | None, Tier | None], None]
 #: Raises PromiseError when a kind of cache cannot be had here.
 Caching = Callable[[CacheMode], None]
+#: Raises PromiseError when the models of a tier have no batch service here; None: of any tier that may be chosen.
+Batching = Callable[[Tier | None], None]
 
 
 def check_promises(
@@ -30,6 +32,7 @@ def check_promises(
     thinks: Thinks | None = None,
     routes: tuple[Tier, ...] = (),
     caching: Caching | None = None,
+    batching: Batching | None = None,
 ) -> None:
     """Refuse a plan that this engine could only run in a weaker way. `routes` are the tiers that routing may choose.
 
@@ -48,12 +51,14 @@ def check_promises(
                 thinks=thinks,
                 routes=routes,
                 caching=caching,
+                batching=batching,
             )
         if thinks is not None:
             _check_thinking(step_id, step, thinks)
         if ready is not None:
             _check_ready(step_id, step, ready, routes)
         _check_cache(step_id, step, caching)
+        _check_batch(step_id, step, plan, batching)
         if step.model is not None and step.model.tier == AUTO and not routes:
             raise PromiseError(f"step {step_id} leaves its tier open", "this engine has no routing; name a tier")
 
@@ -83,6 +88,33 @@ def _check_thinking(step_id: str, step: Step, thinks: Thinks) -> None:
             thinks(part, tier)
         except PromiseError as error:
             raise PromiseError(f"step {step_id} {told}, and {error.what}", error.remedy) from error
+
+
+def _check_batch(step_id: str, step: Step, plan: Plan, batching: Batching | None) -> None:
+    """Whether a step may wait for the batch service at all, and has one."""
+    batch = step.model.batch if step.model is not None else None
+    if step.model is None or batch is None:
+        return
+    asks = f"step {step_id} asks for the batch service"
+    if step.task is None and step.call is None:
+        raise PromiseError(f"{asks} and is neither a task nor a call", "write it at the steps inside")
+    if step.model.cache != "none":
+        raise PromiseError(f"{asks} and for the {step.model.cache} cache", "choose one of the two")
+    if (step.timeout or plan.defaults.timeout).idle is not None:
+        raise PromiseError(
+            f"{asks} and has an idle timeout", "what waits for hours shows no sign of life; leave it out"
+        )
+    if batch.deadline >= plan.budget.wall:
+        raise PromiseError(
+            f"{asks} for up to {batch.deadline:g} s, and the budget's wall time is {plan.budget.wall:g} s",
+            "raise budget.wall above the deadline",
+        )
+    if batching is None:
+        raise PromiseError(asks, "this engine has none; leave `batch` out")
+    try:
+        batching(None if step.model.tier == AUTO else step.model.tier)
+    except PromiseError as error:
+        raise PromiseError(f"{asks}, and {error.what}", error.remedy) from error
 
 
 def _check_cache(step_id: str, step: Step, caching: Caching | None) -> None:
@@ -172,5 +204,3 @@ def _check(step_id: str, step: Step, *, judge: bool, planner: bool, supervisor: 
     asks = _replans(step)
     if asks and not planner:
         raise PromiseError(f"step {step_id} has {asks}", "give the engine a planner: Engine(..., planner=...)")
-    if step.model is not None and step.model.batch is not None:
-        raise PromiseError(f"step {step_id} asks for the batch service", "this engine has none; leave `batch` out")

@@ -59,6 +59,10 @@ class Gateway:
         """The tiers that have a model."""
         return self._routes.keys()
 
+    def routes(self, tier: Tier) -> tuple[Route, ...]:
+        """The models of a tier, in their order; none for a tier without models."""
+        return self._routes.get(tier, ())
+
     async def __aenter__(self) -> Self:
         return self
 

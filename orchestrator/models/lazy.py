@@ -1,10 +1,13 @@
 """Models that are opened when something first needs them: an engine whose plans ask no model never loads a client."""
 
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from orchestrator.errors import PromiseError
 from orchestrator.ports.model import Completion, Meter, Models, Prompt, Tier
+
+if TYPE_CHECKING:
+    from orchestrator.models.routes import Route
 
 
 class Closing(Models, Protocol):
@@ -17,6 +20,15 @@ class Closing(Models, Protocol):
 
     async def aclose(self) -> None:
         """Close them."""
+        ...
+
+
+@runtime_checkable
+class Routed(Protocol):
+    """Models that tell which ones answer a tier."""
+
+    def routes(self, tier: Tier) -> "tuple[Route, ...]":
+        """In their order; none for a tier without models."""
         ...
 
 
@@ -47,6 +59,11 @@ class LazyModels:
         self.need()
         assert self._models is not None, "opened by now"
         return self._models.tiers
+
+    def routes(self, tier: Tier) -> "tuple[Route, ...]":
+        """The models of a tier, in their order. Raises PromiseError: there are no models."""
+        models = self.need(tier)
+        return models.routes(tier) if isinstance(models, Routed) else ()
 
     async def complete(self, prompt: Prompt, meter: Meter, on_delta: Callable[[str], None] | None = None) -> Completion:
         """Ask the model of a tier; see `Models.complete`.

@@ -199,7 +199,7 @@ def _compile_step(plan: Plan, index: int, step_id: str, by_id: Mapping[str, int]
         samples=step.checks[agree - 1].agree.runs if agree else 1,  # type: ignore[union-attr]  # position of an agree check
         ladder=step.on_fail,
         news=news,
-        timeout=step.timeout or plan.defaults.timeout,
+        timeout=_timeout(step, plan),
         retry=step.retry or plan.defaults.retry,
         effect_key=effect_key,
         show=show,
@@ -207,6 +207,15 @@ def _compile_step(plan: Plan, index: int, step_id: str, by_id: Mapping[str, int]
         finally_=step.finally_,
         held=finally_dispatches(step),
     )
+
+
+def _timeout(step: Step, plan: Plan) -> Timeout:
+    """The limits of a step; the time that its prompts may wait for the batch service comes on top."""
+    timeout = step.timeout or plan.defaults.timeout
+    batch = step.model.batch if step.model is not None else None
+    if batch is None:
+        return timeout
+    return Timeout(attempt=timeout.attempt + batch.deadline, total=timeout.total + batch.deadline)
 
 
 def finally_dispatches(step: Step) -> int:

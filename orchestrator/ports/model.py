@@ -51,6 +51,14 @@ class CacheUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchUse:
+    """The prompt may wait for a cheaper service."""
+
+    key: str  #: who asks: equal over attempts, so that no one is asked twice for one answer
+    deadline_s: float  #: longest wait, from now; then a model is asked at once, within the prompt's own deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """What a model is asked."""
 
@@ -63,6 +71,7 @@ class Prompt:
     temperature: float | None = None  #: None: what the tier's settings say
     seed: int | None = None
     cache: CacheUse | None = None  #: None: a model is asked, whatever is kept
+    batch: BatchUse | None = None  #: None: a model is asked at once
 
 
 Served = Literal["", "exact", "semantic", "shared"]  #: who answered instead of a model: a kept answer, a call under way

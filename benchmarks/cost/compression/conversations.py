@@ -10,9 +10,9 @@ from orchestrator.ports.model import Message, ToolCall
 
 TURNS: Final = 16
 PINNED: Final = 8
-NEAR: Final = 12  #: unpinned facts about what is asked
-FAR: Final = 12  #: unpinned facts about something else
-FILLERS: Final = 24  #: sentences of a result that are true and beside the point, half of them with numbers and names
+NEAR: Final = 40  #: unpinned facts about what is asked
+FAR: Final = 60  #: unpinned facts about something else
+FILLERS: Final = 18  #: sentences of a result that are true and beside the point, half of them with numbers and names
 
 _TOPICS: Final = ("heat pumps", "wind farms", "battery storage", "district heating", "solar roofs", "tidal plants")
 _PLACES: Final = (
