@@ -26,7 +26,7 @@ SETTLE_S = 1.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sizes that were asked for; 1 when anything but an honest 429 went wrong."""
     asked = _read(arguments)
-    sizes = [int(size) for size in asked.users.split(",")]
+    sizes = [int(size) if size.isdigit() else 0 for size in asked.users.split(",")]
     if not all(0 < size <= USERS_MAX for size in sizes):
         print(f"--users: numbers from 1 to {USERS_MAX}, such as 10,100", file=sys.stderr)
         return 2

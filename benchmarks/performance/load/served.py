@@ -113,6 +113,7 @@ def site(folder: Path, *, users: int, latency_s: float, store: str | None) -> It
         if model.stdin is not None:
             model.stdin.close()
         _end(model)
+        model.stdout.close()
 
 
 def tenants(users: int) -> int:
