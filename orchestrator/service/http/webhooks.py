@@ -85,7 +85,7 @@ class DeliveryOut(Out):
     event: str
     state: DeliveryState
     attempts: Count
-    due_at: At = Field(description="Of the next attempt, while it is pending.")
+    due_at: At | None = Field(description="Of the next attempt; null when there is none.")
     detail: str = Field(description="What went wrong at the last attempt.")
     created_at: At
     settled_at: At | None
@@ -221,7 +221,7 @@ def _told(one: Delivery) -> dict[str, JsonValue]:
         "event": one.event,
         "state": one.state,
         "attempts": one.attempts,
-        "due_at": one.due_at_s,
+        "due_at": one.due_at_s if one.state == "pending" else None,
         "detail": one.detail,
         "created_at": one.created_at_s,
         "settled_at": one.settled_at_s,
