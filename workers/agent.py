@@ -11,12 +11,13 @@ import anyio
 from orchestrator.errors import PlanError, RetryableError, TerminalError
 from orchestrator.ids import JsonValue
 from orchestrator.plan.schemas import compile_schema
-from orchestrator.ports.model import Completion, Message, Prompt, Tier
+from orchestrator.ports.model import Completion, Message, Prompt, Shortened, Tier, ToolSpec
 from orchestrator.ports.model_errors import ModelBadOutput, ModelError, ModelUnknownTool
 from workers.compression.context import Context
 from workers.compression.recall import Recall
 from workers.compression.summary import summary_messages
-from workers.compression.turns import Turns
+from workers.compression.text import tokens_of
+from workers.compression.turns import RECALL, Turns, size_of
 from workers.context import WorkContext
 from workers.limits import CONVERSATION_BYTES_MAX, MISTAKES_MAX, MODEL_S
 from workers.output_type import OutputType
@@ -90,6 +91,8 @@ class _Conversation:
         self._bytes = sum(len(message.content.encode()) for message in self._messages)
         self._mistakes = 0
         self._mended = False
+        self._spared = 0  #: tokens that shortening has taken out of the conversation
+        self._asked_tokens = 0  #: of the question before, as it would have been
         self._cache = None
         if ctx.cache is not None:
             self._cache = replace(ctx.cache, instruction=instruction, question=question_of(instruction, args))
@@ -125,6 +128,7 @@ class _Conversation:
             deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),
             temperature=agent.temperature,
             cache=self._cache,
+            shortened=self._shortened(messages, () if last else self._box.specs),
             batch=batch,
         )
         try:
@@ -134,6 +138,16 @@ class _Conversation:
             raise RetryableError(str(error), "tools") from error
         except ModelBadOutput as error:
             raise RetryableError(str(error), "output") from error
+
+    def _shortened(self, messages: Sequence[Message], specs: Sequence[ToolSpec]) -> Shortened | None:
+        """What shortening has done to this question, less what the tool that undoes it takes."""
+        if self._turns is None:
+            return None
+        extra = sum(_spec_tokens(one) for one in specs if one.name == RECALL)
+        size = size_of(messages) + sum(map(_spec_tokens, specs))
+        spared, before = self._spared - extra, self._asked_tokens
+        self._asked_tokens = size + spared
+        return Shortened(size=size, spared=spared, repeated=before)
 
     async def _tools(self, said: Completion) -> None:
         self._say(Message(role="assistant", content=said.text, tool_calls=said.tool_calls))
@@ -154,6 +168,7 @@ class _Conversation:
         assert context is not None, "turns are kept for a context"
         self._messages, report = await self._turns.fit(self._messages, self._summarise if context.summary else None)
         if report is not None:
+            self._spared += max(report.before - report.after, 0)
             self._ctx.progress(None, str(report))
 
     async def _summarise(self, text: str, tokens: int) -> str:
@@ -226,6 +241,10 @@ class _Conversation:
 
 
 _NOT_YET: Final = object()
+
+
+def _spec_tokens(spec: ToolSpec) -> int:
+    return tokens_of(spec.name + spec.description + json.dumps(spec.parameters))
 
 
 def _tier(asked: str | None, own: Tier) -> Tier:

@@ -127,10 +127,10 @@ class WorkerModels:
     `Models.complete` raises, and PromiseError where the engine has no models.
     """
 
-    __slots__ = ("_cache", "_line", "_meter")
+    __slots__ = ("_cache", "_line", "_meter", "_routed")
 
-    def __init__(self, line: Line, meter: StepMeter, cache: CacheUse | None = None) -> None:
-        self._line, self._meter, self._cache = line, meter, cache
+    def __init__(self, line: Line, meter: StepMeter, cache: CacheUse | None = None, *, routed: bool = False) -> None:
+        self._line, self._meter, self._cache, self._routed = line, meter, cache, routed
 
     async def complete(self, prompt: Prompt, meter: Meter | None = None, on_delta: OnDelta | None = None) -> Completion:
         """Ask the model of a tier; the step pays unless another `meter` is given.
@@ -150,5 +150,5 @@ class WorkerModels:
         return self._line.complete_blocking(self._asked(prompt), self._meter)
 
     def _asked(self, prompt: Prompt) -> Prompt:
-        """The prompt with what the step says of the cache, where it does not say so itself."""
-        return prompt if prompt.cache is not None else replace(prompt, cache=self._cache)
+        """The prompt with what the step says of cache and routing, where it does not say so itself."""
+        return replace(prompt, cache=prompt.cache or self._cache, routed=prompt.routed or self._routed)

@@ -203,7 +203,7 @@ class WorkContext:
     @property
     def models(self) -> WorkerModels:
         """The models of the engine, paid for by this step; see `WorkerModels`."""
-        return WorkerModels(self._line, self.meter, self.cache)
+        return WorkerModels(self._line, self.meter, self.cache, routed=self._task.routed)
 
     @property
     def cache(self) -> CacheUse | None:

@@ -11,6 +11,7 @@ from orchestrator.engine.observing import Guarded
 from orchestrator.engine.timers import Timers
 from orchestrator.ids import PoolName, TenantId
 from orchestrator.plan.models import Step
+from orchestrator.plan.parts import AUTO
 from orchestrator.plan.provenance import provenance_of
 from orchestrator.ports.cache import CacheMode
 from orchestrator.ports.clock import Clock
@@ -141,6 +142,7 @@ class Performer:
                 plan=plan.name,
                 sent_at_s=now_s,
                 batch_s=_batch_of(plan.steps[command.step]),
+                routed=_is_routed(plan.steps[command.step]),
                 cache=_cache_of(plan.steps[command.step], command),
                 trace=self._observer.trace_of(accepted, key) if self._observer is not None else "",
                 labels=provenance_of(driver.machine.state.plan).told(command.step, parent=accepted.parent is not None),
@@ -168,6 +170,11 @@ class Performer:
 def _batch_of(step: Step) -> float | None:
     """How long prompts of a task may wait for the batch service."""
     return step.model.batch.deadline if step.model is not None and step.model.batch is not None else None
+
+
+def _is_routed(step: Step) -> bool:
+    """Whether the step leaves its tier to routing."""
+    return step.model is not None and step.model.tier == AUTO
 
 
 def _cache_of(step: Step, command: c.Dispatch) -> CacheMode | None:

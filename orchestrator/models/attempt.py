@@ -12,9 +12,9 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models import usage
 from orchestrator.models.output import Answer, Judgement, judge
 from orchestrator.models.routes import Route
-from orchestrator.ports.endpoint import ChatReply, ChatRequest
+from orchestrator.ports.endpoint import ChatReply, ChatRequest, Usage
 from orchestrator.ports.limiter import Limiter, Slot
-from orchestrator.ports.model import Message, Meter, ModelCall, Prompt
+from orchestrator.ports.model import Message, Meter, ModelCall, Prompt, Saved
 from orchestrator.ports.model_errors import (
     ModelBadReply,
     ModelError,
@@ -42,6 +42,7 @@ class Try:
     meter: Meter
     on_text: Callable[[str], None]
     deadline: float  #: on the loop's clock
+    instead: Route | None = None  #: that would have been asked without routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,12 +200,13 @@ class Attempts:
             return self._record(one, account, outcome, unknown=True)
         counted = said or usage.reply_estimate(request, reply, account.tokens_in)
         account.used = counted.tokens_in + counted.tokens_out
+        usd = account.price.usd(counted.tokens_in, counted.tokens_out, counted.tokens_cached)
         call = ModelCall(
             charge=account.charge,
             model=one.route.model,
             endpoint=one.route.line.name,
             outcome=outcome,
-            usd=account.price.usd(counted.tokens_in, counted.tokens_out, counted.tokens_cached),
+            usd=usd,
             tokens_in=counted.tokens_in,
             tokens_out=counted.tokens_out,
             tokens_cached=counted.tokens_cached,
@@ -212,6 +214,7 @@ class Attempts:
             prices=account.price.version,
             seconds=anyio.current_time() - account.began,
             first_s=account.first_s,
+            saved=_saved(one, account.price, counted, usd),
         )
         one.meter.called(call)
         return call
@@ -243,6 +246,23 @@ class Attempts:
         if seconds:
             with suppress(OrchestratorError):  # the error of the endpoint says more, and it is on its way
                 await self._limiter.cool_down(route.line.name, seconds)
+
+
+def _saved(one: Try, price: ModelPrice, counted: Usage, usd: float) -> Saved:
+    """What routing and compression have spared this call; less than nothing where they made it dearer.
+
+    The whole conversation would have been longer, but all that stood in the question before would have come at the
+    price of the provider's prompt cache, which shortening breaks.
+    """
+    other = one.instead.price() if one.instead is not None and one.instead.model != one.route.model else None
+    routing = other.usd(counted.tokens_in, counted.tokens_out, counted.tokens_cached) - usd if other else 0.0
+    cut, compression = one.prompt.shortened, 0.0
+    if cut is not None and cut.spared and cut.size:
+        scale = counted.tokens_in / cut.size  # the agent's estimate, in the server's tokens
+        whole = counted.tokens_in + round(cut.spared * scale)
+        without = price.usd(whole, 0, min(round(cut.repeated * scale), whole))
+        compression = without - price.usd(counted.tokens_in, 0, counted.tokens_cached)
+    return Saved(routing=routing, compression=compression)
 
 
 @contextmanager

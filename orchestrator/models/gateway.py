@@ -48,7 +48,10 @@ class Gateway:
         backoff: Backoff,
         chance: random.Random | None = None,
         closers: tuple[Callable[[], Awaitable[None]], ...] = (),
+        unrouted: Tier | None = None,
     ) -> None:
+        """`unrouted`: the tier of prompts that routing has sent elsewhere; what it spared is told against it."""
+        self._unrouted = unrouted
         self._routes, self._tries, self._backoff = dict(routes), tries, backoff
         self._chance = chance or random.Random()
         self._attempts = Attempts(limiter, self._chance)
@@ -99,6 +102,12 @@ class Gateway:
             raise ModelTimeout(routes[0].model, f"no answer within {prompt.deadline_s:g} s")
         return completion
 
+    def _instead(self, prompt: Prompt) -> Route | None:
+        """The model that would have been asked without routing; None where that is not known, or nothing was routed."""
+        if not prompt.routed or self._unrouted is None:
+            return None
+        return next(iter(self._routes.get(self._unrouted, ())), None)
+
     async def _complete(self, question: "_Question") -> Completion:
         prompt = question.prompt
         calls: list[ModelCall] = []
@@ -144,6 +153,7 @@ class Gateway:
                         meter=question.meter,
                         on_text=question.watch.piece,
                         deadline=question.deadline,
+                        instead=self._instead(question.prompt),
                     )
                 )
             except ModelError as failed:

@@ -100,6 +100,7 @@ def open_gateway(
         limiter,
         tries=settings.tries,
         backoff=Backoff(first_s=settings.backoff_first_s, most_s=settings.backoff_most_s),
+        unrouted=settings.routing.fallback,
         closers=(*(line.endpoint.aclose for line in lines.values()), *closers),
     )
 

@@ -59,6 +59,15 @@ class BatchUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortened:
+    """What shortening has done to a conversation, in tokens as the agent estimates them."""
+
+    size: int  #: of messages and tools as they are
+    spared: int  #: that were taken out of them, less what was added for it
+    repeated: int  #: of the conversation as it would be: what stood in the question before, and so in caches of providers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """What a model is asked."""
 
@@ -71,6 +80,8 @@ class Prompt:
     temperature: float | None = None  #: None: what the tier's settings say
     seed: int | None = None
     cache: CacheUse | None = None  #: None: a model is asked, whatever is kept
+    routed: bool = False  #: routing has chosen the tier, so what it spared is told
+    shortened: Shortened | None = None  #: what was taken out of the messages, so that what it spared is told
     batch: BatchUse | None = None  #: None: a model is asked at once
 
 

@@ -50,6 +50,7 @@ class StepTask:
     plan: str = ""
     sent_at_s: float = 0.0
     batch_s: float | None = None  #: longest wait of its prompts for the batch service; None: models are asked at once
+    routed: bool = False  #: the step leaves its tier to routing
     cache: CacheMode | None = "none"  #: whether earlier answers of models will do; None: what the host says of the tier
     trace: str = ""  #: W3C `traceparent` of the attempt; empty where nobody traces
     labels: dict[str, list[str]] = field(default_factory=dict)  #: whence each value comes, where guards ask for that

@@ -70,7 +70,9 @@ class Server:
         }
         finish = "stop" if isinstance(said, str) else "tool_calls"
         choice = {"index": 0, "message": message, "finish_reason": finish}
-        return {"id": f"c{self.ledger.calls}", "object": "chat.completion", "created": 0, "model": model, "choices": [choice], "usage": usage}  # fmt: skip
+        name = f"c{self.ledger.calls}"
+        told = {"id": name, "object": "chat.completion", "created": 0, "model": model}
+        return {**told, "choices": [choice], "usage": usage}
 
     def _said(self, model: str, messages: list[dict[str, Any]]) -> str | dict[str, Any]:
         found = _TASK.search(next(m["content"] for m in messages if m["role"] == "user"))
@@ -140,7 +142,8 @@ class Server:
         if parts == ["files"] and method == "POST":
             name = f"file-{len(self.files) + 1}"
             self.files[name] = _content_of(data)
-            told = {"id": name, "object": "file", "bytes": len(data), "created_at": 0, "filename": "f", "purpose": "batch", "status": "processed"}  # fmt: skip
+            told = {"id": name, "object": "file", "bytes": len(data), "created_at": 0, "filename": "f"}
+            told |= {"purpose": "batch", "status": "processed"}
             return 200, json.dumps(told).encode(), plain
         if len(parts) == 3 and parts[0] == "files" and parts[2] == "content":
             return 200, self.files[parts[1]], "application/octet-stream"
@@ -165,10 +168,19 @@ class Server:
         self.files[output] = "\n".join(lines).encode()
         counts = {"total": len(lines), "completed": len(lines), "failed": 0}
         self.batches[name] = {
-            "id": name, "object": "batch", "endpoint": asked["endpoint"], "input_file_id": asked["input_file_id"],
-            "completion_window": asked["completion_window"], "status": "completed", "output_file_id": output, "error_file_id": None,
-            "created_at": 0, "completed_at": 1, "request_counts": counts, "metadata": asked.get("metadata"),
-        }  # fmt: skip
+            "id": name,
+            "object": "batch",
+            "endpoint": asked["endpoint"],
+            "input_file_id": asked["input_file_id"],
+            "completion_window": asked["completion_window"],
+            "status": "completed",
+            "output_file_id": output,
+            "error_file_id": None,
+            "created_at": 0,
+            "completed_at": 1,
+            "request_counts": counts,
+            "metadata": asked.get("metadata"),
+        }
         return self.batches[name]
 
 

@@ -52,7 +52,8 @@ def _made(kind: Kind, number: int, chance: random.Random) -> Request:
     city = chance.choice(CITIES)
     if kind == "task":
         level = "hard" if chance.random() < HARD else "easy"
-        text = f"Task {number} ({level}): plan the stops of a delivery round in {city} with {chance.randint(3, 40)} parcels."
+        parcels = chance.randint(3, 40)
+        text = f"Task {number} ({level}): plan the stops of a delivery round in {city} with {parcels} parcels."
         return Request(kind=kind, text=text, truth=f"Round {short(text)} is planned.")
     if kind == "research":
         text = f"Which code does the {city} depot file {number} give?"
