@@ -1,0 +1,1 @@
+"""Measures of what keeps people's data in."""
