@@ -1,7 +1,7 @@
-"""`python -m benchmarks.safety [FILE]`: recall and false alarms of the recognisers, mode by mode, on labelled sentences.
+"""`python -m benchmarks.safety [FILE]`: recall and false alarms on labelled sentences, by kind and by mode.
 
-A line of FILE is {"text": …, "spans": [[start, end, kind], …]}. A find counts when it covers the whole labelled span, of
-whatever kind; a false alarm is a find that touches none. What a mode lets out is looked for in what it gives out.
+A line of FILE is {"text": …, "spans": [[start, end, kind], …]}. A find counts when it covers the whole labelled span,
+of whatever kind; a false alarm is a find that touches none. What a mode lets out is looked for in what it gives out.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def read(path: Path = DATA) -> list[tuple[str, list[Span]]]:
 
 def by_kind(rows: list[tuple[str, list[Span]]]) -> dict[str, Tally]:
     """Recall and false alarms of each kind."""
-    told = {kind: Tally() for kind in KINDS}
+    told: dict[str, Tally] = {kind: Tally() for kind in KINDS}
     for text, spans in rows:
         found = finds(text)
         for start, end, kind in spans:
