@@ -190,7 +190,14 @@ class Session:
         Whoever reads a session does that first, so a turn whose process died is answered by the next one that looks.
         """
         answer = await self._turns.answer(run_id, None)
-        return answer is not None and await self._desk.answer(self.key, answer)
+        if answer is None or not await self._desk.answer(self.key, answer):
+            return False
+        self._runs.spawn(self._tidy_later)
+        return True
+
+    async def tidy(self) -> None:
+        """Condense now what would leave the window with the next turn; that happens by itself behind every answer."""
+        await self._desk.tidy(self.key)
 
     async def turns(self, after: int = 0, limit: int = TURNS_READ_MAX) -> list[Turn]:
         """Turns with a number above `after`, oldest first, `TURNS_READ_MAX` at most; one without an answer is last."""
@@ -292,6 +299,13 @@ class Session:
             return False
         await self._desk.answer(self.key, answer)
         return True
+
+    async def _tidy_later(self) -> None:
+        """Condense behind an answer. What fails here is done before the next turn."""
+        try:
+            await self.tidy()
+        except OrchestratorError as error:
+            log.warning("a session is not summarised yet", session=self.key.id, error=str(error))
 
     async def _answer_later(self, run: Run) -> None:
         """Wait for the end of a run and write its answer. What fails here is done by the next one that looks."""

@@ -24,6 +24,7 @@ from orchestrator.settings import SessionSettings
 NAME_CHARS_MAX: Final = 200  #: of a session's id
 TRIES_MAX: Final = 1_000  #: of one change; each lost try means that another writer came through
 PAUSE_S: Final = 0.02  #: longest wait between two tries, drawn
+EXPECTED: Final = "x" * 300  #: stands for what will be said next: some sentences
 SWEEP_EVERY_S: Final = 60.0  #: expired rows are taken away at most so often, by whoever writes then
 
 
@@ -122,6 +123,13 @@ class SessionDesk:
             await _pause()
         raise SessionChanged(key.id, "the one that was read", "another one each time")
 
+    async def tidy(self, key: SessionKey) -> None:
+        """Condense what would leave the window with the next turn, so that turn need not wait for it."""
+        async with self._alone(key):
+            head = await self.sessions.read(key, self._clock.now_s())
+            if head is not None:
+                await self._fold(head, await self._newest(head), EXPECTED)
+
     async def pin(self, key: SessionKey, fact: Fact, expected: str | None = None) -> SessionHead:
         """Pin a fact; the session begins with it where there is none. See `begin` for errors."""
         json_of(f"session {key.id}", (fact.text, fact.literals))
@@ -169,10 +177,10 @@ class SessionDesk:
 
         None: there is nothing to condense, or nobody to do it.
         """
-        summariser = self._summariser() if self.settings.summarise else None
-        if summariser is None:
+        if not self.settings.summarise or fold_of(head, turns, asked, self.settings) is None:
             return None
-        if fold_of(head, turns, asked, self.settings) is None:
+        summariser = self._summariser()
+        if summariser is None:
             return None
         fold = fold_of(head, await self._unsummarised(head), asked, self.settings)
         assert fold is not None, "more turns leave no less to condense"

@@ -21,7 +21,7 @@ from orchestrator.sessions.window import bytes_of, window_of
 from orchestrator.settings import SessionSettings
 
 FOLD_TO: Final = 0.5  #: share of the window that stays when it overflows, so that a model is not asked at every turn
-DEADLINE_S: Final = 60.0  #: for a summary; a turn waits for it
+DEADLINE_S: Final = 20.0  #: for a summary; a turn that comes meanwhile waits for it
 TURNS_BYTES_MAX: Final = 128 << 10  #: of turns handed to the model at once; older ones count as missed
 REASON_CHARS_MAX: Final = 500  #: of a refusal that is kept
 ANSWER: Final[dict[str, JsonValue]] = {

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from orchestrator.app import Engine
@@ -108,6 +109,7 @@ async def test_a_conversation_is_condensed_as_it_grows_and_runs_read_the_summary
         session = engine.session("s")
         await session.pin("Ann pays 40")
         answers = [(await session.ask(ECHO, f"n{number}")).text for number in range(6)]
+        await session.tidy()
         head = await session.head()
 
     plain = "Facts, word for word:\n- Ann pays 40"
@@ -119,8 +121,23 @@ async def test_a_conversation_is_condensed_as_it_grows_and_runs_read_the_summary
         "n4 [3|+6\nAnn pays 40]",
         "n5 [5|+6\nAnn pays 40]",
     ]
-    assert (head.summary.version, head.summary.upto, head.turns) == (1, 6, 12)
-    assert len(models.prompts) == 1
+    assert (head.summary.version, head.summary.upto, head.turns) == (2, 12, 12)
+    assert head.summary.text == "+6\nAnn pays 40+6\nAnn pays 40"
+    assert len(models.prompts) == 2
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)  # where time jumps
+async def test_an_answer_does_not_wait_for_the_summary_and_the_next_turn_does() -> None:
+    shared = Shared(window_turns=5)
+    slow = Says(data={"summary": "They spoke."}, after_s=7.0)
+    async with ScriptedModel([slow]) as models, shared.engine(models=models) as engine:
+        session, took_s, said = engine.session("s"), list[float](), list[str]()
+        for number in range(4):
+            began_s = anyio.current_time()
+            said.append((await session.ask(ECHO, f"n{number}")).text)
+            took_s.append(round(anyio.current_time() - began_s, 1))
+
+    assert (took_s, said[-1]) == ([0.0, 0.0, 0.0, 7.0], "n3 [1|They spoke.]")
 
 
 async def test_a_refused_summary_is_told_to_runs_and_not_asked_for_at_every_turn() -> None:
@@ -130,6 +147,7 @@ async def test_a_refused_summary_is_told_to_runs_and_not_asked_for_at_every_turn
         session = engine.session("s")
         await session.pin("Ann pays 40")
         answers = [(await session.ask(ECHO, f"n{number}")).text for number in range(8)]
+        await session.tidy()
         head = await session.head()
 
     reason = "the summary lost pinned facts: 'Ann pays 40': it lost Ann, 40"
