@@ -179,7 +179,7 @@ def _settings(port: int, ways: Ways) -> Settings:
         models["routing"] = {"tiers": ("cheap", "strong"), "fallback": "strong", "detection": 0.85}
     if ways.batch:
         models["batch"] = {"gather_s": 1.0, "poll_s": 0.5}
-    return Settings(store="memory:", transport="memory:", open_runs_max=10_000, models=models)  # type: ignore[arg-type]  # pydantic makes it
+    return Settings(store="memory:", open_runs_max=10_000, models=models)  # type: ignore[arg-type]  # pydantic reads it
 
 
 @contextmanager
@@ -208,9 +208,8 @@ def _show(outcome: Outcome) -> None:
     ways = outcome.ways
     on = [name for name in ("routing", "compression", "batch") if getattr(ways, name)]
     print(f"\n{ways.name}: cache {ways.cache}{''.join(f', {name}' for name in on)}")
-    print(
-        f"  {outcome.calls:,} calls and {outcome.served:,} answers without one, {outcome.tokens:,} tokens, {outcome.usd:.4f} USD"
-    )
+    print(f"  {outcome.calls:,} calls, {outcome.served:,} answers without one")
+    print(f"  {outcome.tokens:,} tokens, {outcome.usd:.4f} USD")
     spared = ", ".join(f"{saver} {outcome.spared[saver]:.4f}" for saver in SAVERS)
     print(f"  spared by: {spared} USD")
     print(f"  p50 {outcome.p50_s * 1e3:.0f} ms, p95 {outcome.p95_s * 1e3:.0f} ms, {outcome.seconds:.1f} s in all")

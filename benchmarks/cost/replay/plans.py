@@ -15,12 +15,13 @@ _PLAN: Final = """
 version: 1
 name: {name}
 inputs: {{q: {{type: string}}}}
-budget: {{usd: 1, wall: 10m}}
+budget: {{usd: 1, wall: 2h}}
 steps:
   answer:
     pool: {pool}
     task: ${{{{ inputs.q }}}}
     model: {{{model}}}
+    timeout: {{attempt: 90m, total: 100m}}
     retry: {{attempts: 3, backoff: 100ms..1s}}
 {more}
 result: ${{{{ steps.answer.output }}}}

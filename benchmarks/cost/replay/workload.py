@@ -75,12 +75,11 @@ def secret(text: str) -> str:
 def page(question: str, number: int) -> str:
     """A page of a file: long, and with what matters on the first alone."""
     chance = random.Random(f"{question}/{number}")
-    words = ("pallet", "lorry", "ramp", "shift", "seal", "scale", "berth", "crane", "ledger", "label", "route", "clerk")
-    lines = []
-    while sum(map(len, lines)) < PAGE_CHARS:
-        lines.append(
-            f"The {chance.choice(words)} was moved to the {chance.choice(words)} and the {chance.choice(words)} was closed."
-        )
+    words = ("pallet", "lorry", "ramp", "seal", "scale", "berth", "crane", "ledger", "label", "route")
+    lines: list[str] = []
+    while sum(len(line) for line in lines) < PAGE_CHARS:
+        first, second, third = chance.choices(words, k=3)
+        lines.append(f"The {first} was moved to the {second} and the {third} was closed.")
     if number == 1:
         lines[len(lines) // 2] = (
             f"{question.removeprefix('Which ').rstrip('?').capitalize()}: the code is {secret(question)}."
