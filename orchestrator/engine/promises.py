@@ -98,7 +98,7 @@ def _check_batch(step_id: str, step: Step, plan: Plan, batching: Batching | None
     asks = f"step {step_id} asks for the batch service"
     if step.task is None and step.call is None:
         raise PromiseError(f"{asks} and is neither a task nor a call", "write it at the steps inside")
-    if step.model.cache != "none":
+    if step.model.cache not in (None, "none"):
         raise PromiseError(f"{asks} and for the {step.model.cache} cache", "choose one of the two")
     if (step.timeout or plan.defaults.timeout).idle is not None:
         raise PromiseError(
