@@ -127,7 +127,7 @@ class _Conversation:
             tokens_max=agent.tokens_max,
             deadline_s=min(MODEL_S, max(self._ends_s - anyio.current_time(), 0.001)),
             temperature=agent.temperature,
-            cache=self._cache,
+            cache=self._cache if batch is None else None,
             shortened=self._shortened(messages, () if last else self._box.specs),
             batch=batch,
         )
