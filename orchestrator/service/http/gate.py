@@ -12,7 +12,7 @@ import anyio
 from pydantic_core import from_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.service.http.limits import Limits
+from orchestrator.service.http.limits import HEAD_BYTES_MAX, Limits
 from orchestrator.service.http.problems import Problem
 
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -123,7 +123,10 @@ def _too_large(most: int) -> Problem:
 
 
 def _must_be_plain(scope: Scope) -> None:
-    """Refuse addresses that some store or log behind this would choke on."""
+    """Refuse heads that are too large, and addresses that some store or log behind this would choke on."""
+    size = len(scope["query_string"]) + sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > HEAD_BYTES_MAX:  # what comes in one piece is not measured below
+        raise Problem(431, "headers-too-large", f"a head may have {HEAD_BYTES_MAX:,} bytes", remedy="send less")
     path: str = scope["path"]
     if "\0" in path or b"%00" in scope["query_string"]:
         raise Problem(400, "bad-request", "the address holds a NUL character", remedy="leave it out")

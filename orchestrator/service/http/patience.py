@@ -26,6 +26,12 @@ class PatientProtocol(H11Protocol):
         elif self._late is None and not self.transport.is_closing():
             self._late = self.loop.call_later(HEAD_S, self._cut)
 
+    def on_response_complete(self) -> None:
+        """A request is answered; part of the next one may have come with it."""
+        super().on_response_complete()
+        if self._late is None and not self._answering() and self.conn.trailing_data[0]:
+            self._late = self.loop.call_later(HEAD_S, self._cut)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """They left."""
         self._stop()
