@@ -26,7 +26,7 @@ def open_cache(settings: Settings, now_s: Callable[[], float] = time) -> Cache:
 
     given = settings.models.cache
     limits = CacheLimits(entries_max=given.entries_max, bytes_max=given.bytes_max)
-    store = given.store or _beside(settings)
+    store = place_of(settings)
     if store == "memory:":
         from orchestrator.adapters.memory.cache import MemoryCache
 
@@ -46,8 +46,10 @@ def open_cache(settings: Settings, now_s: Callable[[], float] = time) -> Cache:
     )
 
 
-def _beside(settings: Settings) -> str:
-    """Where answers are kept if nobody says: the server of a fleet, a file beside the journal, else this process."""
+def place_of(settings: Settings) -> str:
+    """Where answers are kept: as the settings say, or on a fleet's server, in a file beside the journal, else here."""
+    if settings.models.cache.store is not None:
+        return settings.models.cache.store
     if on_redis(settings.transport):
         return settings.transport
     path = store_path(settings.store)

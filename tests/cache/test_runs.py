@@ -1,12 +1,17 @@
 """The cache in runs: what is kept, what is never kept, what the journal says of a hit."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
+import anyio.to_thread
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator import Engine, Plan
 from orchestrator.adapters.memory.cache import MemoryCache
 from orchestrator.adapters.memory.journal import MemoryJournal
+from orchestrator.cli.cache import app as cache_app
 from orchestrator.core import facts as f
 from orchestrator.core.history import check_history
 from orchestrator.core.results import Succeeded
@@ -175,3 +180,21 @@ async def test_a_tier_may_ask_for_the_cache_where_steps_say_nothing() -> None:
         Engine(settings, pools=[made], models=models, journal=MemoryJournal()) as opened,
     ):
         assert await outputs(opened, [p.freeze(), p.freeze(), q.freeze()]) == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_next_process_finds_what_was_kept_beside_the_journal(tmp_path: Path) -> None:
+    settings = Settings(store=f"sqlite:///{tmp_path}/journal.db")
+    async with ScriptedModel(["kept"]) as models:
+        async with Engine(settings, pools=[pool()], models=models) as first:
+            result = await (await first.submit(plan("What is the fee?"))).result()
+        async with Engine(settings, pools=[pool()], models=models) as second:
+            again = await (await second.submit(plan("What is the fee?"))).result()
+    assert isinstance(result, Succeeded)
+    assert isinstance(again, Succeeded)
+    assert (result.output, again.output, again.usage.usd) == ("kept", "kept", 0.0)
+    assert (tmp_path / "cache.db").is_file()
+
+    words = ["drop", "--tag", "plan:faq", "--store", settings.store, "--json"]
+    dropped = await anyio.to_thread.run_sync(lambda: CliRunner().invoke(cache_app, words))
+    assert json.loads(dropped.stdout) == {"tag": "plan:faq", "tenant": "default", "dropped": 1}

@@ -46,6 +46,7 @@ def test_every_command(shell) -> None:
         assert "belongs to one process" in call(process, code=2).err
     assert "needs a transport between processes" in call("worker", "--pool", "desk", code=2).err
     assert "one process has no dead letters" in call("dlq", "list", code=2).err
+    assert "0 kept answers were forgotten" in call("cache", "drop", "--tag", "plan:chain").err
     assert "needs no `db upgrade`" in call("db", "upgrade", code=2).err
     assert "--limit" in call("bench", "architectures", "--limit", "0", code=2).err
     assert called == {entry.name for entry in COMMANDS}
