@@ -32,6 +32,7 @@ COMMANDS: Final = (
     Entry("cancel", "people_commands:cancel", "Cancel a run.", RUNS),
     Entry("quarantine", "people_commands:quarantine", "Take a result back that turned out wrong.", RUNS),
     Entry("plan", "plan_commands:app", "Check, draw, compare and price plans.", PLANS),
+    Entry("eval", "eval:evaluate", "Tell whether a plan is right on a test set, and whether it got worse.", PLANS),
     Entry("chaos", "chaos:chaos", "Play a plan through seeded disasters and tell what broke.", PLANS),
     Entry("pools", "fleet_pools:pools", "List the pools that runs may use, and who serves them.", PLANS),
     Entry("up", "fleet_up:up", "Start a fleet on this machine, with the workers that its work needs.", FLEET),
