@@ -1,16 +1,13 @@
 """One run through a request, a supervisor, Redis and two workers is one connected trace, collected by OTLP."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import anyio
+import httpx2
 import pytest
 
-from orchestrator import Engine
-from orchestrator.app.telemetry import open_telemetry
-from orchestrator.plan.files import load_plan
-from orchestrator.settings import Settings
 from tests.fleet.conftest import Site
 from tests.servers.postgres import shared_server
 from tests.servers.redis import RedisServer
@@ -32,13 +29,14 @@ def site(tmp_path: Path, root: Path) -> Iterator[Site]:
 
 
 def arrived(collector: Collector, count: int) -> list[Seen]:
+    """What has come, once there are so many spans of runs."""
     end_s = time.monotonic() + PATIENCE_S
-    while len(collector.spans) < count and time.monotonic() < end_s:
+    while sum(not span.name.startswith("GET") for span in collector.spans) < count and time.monotonic() < end_s:
         time.sleep(0.05)
     return list(collector.spans)
 
 
-def test_one_trace_over_four_processes(site: Site, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_trace_over_four_processes(site: Site, root: Path) -> None:
     caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with Collector().open() as collector:
         told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
@@ -47,26 +45,28 @@ def test_one_trace_over_four_processes(site: Site, root: Path, monkeypatch: pyte
             site.start("worker", "--pool", pool, log=f"{pool}.log", OTEL_SERVICE_NAME=pool, **told)
             site.until("serves ", f"{pool}.log")
         site.until("owns runs in", "supervisor.log")
-        for name, value in {**told, "OTEL_SERVICE_NAME": "api"}.items():
-            monkeypatch.setenv(name, value)
-        telemetry = open_telemetry()
-        assert telemetry is not None
+        plans = str(root / "tests" / "fleet")
+        site.start(
+            "serve", "--port", "0", "--no-keys", "--plans", plans, log="api.log", OTEL_SERVICE_NAME="api", **told
+        )
+        said = site.until("http://", "api.log")
+        address = re.search(r"http://[0-9.]+:[0-9]+", said)
+        assert address is not None, said
+        with httpx2.Client(base_url=address[0], timeout=PATIENCE_S) as client:
+            body = {"plan": "burst", "inputs": {"numbers": [1, 2, 3], "seconds": 0.01}}
+            answer = client.post("/v1/runs", json=body, headers={"traceparent": caller})
+            assert answer.status_code == 202, answer.text
+            run_id = answer.json()["id"]
+            with client.stream("GET", f"/v1/runs/{run_id}/events?said=false") as events:
+                for _ in events.iter_lines():
+                    pass
+            assert client.get(f"/v1/runs/{run_id}").json()["status"] == "succeeded"
+        found = arrived(collector, 16)
 
-        async def ask() -> str:
-            settings = Settings(store=site.store, transport=site.redis.url, pools=("tests.fleet.fleet_pools",))
-            async with Engine(settings, owns="nothing", telemetry=telemetry) as engine:
-                with telemetry.request("POST", caller, time.time()) as span:
-                    run = await engine.submit(
-                        load_plan(root / "tests" / "fleet" / "burst.plan.yaml"), {"numbers": [1, 2, 3], "seconds": 0.01}
-                    )
-                    span.answered(202, "/v1/runs", "POST", time.time())
-                await run.result()
-                return run.id
-
-        run_id = anyio.run(ask)
-        telemetry.close()
-        spans = arrived(collector, 16)
-
+    traced = [span for span in found if span.trace == 0x4BF92F3577B34DA6A3CE929D0E0E4736]
+    others = {span.name for span in found} - {span.name for span in traced}
+    assert others <= {"GET /v1/runs/{run}", "GET /v1/runs/{run}/events"}, "of requests that began no trace of theirs"
+    spans = traced
     assert {span.trace for span in spans} == {0x4BF92F3577B34DA6A3CE929D0E0E4736}
     (request,) = [span for span in spans if span.name == "POST /v1/runs"]
     assert request.parent == 0x00F067AA0BA902B7

@@ -5,7 +5,7 @@ from typing import cast
 
 from fastapi import FastAPI
 
-from orchestrator.ports.observer import RequestObserver
+from orchestrator.ports.observer import Tracing
 from orchestrator.service.http import problems
 from orchestrator.service.http.access import KeyRing
 from orchestrator.service.http.gate import Gate
@@ -42,7 +42,7 @@ def make_app(service: Service, *, local_alone: bool = False) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Gate, limits=service.limits, local_alone=local_alone)
-    observer = cast(RequestObserver | None, service.parts.get(PART))
+    observer = cast(Tracing | None, service.parts.get(PART))
     if observer is not None:
         app.add_middleware(Traced, observer=observer, now_s=service.clock.now_s)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]  # FastAPI's own way to have a say in it
