@@ -66,7 +66,8 @@ def step_worst_s(plan: Plan, step: Step) -> float:
         return (step.budget or step.plan.budget).wall
     if step.goal is not None and step.budget is not None:
         return step.budget.wall
-    return (step.timeout or plan.defaults.timeout).total
+    batch = step.model.batch if step.model is not None else None
+    return (step.timeout or plan.defaults.timeout).total + (batch.deadline if batch is not None else 0.0)
 
 
 def estimate(plan: Plan, catalogue: PoolCatalogue | None = None) -> Estimate:

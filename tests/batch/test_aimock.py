@@ -1,0 +1,80 @@
+"""Against a server that somebody else wrote: files, batches, results by their ids, and a process that is killed.
+
+It answers every item alike and lets none fail; which answer belongs to which item is shown by the stand-in beside it.
+"""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from orchestrator import Succeeded
+from orchestrator.app import Engine
+from orchestrator.core import facts as f
+from orchestrator.engine.recovery import read_all
+from tests.ask.conftest import aimock, llmock
+from tests.batch import work
+from tests.conftest import ROOT
+from tests.sizes import SIZES
+
+__all__ = ["llmock"]
+pytestmark = pytest.mark.node
+COUNT, POINTS = (1_000, 25) if SIZES.name == "prove" else (40, 2)
+SAID = "Mock batch completion"
+HALF_USD = work.usd((1, 1)) / 2  #: it counts one token in and one out for every item
+
+
+def batches(url: str) -> list[dict[str, object]]:
+    with urllib.request.urlopen(f"{url}/batches?limit=100", timeout=10) as answer:
+        found = json.load(answer)["data"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.fixture
+def fixtures(tmp_path: Path) -> Path:
+    """One, because it wants some: nothing here asks for it."""
+    file = tmp_path / "fixtures.json"
+    file.write_text(json.dumps({"fixtures": [{"match": {"userMessage": "nothing"}, "response": {"content": "no"}}]}))
+    return file
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_many_questions_are_one_batch_at_half_the_price(llmock: Path, fixtures: Path, tmp_path: Path) -> None:
+    with aimock(llmock, fixtures) as server:
+        async with Engine(work.settings(server.url, tmp_path / "j.db"), pools=[work.writer()]) as engine:
+            run = await engine.submit(work.plan(), {"questions": list(work.questions(COUNT))})
+            result = await run.result()
+            records = await read_all(engine.runs.journal, run.id)
+        (batch,) = batches(server.url)
+    assert isinstance(result, Succeeded)
+    assert result.output == [SAID] * COUNT
+    assert (batch["status"], batch["request_counts"]) == (
+        "completed",
+        {"total": COUNT, "completed": COUNT, "failed": 0},
+    )
+    called = [one.fact for one in records if isinstance(one.fact, f.ModelCalled)]
+    assert len({one.charge for one in called}) == COUNT
+    assert result.usage.usd == pytest.approx(COUNT * HALF_USD, abs=1e-12)
+
+
+def test_a_process_that_is_killed_hands_nothing_over_twice(llmock: Path, fixtures: Path, tmp_path: Path) -> None:
+    for number in range(POINTS):
+        at = 2 * COUNT + 1 + 2 * number  # all items are kept by then; from here on they are gathered and handed over
+        store = tmp_path / str(at) / "j.db"
+        with aimock(llmock, fixtures) as server:
+            command = [sys.executable, "-m", "tests.batch.victim", server.url, str(store), str(COUNT), "0"]
+            killed, again = (
+                subprocess.run(
+                    [*command, str(moment)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+                )
+                for moment in (at, 0)
+            )
+            counts = [one["request_counts"] for one in batches(server.url)]
+        assert killed.returncode == -9, killed.stderr
+        assert json.loads(again.stdout)["output"] == [SAID] * COUNT, again.stderr
+        assert counts == [{"total": COUNT, "completed": COUNT, "failed": 0}], at
