@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from orchestrator.app import local_models, open_models
 from orchestrator.app.batch import Batches
 from orchestrator.app.cache import Caches
-from orchestrator.app.safety import guards_of
+from orchestrator.app.safety import guards_of, redactor_of
 from orchestrator.app.telemetry import open_telemetry
 from orchestrator.errors import PromiseError
 from orchestrator.models.lazy import LazyModels
@@ -78,7 +78,7 @@ async def open_worker(settings: Settings, concurrency: Mapping[str, int | None])
         stack.push_async_callback(caches.aclose)
         batches = Batches(settings, models, port.name)
         stack.push_async_callback(batches.aclose)
-        telemetry = open_telemetry()
+        telemetry = open_telemetry(redactor_of(settings.safety))
         if telemetry is not None:
             stack.callback(telemetry.close)
         workers = Workers(

@@ -242,6 +242,13 @@ class SessionSettings(_Part):
     summary_usd_max: Annotated[float, Field(ge=0)] = 0.02  #: of one summary
     summary_tokens_max: Annotated[int, Field(ge=1_000)] = 60_000  #: of one summary, read and written
 
+    @field_validator("store")
+    @classmethod
+    def _store_is_a_server(cls, value: str | None) -> str | None:
+        if value is not None and value.partition("://")[0] not in {"redis", "rediss", "unix"}:
+            raise ValueError("it is a server such as redis://host:6379/0; left out, sessions lie beside the journal")
+        return value
+
     @model_validator(mode="after")
     def _a_turn_fits(self) -> Self:
         if self.turn_bytes_max > self.window_bytes:
@@ -273,6 +280,9 @@ class SafetySettings(_Part):
     pools: Mapping[str, PiiSettings] = {}  #: instead of `pii`, by the name of a pool
     inputs: Literal["off", "redact", "refuse"] = "off"  #: of a run, before they are journaled
     key_env: str = ""  #: variable that holds the key of placeholders; empty: each process draws its own
+    sinks: tuple[Literal["email", "phone", "card", "iban", "national_id", "key", "address"], ...] = (
+        "email", "phone", "card", "iban", "national_id", "key",
+    )  # fmt: skip  #: struck out of traces and of log lines; machines have to be found, so their addresses stay
     hints: bool = False  #: journal what smells of an injection; it is never stopped for that
     effects_from: tuple[Literal["trusted", "user", "document", "tool", "model"], ...] | None = (
         None  #: labels that values behind an effect may have; None: any

@@ -10,7 +10,8 @@ import anyio
 from orchestrator.errors import PromiseError, TerminalError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.guard import Guard, Label, Passing, Ruling, Stage
-from orchestrator.ports.tasks import StepTask, TaskMessage, TaskTripped
+from orchestrator.ports.tasks import StepTask, TaskEvidence, TaskFailed, TaskMessage, TaskProgress, TaskTripped
+from orchestrator.ports.transport import WorkerPort
 from workers.failures import bounded, ends_more_than_one_task
 from workers.plain import plain_copy
 
@@ -37,6 +38,36 @@ def check_guards(pool: str, guards: Sequence[Guard]) -> tuple[Guard, ...]:
     if twice is not None:
         raise PromiseError(f"pool {pool} has two guards {twice!r}", "give each a name of its own")
     return tuple(guards)
+
+
+class StruckPort:
+    """The port of a guarded pool: what its workers say on their way is looked at before it leaves them.
+
+    Whatever else a port does is done by the one behind it.
+    """
+
+    def __init__(self, port: WorkerPort, guards: Sequence[Guard]) -> None:
+        self._port = port
+        self._looks: list[Callable[[JsonValue], JsonValue]] = [guard.said for guard in guards if hasattr(guard, "said")]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._port, name)
+
+    def post(self, message: TaskMessage) -> None:
+        """Hand on what may be journaled of it."""
+        match message:
+            case TaskProgress() | TaskFailed():
+                message = replace(message, message=str(self._struck(message.message)))
+            case TaskEvidence():
+                message = replace(message, result=self._struck(message.result))
+            case _:
+                pass
+        self._port.post(message)
+
+    def _struck(self, value: JsonValue) -> JsonValue:
+        for look in self._looks:
+            value = look(value)
+        return value
 
 
 class Guarding:

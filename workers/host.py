@@ -27,7 +27,7 @@ from workers.asking import STREAMED
 from workers.context import CURRENT, WorkContext
 from workers.driving import drive
 from workers.failures import MayNotBegin, ends_more_than_one_task, failed
-from workers.guarding import GUARDING, Guarding, check_guards
+from workers.guarding import GUARDING, Guarding, StruckPort, check_guards
 from workers.isolation import Isolations
 from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, PARKED_MAX, QUEUED_S
 from workers.lines import LoopLine
@@ -67,6 +67,7 @@ class PoolHost:
     ) -> None:
         self.pool, self.worker, self._observer = pool, worker, observer
         self._guards = check_guards(pool.name, (*guards, *pool.guards))
+        port = cast(WorkerPort, StruckPort(port, self._guards)) if self._guards else port
         self._name = PoolName(pool.name)
         self._port, self._clock = port, clock
         self._line = LoopLine(port, worker, models)

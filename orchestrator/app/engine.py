@@ -13,7 +13,7 @@ from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.app.batch import Batches
 from orchestrator.app.cache import Caches
 from orchestrator.app.models import local_models, open_models
-from orchestrator.app.safety import guards_of, passed_inputs
+from orchestrator.app.safety import guards_of, passed_inputs, redactor_of
 from orchestrator.app.stores import open_journal
 from orchestrator.app.telemetry import open_telemetry
 from orchestrator.engine.collector import patient_collector
@@ -70,8 +70,9 @@ class Engine:
     `judge` checks; without them a supervisor does both with the engine's models, and plans goals by the rules of
     `supervisor`. `models` are what agents ask; without them those of the settings, opened by the first plan that
     needs one. `guards` stand before those of every pool. `telemetry` is told what happens, or else whatever OTEL_*
-    asks for. `cache` keeps answers of models for steps that ask for it, else what the settings say. `journal`, `clock`
-    and `stand_in` are for tests of your own plans, which `orchestrator.testing.Scenario` writes in a few lines.
+    asks for. `cache` keeps answers of models for steps that ask for it, `sessions` conversations, else what the
+    settings say. `journal`, `clock` and `stand_in` are for tests of your own plans, which
+    `orchestrator.testing.Scenario` writes in a few lines.
 
     Raises:
         PromiseError: the settings ask for what there is not, or two pools share a name.
@@ -129,7 +130,7 @@ class Engine:
             stack.enter_context(patient_collector())
             if self.settings.local and self.models is self._lazy:
                 self.settings = await stack.enter_async_context(local_models(self.settings))
-            if self.telemetry is None and (opened := open_telemetry()) is not None:
+            if self.telemetry is None and (opened := open_telemetry(redactor_of(self.settings.safety))) is not None:
                 stack.callback(opened.close)
                 self.telemetry = opened
             clock = self._clock or SystemClock()

@@ -10,7 +10,7 @@ from orchestrator.ports.redaction import CLEAR, Redactor
 from orchestrator.safety.guards import EffectGate, Hints, OutputLimit
 from orchestrator.safety.pii_guard import PiiGuard
 from orchestrator.safety.redactor import Redactor as Redaction
-from orchestrator.settings import PiiSettings, SafetySettings
+from orchestrator.settings import SafetySettings
 
 
 def guards_of(settings: SafetySettings, given: Sequence[Guard] = ()) -> Callable[[str], Sequence[Guard]]:
@@ -41,9 +41,9 @@ def guards_of(settings: SafetySettings, given: Sequence[Guard] = ()) -> Callable
     return of
 
 
-def redactor_of(settings: PiiSettings | None) -> Redactor:
-    """What strikes people's data out at a sink such as a log, a trace or a webhook; None: nothing is struck."""
-    return CLEAR if settings is None else Redaction(settings.kinds)
+def redactor_of(settings: SafetySettings) -> Redactor:
+    """What strikes people's data and secrets out of traces and log lines."""
+    return Redaction(settings.sinks) if settings.sinks else CLEAR
 
 
 def passed_inputs(settings: SafetySettings, inputs: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -63,7 +63,12 @@ class Guard(Protocol):
 
 
 class StreamGuard(Protocol):
-    """A guard that also sees the words of a model while they stream, which only watchers are shown."""
+    """A guard that also sees what a worker says on its way: a model's words as they stream, which only watchers are
+    shown, and its progress, evidence and failures, which are journaled."""
+
+    def said(self, value: JsonValue) -> JsonValue:
+        """What of it may be journaled."""
+        ...
 
     def piece(self, memory: dict[str, object], text: str) -> str:
         """What may be shown after this piece; the rest is held back."""

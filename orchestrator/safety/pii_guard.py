@@ -88,6 +88,10 @@ class PiiGuard:
                 ruled = self._ruled(passing, self._gives, value)
                 return ruled if ruled.verdict != "pass" else shown
 
+    def said(self, value: JsonValue) -> JsonValue:
+        """See `StreamGuard`: what a worker says on its way goes by `gives` too, and is struck where that refuses."""
+        return value if self._gives == "off" else self._plain.value(value)
+
     def piece(self, memory: dict[str, object], text: str) -> str:
         """See `StreamGuard`: watchers see marks, whatever the modes are."""
         stream = memory.setdefault("stream", None) or self._plain.stream()

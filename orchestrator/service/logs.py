@@ -42,7 +42,10 @@ def processors(
         return event
 
     def struck(_: Any, __: str, event: Event) -> Event:
-        return {name: redactor.text(value) if isinstance(value, str) else value for name, value in event.items()}
+        return {
+            name: redactor.value(value) if isinstance(value, str | list | dict) else value
+            for name, value in event.items()
+        }
 
     written: Processor
     if form == "json":
@@ -55,6 +58,7 @@ def processors(
         structlog.processors.add_log_level,
         *stamped,
         with_trace,
+        structlog.processors.format_exc_info,  # a traceback may hold what was worked on: text, to be struck as well
         struck,
         written,
     ]
