@@ -25,6 +25,7 @@ class Schedule:
     inputs: Mapping[str, JsonValue] = field(repr=False, default_factory=dict)
     budget: Mapping[str, JsonValue] | None = None
     lane: str = "normal"
+    by: str = ""  #: the id of the key that made it, whose caps hold for its runs; empty: no key is asked for
     missed: Missed = "last"
     missed_max: int = 10  #: starts owed at most, of those missed under `all`
     state: ScheduleState = "active"

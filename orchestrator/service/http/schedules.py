@@ -19,6 +19,7 @@ from orchestrator.service.http.bodies import NAME as PLAN_NAME
 from orchestrator.service.http.bodies import Body, SubmitBody
 from orchestrator.service.http.parts import Parts, Service
 from orchestrator.service.http.problems import RESPONSES, Problem
+from orchestrator.service.http.scheduled import acting_for
 from orchestrator.service.http.submitting import plan_of
 from orchestrator.service.schedules.opening import scheduling
 from orchestrator.service.schedules.ticks import CRON_CHARS_MAX
@@ -89,7 +90,8 @@ class SchedulesOut(Out):
 @asynccontextmanager
 async def opener(service: Service, engine: Engine) -> AsyncIterator[Mapping[str, object]]:
     """What the routes stand on."""
-    async with scheduling(engine, service.plans) as timetable:
+    acting = acting_for(service, engine)
+    async with scheduling(engine, service.plans, acting=acting) as timetable:
         yield {NAME: timetable}
 
 
@@ -111,6 +113,7 @@ async def create(who: Manager, service: Parts, body: ScheduleBody) -> Response:
         lane=body.lane,
         missed=body.missed,
         missed_max=body.missed_max,
+        by=who.key_id,
     )
     return answer(_document(service, made), 201)
 

@@ -4,7 +4,7 @@ A decision is kept by compare-and-set before anything is started; every start go
 schedule and moment. So a moment is decided on once and starts one run, whatever clocks say and whoever dies between.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -59,13 +59,24 @@ class Starts(Protocol):
         ...
 
 
+Acting = Callable[[Schedule], Starts]  #: what starts the runs of a schedule, within the caps of whoever made it
+
+
 class Scheduler:
     """Looks at all schedules and starts what is due, until it is cancelled."""
 
     def __init__(
-        self, store: Schedules, clock: Clock, engine: Starts, plans: Mapping[str, Plan], *, poll_s: float = POLL_S
+        self,
+        store: Schedules,
+        clock: Clock,
+        engine: Starts,
+        plans: Mapping[str, Plan],
+        *,
+        acting: Acting | None = None,
+        poll_s: float = POLL_S,
     ) -> None:
-        self._store, self._clock, self._engine, self._plans, self._poll_s = store, clock, engine, plans, poll_s
+        self._store, self._clock, self._plans, self._poll_s = store, clock, plans, poll_s
+        self._acting: Acting = acting or (lambda _: engine)
 
     async def run(self) -> None:
         """Start what is due, for ever."""
@@ -119,7 +130,7 @@ class Scheduler:
         run, note = "", ""
         try:
             budget = Budget.model_validate(schedule.budget) if schedule.budget is not None else None
-            started = await self._engine.submit(
+            started = await self._acting(schedule).submit(
                 plan_of(schedule, self._plans),
                 schedule.inputs,
                 budget=budget,

@@ -52,6 +52,7 @@ class Timetable:
         lane: str = "normal",
         missed: Missed = "last",
         missed_max: int = 10,
+        by: str = "",
     ) -> Schedule:
         """Start a plan by the clock: at the moments of `cron`, read in `zone`, or once `at` a moment.
 
@@ -94,6 +95,7 @@ class Timetable:
                 inputs=plain,
                 budget=budget.model_dump(mode="json", exclude_unset=True) if budget is not None else None,
                 lane=lane,
+                by=by,
                 missed=missed,
                 missed_max=missed_max,
                 created_at_s=now_s,

@@ -7,11 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 
+from orchestrator.adapters.clock import SystemClock
+from orchestrator.ports.keys import Caps
 from orchestrator.service.http.app import make_app
 from orchestrator.service.http.schedules import opener
+from orchestrator.service.schedules.timetable import Timetable
 from tests.service.http.house import House, house, until
 from tests.service.webhooks.served import Served
 
@@ -118,6 +122,47 @@ async def test_schedules_go_on_acting_and_need_the_scope_for_that(home: House) -
     async with home.client(key=await home.key("acme", "read", "run", "approve")) as client:
         assert (await client.post("/v1/schedules", json={"plan": "double", "cron": "0 7 * * *"})).status_code == 403
         assert (await client.get("/v1/schedules")).status_code == 200
+
+
+async def test_runs_of_a_schedule_stay_within_the_caps_of_its_key_and_end_with_it(home: House) -> None:
+    key = await home.key("acme", "manage", "read", caps=Caps(open_runs=1))
+    keys = home.service.keys
+    assert keys is not None
+    async with home.client(key=key) as client:
+
+        async def schedule(plan: str) -> str:
+            body = {"plan": plan, "at": datetime.now(UTC).isoformat()}
+            return str((await client.post("/v1/schedules", json=body)).json()["id"])
+
+        async def shown(name: str) -> dict:
+            return (await client.get(f"/v1/schedules/{name}")).json()
+
+        async def begun(name: str) -> bool:
+            return bool((await shown(name))["last_run"])
+
+        async def noted(name: str) -> bool:
+            return bool((await shown(name))["note"])
+
+        first = await schedule("gated")
+        await until(lambda: begun(first), "the first is started")
+        second = await schedule("double")
+        await anyio.sleep(1.2)
+        assert (await shown(second))["last_run"] is None
+        home.gates.open("gate")
+        await until(lambda: begun(second), "there is room for the second")
+
+        [held] = [one for one in await keys.all() if one.caps.open_runs == 1]
+        assert await keys.revoke(held.id, 5.0)
+        third = await Timetable(
+            home.service.part("schedules", Timetable).store, SystemClock(), home.service.plans
+        ).create("double", {}, at=time.time(), tenant=held.tenant, by=held.id)
+    async with home.client() as client:
+        await until(lambda: noted(third.id), "the third is refused")
+        assert (await shown(third.id))["note"] == (
+            "ScheduleRefused: the key that made this schedule is not in force any more; "
+            "make the schedule anew with another key"
+        )
+        assert {run["plan"] for run in (await client.get("/v1/runs")).json()["runs"]} == {"gated", "double"}
 
 
 @pytest.fixture
