@@ -3,10 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from orchestrator.adapters.memory.sessions import MemorySessions
-from orchestrator.errors import PromiseError
 from orchestrator.ports.journal import Journal
 from orchestrator.ports.sessions import Sessions
-from orchestrator.settings import SessionSettings, on_redis
+from orchestrator.settings import SessionSettings
 
 
 def open_sessions(
@@ -17,16 +16,11 @@ def open_sessions(
     A journal in memory has sessions in memory: they end with the process, like its runs.
 
     Raises:
-        PromiseError: the store is none that keeps sessions.
+        PromiseError: the server's address cannot be read.
     """
     if settings.store is None:
         beside: Sessions | None = getattr(journal, "sessions", None)
         return beside or MemorySessions(), ()
-    if not on_redis(settings.store):
-        raise PromiseError(
-            "a store of sessions of its own is a Redis or Valkey server",
-            "say redis://host:6379/0, or leave it out: then sessions lie beside the journal",
-        )
     from orchestrator.adapters.redis.sessions import RedisSessions  # others need no client for a server
 
     shared = RedisSessions(settings.store)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.adapters.postgres.upgrade import upgrade
 from orchestrator.adapters.redis import sessions as on_redis
@@ -228,9 +229,14 @@ async def test_a_server_that_is_killed_amid_writes_keeps_whole_versions() -> Non
         server.delete()
 
 
-@pytest.mark.parametrize("store", ["sqlite:///x", "http://x"])
-async def test_a_store_that_keeps_no_sessions_is_refused(store: str) -> None:
-    settings = Settings(store="memory:", sessions=SessionSettings(store=store))
+@pytest.mark.parametrize("store", ["sqlite:///x", "http://x", ""])
+async def test_a_store_that_keeps_no_sessions_is_refused_before_anything_starts(store: str) -> None:
+    with pytest.raises(ValidationError, match="it is a server such as redis://host:6379/0; left out, sessions lie"):
+        SessionSettings(store=store)
+
+
+async def test_an_address_that_cannot_be_read_is_refused() -> None:
+    settings = Settings(store="memory:", sessions=SessionSettings(store="redis://host:notaport/0"))
     async with Engine(settings, pools=[pool]) as engine:
-        with pytest.raises(PromiseError):
+        with pytest.raises(PromiseError, match="cannot be read"):
             engine.session("s")
