@@ -15,8 +15,9 @@ from orchestrator.ports.journal import RunQuery, RunRow
 from orchestrator.service.http.access import Caller
 from orchestrator.service.http.admission import Admission
 from orchestrator.service.http.bodies import SubmitBody
+from orchestrator.service.http.limits import RETRY_AFTER_S
 from orchestrator.service.http.parts import Service
-from orchestrator.service.http.problems import Problem
+from orchestrator.service.http.problems import Problem, retry_after
 from orchestrator.service.http.spending import Spending
 from orchestrator.service.webhooks.receivers import Receivers
 from orchestrator.supervisor.rules import Supervisor
@@ -68,6 +69,10 @@ class Submitting:
             Problem: there is no room, or the key belongs to another lane's run.
             OrchestratorError: as `begin`.
         """
+        why = self._service.ready()
+        if why:
+            said = f"nothing new is taken: the service is {why}"
+            raise Problem(503, "unavailable", said, remedy="ask again", headers=retry_after(RETRY_AFTER_S))
         run_id = new_run_id(self._service.clock.now_s())
         known = await self._known(who, key) if key is not None else None
         if known is None:

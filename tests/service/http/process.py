@@ -17,7 +17,7 @@ from tests.service.http.house import PLANS
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = Path(sys.executable).parent / "orchestrator"
 POOLS = "tests.service.http.served_pools"
-WAIT_S = 40.0  #: for a process on a busy machine
+WAIT_S = 120.0  #: for a process on a busy machine
 EFFECT = """
 version: 1
 name: effect

@@ -35,7 +35,7 @@ async def gated(name: str) -> str:
     return name
 
 
-@desk.worker
+@desk.worker(honours_key=True)
 async def witness(ctx, text: str) -> str:
     """Writes a line to a file outside of the journal, under the key of its effect."""
     line = f"{ctx.idempotency_key} {text}\n".encode()

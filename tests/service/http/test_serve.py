@@ -90,7 +90,7 @@ def test_asked_to_go_it_ends_streams_finishes_steps_and_takes_nothing_new(place:
         with client(key).get(f"{place.url}/v1/runs/{run}/events", stream=True, timeout=30) as events:
             lines.extend(events.iter_lines())
 
-    reader = threading.Thread(target=follow)
+    reader = threading.Thread(target=follow, daemon=True)
     reader.start()
     while b"step.dispatched" not in session.get(f"{place.url}/v1/runs/{run}/history").content:
         time.sleep(0.02)
@@ -111,77 +111,86 @@ def test_asked_to_go_it_ends_streams_finishes_steps_and_takes_nothing_new(place:
     assert told["steps"]["slow"]["status"] == "passed"
 
 
+class Load:
+    """Clients that hand jobs in, each with a key of its own, until every one of them is acknowledged."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url, key
+        self._todo = [f"job-{number}" for number in range(JOBS)]
+        self._lock = threading.Lock()
+        self.acknowledged: dict[str, str] = {}
+        self.replies: Counter[str] = Counter()
+        self.refused: list[str] = []
+        self.workers = [threading.Thread(target=self._work, daemon=True) for _ in range(CLIENTS)]
+
+    def _work(self) -> None:
+        session = client(self._key)
+        while self._todo and not self.refused:
+            with self._lock:
+                name = self._todo.pop(0)
+            while not self._handed_in(session, name) and not self.refused:
+                time.sleep(0.05)
+
+    def _handed_in(self, session: requests.Session, name: str) -> bool:
+        body = {"plan": "effect", "inputs": {"text": name}}
+        try:
+            answer = session.post(f"{self._url}/v1/runs", json=body, headers={"Idempotency-Key": name}, timeout=10)
+        except requests.RequestException:
+            self.replies["broken"] += 1
+            return False
+        self.replies[str(answer.status_code)] += 1
+        if answer.status_code == 202:
+            self.acknowledged[name] = answer.json()["id"]
+        elif answer.status_code not in {429, 503}:
+            self.refused.append(answer.text)
+        return answer.status_code == 202
+
+
 @pytest.mark.crash
 def test_killed_amid_load_every_acknowledged_job_ends_exactly_once(place: Shop) -> None:
     key = place.key("load", "--requests-per-minute", "1000000")
     service = place.serve()
     dice = random.Random(5)
-    todo = [f"job-{number}" for number in range(JOBS)]
-    acknowledged: dict[str, str] = {}
-    replies: Counter[str] = Counter()
-    lock = threading.Lock()
-
-    def work() -> None:
-        session = client(key)
-        while True:
-            with lock:
-                if not todo:
-                    return
-                name = todo.pop(0)
-            while True:
-                try:
-                    answer = session.post(
-                        f"{place.url}/v1/runs",
-                        json={"plan": "effect", "inputs": {"text": name}},
-                        headers={"Idempotency-Key": name},
-                        timeout=10,
-                    )
-                except requests.RequestException:
-                    replies["broken"] += 1
-                    time.sleep(0.05)
-                    continue
-                replies[str(answer.status_code)] += 1
-                if answer.status_code == 202:
-                    with lock:
-                        assert acknowledged.setdefault(name, answer.json()["id"]) == answer.json()["id"]
-                    break
-                assert answer.status_code in {429, 503}
-                time.sleep(0.05)
-
-    workers = [threading.Thread(target=work) for _ in range(CLIENTS)]
-    for worker in workers:
+    load = Load(place.url, key)
+    for worker in load.workers:
         worker.start()
     for kill in range(KILLS):
-        while len(acknowledged) < JOBS * (kill + 1) / (KILLS + 1):
+        while len(load.acknowledged) < JOBS * (kill + 1) / (KILLS + 1):
+            assert not load.refused
             time.sleep(0.005)
         time.sleep(dice.uniform(0.0, 0.05))
         service.send_signal(signal.SIGKILL)
         service.wait()
         service = place.serve()
-    for worker in workers:
+    for worker in load.workers:
         worker.join(120)
-    assert len(acknowledged) == JOBS
+    assert len(load.acknowledged) == JOBS
     session = client(key)
-    for run in acknowledged.values():
+    for name, run in load.acknowledged.items():
         with session.get(f"{place.url}/v1/runs/{run}/events?said=false", stream=True, timeout=60) as events:
             assert any(b'"reason":"ended"' in line for line in events.iter_lines())
+        headers = {"Idempotency-Key": name}
+        again = session.post(f"{place.url}/v1/runs", json={"plan": "effect", "inputs": {"text": name}}, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (202, run)
     service.send_signal(signal.SIGTERM)
     assert service.wait(30) == 0
-
-    async def look() -> None:
-        journal = await SqliteJournal.open(place.folder / ".orchestrator" / "journal.db")
-        try:
-            rows = await journal.runs(RunQuery(limit=10 * JOBS))
-            assert {row.run_id for row in rows} == set(acknowledged.values())
-            assert {row.status for row in rows} == {"succeeded"}
-            for row in rows:
-                facts = [record.fact for record in await journal.read(row.run_id)]
-                assert sum(isinstance(fact, RunEnded) for fact in facts) == 1
-        finally:
-            await journal.close()
-
-    anyio.run(look)
+    ends = anyio.run(ends_of, place.folder / ".orchestrator" / "journal.db")
+    assert ends == {run: ["succeeded"] for run in load.acknowledged.values()}
     written = Counter((place.folder / "witness").read_text().split("\n")[:-1])
-    assert set(written) == {f"{name} {name}" for name in acknowledged}  # each under the key of its effect
+    assert set(written) == {f"{name} {name}" for name in load.acknowledged}  # each under the key of its effect
     assert sum(written.values()) <= JOBS + KILLS * 16  # again only what was under way at a kill
-    print(f"{JOBS} jobs, {KILLS} kills, answers {dict(replies)}, effects begun again {sum(written.values()) - JOBS}")
+    again_begun = sum(written.values()) - JOBS
+    print(f"{JOBS} jobs, {KILLS} kills, answers {dict(load.replies)}, effects begun again {again_begun}")
+
+
+async def ends_of(path: Path) -> dict[str, list[str]]:
+    """How often, and how, each run of a journal has ended."""
+    journal = await SqliteJournal.open(path)
+    try:
+        found: dict[str, list[str]] = {}
+        for row in await journal.runs(RunQuery(limit=10 * JOBS)):
+            facts = [record.fact for record in await journal.read(row.run_id)]
+            found[row.run_id] = [fact.status for fact in facts if isinstance(fact, RunEnded)]
+        return found
+    finally:
+        await journal.close()
