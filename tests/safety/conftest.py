@@ -1,0 +1,5 @@
+"""What tests of agents need too."""
+
+from tests.workers.conftest import start
+
+__all__ = ["start"]
