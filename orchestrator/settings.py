@@ -182,7 +182,7 @@ class BatchSettings(_Part):
     lease_s: Annotated[float, Field(gt=0)] = 120.0  #: a hand-over that took longer is looked into by others
     grace_s: Annotated[float, Field(ge=0)] = 60.0  #: after the deadline, for the end of a batch that was cancelled
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.5  #: what the service takes off the price
-    store: str | None = None  #: sqlite:///file or memory:; None: beside the journal
+    store: str | None = None  #: postgresql://…, sqlite:///file or memory:; None: with the journal
 
 
 class GatewaySettings(_Part):

@@ -10,7 +10,7 @@ from orchestrator.errors import PromiseError
 from orchestrator.models.lazy import Routed
 from orchestrator.ports.batches import BatchService, BatchStore
 from orchestrator.ports.model import Completion, Meter, Models, Prompt, Tier
-from orchestrator.settings import DEFAULT_ENDPOINT, EndpointSettings, Settings, store_path
+from orchestrator.settings import DEFAULT_ENDPOINT, EndpointSettings, Settings, on_server, store_path
 
 if TYPE_CHECKING:
     from orchestrator.models.batch.batching import BatchingModels
@@ -20,7 +20,7 @@ FILE: Final = "batches.db"  #: beside the journal
 
 
 def open_batch_store(settings: Settings, *, shared: bool = False) -> BatchStore:
-    """Where items of the lane are kept.
+    """Where items of the lane are kept: as named, or with the journal.
 
     Raises:
         PromiseError: `shared`, and the settings name no place that several processes see; or an unknown kind of store.
@@ -29,20 +29,21 @@ def open_batch_store(settings: Settings, *, shared: bool = False) -> BatchStore:
     if named is None and shared:
         raise PromiseError(
             "what was handed to the batch service must outlive a worker process",
-            "name a file that the workers share: ORCHESTRATOR_MODELS__BATCH__STORE=sqlite:////shared/batches.db",
+            "name a database that the workers share: ORCHESTRATOR_MODELS__BATCH__STORE=postgresql://user@host/database",
         )
-    if named == "memory:" or (named is None and store_path(settings.store) is None):
+    store = named or settings.store
+    if on_server(store):
+        from orchestrator.adapters.postgres.batches import PostgresBatches  # others need no client for a server
+
+        return PostgresBatches(store)
+    path = store_path(store)
+    if path is None:
         from orchestrator.adapters.memory.batches import MemoryBatches
 
         return MemoryBatches()
-    path = store_path(named) if named is not None else None
-    if path is None:
-        journal = store_path(settings.store)
-        assert journal is not None, "a journal of one process that is no file is in memory"
-        path = Path(journal).parent / FILE
     from orchestrator.adapters.sql.batches import SqliteBatches
 
-    return SqliteBatches(path)
+    return SqliteBatches(Path(path) if named is not None else Path(path).parent / FILE)
 
 
 class Batches:

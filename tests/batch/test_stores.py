@@ -1,15 +1,21 @@
 """Stores of the batch lane, each held to the contract; and a file that another process opens again."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from orchestrator.adapters.memory.batches import MemoryBatches
+from orchestrator.adapters.postgres.batches import PostgresBatches
 from orchestrator.adapters.sql.batches import SqliteBatches
 from orchestrator.errors import JournalError
 from orchestrator.ports.batches import BatchEntry, BatchStore
 from orchestrator.testing.batches_contract import BatchStoreContract, item
+from tests.servers.postgres import empty_postgres_url, postgres_server, postgres_url
 
+__all__ = ["empty_postgres_url", "postgres_server", "postgres_url"]
 pytestmark = pytest.mark.anyio
 
 
@@ -24,6 +30,38 @@ class TestSqliteBatches(BatchStoreContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> BatchStore:
         return SqliteBatches(tmp_path / "new" / "batches.db")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+class TestPostgresBatches(BatchStoreContract):
+    @pytest.fixture
+    async def store(self, postgres_url: str) -> AsyncIterator[BatchStore]:
+        made = PostgresBatches(postgres_url)
+        yield made
+        await made.aclose()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_of_many_who_gather_at_once_each_item_goes_to_one(postgres_url: str) -> None:
+    stores = [PostgresBatches(postgres_url) for _ in range(4)]
+    names = [f"i{n}" for n in range(40)]
+    for name in names:
+        await stores[0].put(item(name))
+    taken: list[str] = []
+
+    async def gather(store: PostgresBatches) -> None:
+        while len(taken) < len(names):
+            group = await store.gather("l", owner="o", now_s=12.0, ripe_s=10.0, most=3)
+            if group is not None:
+                taken.extend(one.id for one in group.items)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        for store in stores:
+            tasks.start_soon(gather, store)
+    assert sorted(taken) == sorted(names)
+    for store in stores:
+        await store.aclose()
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

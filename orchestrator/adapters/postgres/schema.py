@@ -6,7 +6,7 @@ import asyncpg
 
 from orchestrator.errors import JournalError, PromiseError
 
-SCHEMA: Final = "0004"  #: the newest file in `migrations/versions`; a test holds them together
+SCHEMA: Final = "0005"  #: the newest file in `migrations/versions`; a test holds them together
 VERSION_TABLE: Final = "journal_version"
 SERVER_LOWEST: Final = 140_000  #: PostgreSQL 14, the oldest that is still cared for
 CHANNEL: Final = "orchestrator_journal"
