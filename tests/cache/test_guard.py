@@ -1,6 +1,7 @@
 """What the guard lets through and what it refuses; on the labelled pairs it lets no trap through."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ PAIRS = Path(__file__).resolve().parents[2] / "benchmarks" / "cost" / "cache" / 
         ("What is the capital of Niger?", "What is the capital of Nigeria?", "words: niger / nigeria"),
         ("Who is the chair?", "Who was the chair?", "tense: present / past"),
         ("How do I opt in?", "How do I opt out?", "scope: none / out"),
+        ("Did the cut follow sales?", "Was the cut followed by sales?", "scope: none / done by"),
+        ("How do I move from Linear to Jira?", "How do I move to Linear from Jira?", "the direction"),
+        ("Has the road been closed?", "Will the road be closed?", "tense: open / future"),
+        ("Cancel my subscription", "How do I cancel my subscription?", "what is asked for: none / how"),
         ("Wie hoch ist die Gebühr 漢?", "Wie hoch ist die Gebühr 字?", "other letters than Latin"),
         ("x" * 601, "x" * 601, "too long to be compared"),
     ],
@@ -54,6 +59,19 @@ def test_no_labelled_trap_passes_and_some_paraphrases_do() -> None:
     assert len(rows) == 328
     assert passed["trap"] == 0
     assert passed["paraphrase"] >= 50
+
+
+def test_no_question_of_the_set_is_served_with_the_answer_to_any_other() -> None:
+    answers: dict[str, str] = {}
+    for row in (json.loads(line) for line in PAIRS.read_text(encoding="utf-8").splitlines()):
+        answers[row["a"]] = row["a"]
+        answers[row["b"]] = row["a"] if row["kind"] == "paraphrase" else row["b"]
+    alike = [
+        (one, other)
+        for one, other in combinations(sorted(answers), 2)
+        if answers[one] != answers[other] and not differs(one, other)
+    ]
+    assert (len(answers), alike) == (492, [])
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

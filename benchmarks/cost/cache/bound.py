@@ -18,6 +18,7 @@ from orchestrator.models.cache.guard import differs
 from orchestrator.ports.cache import Observation
 from orchestrator.ports.embeddings import Vector
 
+FLOOR: Final = 0.7  #: cosine below which nothing is looked at
 FRAMES: Final = ("{}", "um, {}", "Hi, {}", "Please: {}", "Quick question: {}", "{} Thanks!")
 
 
@@ -74,39 +75,51 @@ def words(
     texts = sorted(answers)
     chance.shuffle(texts)
     weights = [1 / (rank + 1) for rank in range(len(texts))]
-    kept: dict[str, list[Observation]] = {}
+    kept = _Kept(vectors)
     exact: set[str] = set()
     served = wrong = looked = 0
     for text in chance.choices(texts, weights, k=questions):
         if text in exact:
             continue  # served exactly: no likeness is looked for
         looked += 1
-        near = _nearest(text, kept, vectors, guard=guard)
+        near = kept.nearest(text, guard=guard)
         if near is None:
-            kept[text] = []
+            kept.add(text)
             exact.add(text)
             continue
         entry, similarity = near
-        if chance.random() < serving_chance(kept[entry], similarity, delta):
-            served, wrong = served + 1, wrong + (answers[entry] != answers[text])
+        same = answers[entry] == answers[text]
+        if chance.random() < serving_chance(kept.seen[entry], similarity, delta):
+            served, wrong = served + 1, wrong + (not same)
         else:
-            kept[entry].append(Observation(similarity=similarity, same=answers[entry] == answers[text]))
+            kept.seen[entry].append(Observation(similarity=similarity, same=same))
     name = "words, guarded" if guard else "words, bound alone"
     return Kept(stream=name, delta=delta, served=Share(count=served, of=looked), wrong=Share(count=wrong, of=looked))
 
 
-def _nearest(
-    text: str, kept: Mapping[str, list[Observation]], vectors: Mapping[str, Vector], *, guard: bool
-) -> tuple[str, float] | None:
-    import numpy as np
+class _Kept:
+    """Entries with their vectors as one table."""
 
-    if not kept:
+    def __init__(self, vectors: Mapping[str, Vector]) -> None:
+        import numpy as np
+
+        self.seen: dict[str, list[Observation]] = {}
+        self._names: list[str] = []
+        self._all = {text: np.array(vector, "f4") for text, vector in vectors.items()}
+        self._table = np.zeros((len(vectors), len(next(iter(vectors.values())))), "f4")
+
+    def add(self, text: str) -> None:
+        """Keep a question."""
+        self._table[len(self._names)] = self._all[text]
+        self._names.append(text)
+        self.seen[text] = []
+
+    def nearest(self, text: str, *, guard: bool) -> tuple[str, float] | None:
+        """The nearest entry that may be served, with its cosine."""
+        cosines = self._table[: len(self._names)] @ self._all[text]
+        for at in (-cosines).argsort()[:16]:
+            if cosines[at] < FLOOR:
+                return None
+            if not guard or not differs(self._names[at], text):
+                return self._names[at], float(cosines[at])
         return None
-    names = list(kept)
-    cosines = np.array([vectors[name] for name in names]) @ np.array(vectors[text])
-    for at in np.argsort(-cosines)[:16]:
-        if cosines[at] < 0.7:
-            return None
-        if not guard or not differs(names[at], text):
-            return names[at], float(cosines[at])
-    return None

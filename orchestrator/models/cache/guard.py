@@ -12,24 +12,32 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from orchestrator.models.cache.opposites import OPPOSITES
 from orchestrator.models.cache.phrases import PHRASES, SYNONYMS
 from orchestrator.models.cache.words import (
     DIRECTIONS,
     FILLERS,
+    FUTURE,
+    IRREGULAR,
     MODALS,
     NEGATIONS,
     NUMBER_WORDS,
-    OPPOSITES,
+    PAST,
     PERIODS,
+    PRESENT,
     QUESTION_KINDS,
     SCOPES,
     TENSES,
+    TURNS,
     UNITS,
     stem,
 )
 
 _WORDS: Final = re.compile(r"[^\W_]+(?:(?:[-'’.:/]|(?<=\d),(?=\d{3}))[^\W_]+)*|[$€£%]")
 _LATIN: Final = re.compile(r"^[\x00-\u024f\u2010-\u203a\u20ac]*$")
+_PASSIVE: Final = re.compile(r"\b(?:is|are|was|were|be|been|being)\b.*\w(?:ed|en|t|n|de|ld)\b by\b")
+_PERFECT: Final = re.compile(r"\b(?:has|have|had)\b.*\b(?:been|\w+ed)\b")
+_REGULAR: Final = re.compile(r"\w{2,}[^e\W]ed\W?")
 QUESTION_CHARS_MAX: Final = 600  #: a longer text is no question that could be compared word by word
 
 
@@ -62,9 +70,9 @@ def differs(kept: str, asked: str) -> str:
         return f"scope: {_shown(a.scopes, b.scopes)}"
     if a.modals != b.modals:
         return f"may or must: {_shown(a.modals, b.modals)}"
-    if a.tense and b.tense and a.tense != b.tense:
-        return f"tense: {a.tense} / {b.tense}"
-    if a.kinds and b.kinds and not a.kinds & b.kinds:
+    if a.tense != b.tense and (FUTURE in (a.tense, b.tense) or (a.tense and b.tense)):
+        return f"tense: {a.tense or 'open'} / {b.tense or 'open'}"
+    if a.kinds != b.kinds:
         return f"what is asked for: {_shown(Counter(a.kinds), Counter(b.kinds))}"
     return _content(a, b)
 
@@ -82,11 +90,18 @@ def _content(a: Read, b: Read) -> str:
 
 def _order(a: Read, b: Read) -> str:
     """The same words: their order may not change who does what to whom, or from where to where."""
+    if any(before.get(stem, after) != after for before in (dict(_turned(a)),) for stem, after in _turned(b)):
+        return "the direction"
     if a.content == b.content or len(a.content) < 2:
         return ""
     if a.directed and b.directed and Counter(a.directed) == Counter(b.directed):
         return ""
     return "the order of the words"
+
+
+def _turned(read: Read) -> list[tuple[str, str]]:
+    """What a direction leads to or comes from, with that direction."""
+    return [(stem, word) for word, stem in read.directed if word in TURNS]
 
 
 def _apart(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -103,54 +118,79 @@ def _negated(left: str, right: str) -> bool:
 @lru_cache(maxsize=8_192)
 def read(text: str) -> Read:
     """The words of a question, sorted by what they decide."""
-    numbers: Counter[str] = Counter()
-    scopes: Counter[str] = Counter()
-    modals: Counter[str] = Counter()
-    kinds: set[str] = set()
-    content: list[str] = []
-    directed: list[tuple[str, str]] = []
-    negations, tense, direction = 0, "", ""
-    for found in _WORDS.finditer(_plain(text)):
-        word = found[0]
+    plain = _plain(text)
+    words = _Words()
+    for found in _WORDS.finditer(plain):
+        words.take(found[0])
+    tense = words.tense
+    if not tense and not _PERFECT.search(plain):
+        tense = PAST if any(word in IRREGULAR or _REGULAR.fullmatch(word) for word in plain.split()) else PRESENT
+    passive = len(_PASSIVE.findall(plain))
+    return Read(
+        numbers=words.numbers,
+        negations=words.negations,
+        scopes=words.scopes + Counter({"done by": passive}),
+        modals=words.modals,
+        kinds=frozenset(words.kinds),
+        tense=tense,
+        content=tuple(words.content),
+        directed=tuple(words.directed),
+    )
+
+
+class _Words:
+    """Sorts words one after another."""
+
+    def __init__(self) -> None:
+        self.numbers: Counter[str] = Counter()
+        self.scopes: Counter[str] = Counter()
+        self.modals: Counter[str] = Counter()
+        self.kinds: set[str] = set()
+        self.content: list[str] = []
+        self.directed: list[tuple[str, str]] = []
+        self.negations, self.tense, self._direction = 0, "", ""
+
+    def take(self, word: str) -> None:
+        """The next word, in small letters."""
         if word.endswith("n't") or word in NEGATIONS:
-            negations += 1
+            self.negations += 1
             word = word.removesuffix("n't")
             if word in NEGATIONS or word in {"ca", "wo"}:
-                continue
+                return
         word = word.removesuffix("'s")
+        if self._decides(word) or word in FILLERS:
+            return
+        number = _amount(word)
+        if number:
+            self.numbers[number] += 1
+        kept = number or SYNONYMS.get(stem(word), stem(word))
+        self.content.append(kept)
+        if self._direction:
+            self.directed.append((self._direction, kept))
+            self._direction = ""
+
+    def _decides(self, word: str) -> bool:
+        """Whether a word says how a question is meant, not what it is about."""
         if word in TENSES:
-            tense = tense or TENSES[word]
-            continue
-        if word in SCOPES:
-            scopes[SCOPES[word]] += 1
-            continue
-        if word in MODALS:
-            modals[MODALS[word]] = 1
-            continue
-        if word in QUESTION_KINDS:
-            kinds |= {QUESTION_KINDS[word]} - {""}
-            continue
-        if word in DIRECTIONS:
-            direction = word
-            continue
-        if word in FILLERS:
-            continue
-        if any(c.isdigit() for c in word):
-            kept = _number(word)
-            numbers[kept] += 1
-        elif word in NUMBER_WORDS:
-            kept = NUMBER_WORDS[word]
-            numbers[kept] += 1
-        elif word in PERIODS or word in UNITS:
-            kept = PERIODS.get(word) or UNITS[word]
-            numbers[kept] += 1
+            self.tense = self.tense or TENSES[word]
+        elif word in SCOPES:
+            self.scopes[SCOPES[word]] += 1
+        elif word in MODALS:
+            self.modals[MODALS[word]] = 1
+        elif word in QUESTION_KINDS:
+            self.kinds |= {QUESTION_KINDS[word]} - {""}
+        elif word in DIRECTIONS:
+            self._direction = word
         else:
-            kept = SYNONYMS.get(stem(word), stem(word))
-        content.append(kept)
-        if direction:
-            directed.append((direction, kept))
-            direction = ""
-    return Read(numbers, negations, scopes, modals, frozenset(kinds), tense, tuple(content), tuple(directed))
+            return False
+        return True
+
+
+def _amount(word: str) -> str:
+    """A number, code, period or unit in one form; empty for another word."""
+    if any(c.isdigit() for c in word):
+        return _number(word)
+    return NUMBER_WORDS.get(word) or PERIODS.get(word) or UNITS.get(word) or ""
 
 
 def _plain(text: str) -> str:

@@ -24,12 +24,14 @@ PHRASES: Final = tuple(
         (r"\bin (?:what|which) year\b", "when"),
         (r"\b(?:in|at|to) (?:what|which) (?:place|address)\b", "where"),
         (r"\b(?:which|what) (?:person|people)\b", "who"),
+        (r"\b(?:of|from|by|to) whom\b", "who"),
         (
             r"\bhow (?:much|high) (?:do|does|is|are|was|were|did) (?:it |that )?(?:costs?)?(?: to)?\b",
             "what is the cost ",
         ),
         (r"\b(?:is|are) (?:it )?(?:possible|allowed|fine|permitted)(?: for me| for us)?(?: to)?\b", "can"),
         (r"\b(is|are) (.{1,30}?) (?:allowed|permitted) to\b", r"can \2"),
+        (r"\bhow (?:much|many)\b", "what"),
         (r"\b(?:is|are) required\b", "must"),
     )
 )

@@ -91,6 +91,57 @@ QUESTION_KINDS: Final = _each(who="who whom whose", when="when", where="where", 
     "which": "",
 }
 TENSES: Final = _each(past="was were did had", present="is are am do does", future="will shall")
+PAST, PRESENT, FUTURE = "past", "present", "future"
+#: Common verbs whose past has no ending of its own.
+IRREGULAR: Final = frozenset(
+    [
+        "began",
+        "bought",
+        "brought",
+        "built",
+        "came",
+        "chose",
+        "cost",
+        "drew",
+        "drove",
+        "fell",
+        "felt",
+        "found",
+        "gave",
+        "got",
+        "grew",
+        "held",
+        "kept",
+        "knew",
+        "led",
+        "left",
+        "lost",
+        "made",
+        "met",
+        "paid",
+        "ran",
+        "rose",
+        "said",
+        "sat",
+        "sent",
+        "sold",
+        "spent",
+        "spoke",
+        "stood",
+        "stole",
+        "took",
+        "taught",
+        "told",
+        "thought",
+        "threw",
+        "won",
+        "wore",
+        "went",
+        "wrote",
+    ]
+)
+#: Directions that two things cannot change without another meaning.
+TURNS: Final = frozenset({"from", "to", "into", "onto", "than", "towards", "toward", "against"})
 DIRECTIONS: Final = frozenset(
     [
         "from",
@@ -235,50 +286,6 @@ UNITS: Final = _each(
     row="row rows",
     spoon="spoon spoons",
 )
-#: By stem. Two words of one row are opposites.
-OPPOSITES: Final = {
-    stem(word): row.split()[0]
-    for row in (
-        "enable disable",
-        "rise fall rose fell increase decrease raise lower",
-        "open close",
-        "advantage disadvantage",
-        "cheap expensive",
-        "buy sell bought sold",
-        "add remove",
-        "send receive sent",
-        "encrypt decrypt",
-        "left right",
-        "import export",
-        "internal external",
-        "accept decline reject",
-        "won lost win lose",
-        "front back",
-        "hot cold",
-        "start stop begin end",
-        "high low",
-        "safe dangerous",
-        "new old",
-        "subscribe unsubscribe",
-        "good bad best worst",
-        "near far",
-        "fast slow",
-        "long short",
-        "big small large",
-        "push pull",
-        "lend borrow",
-        "grant revoke",
-        "allow deny block",
-        "pass fail",
-        "true false",
-        "upload download",
-        "credit debit",
-        "client server",
-        "public private",
-        "legal illegal",
-    )
-    for word in row.split()
-}
 FILLERS: Final = frozenset(
     [
         "a",
@@ -340,9 +347,6 @@ FILLERS: Final = frozenset(
         "ones's",
         "s",
         "then",
-        "out",
-        "up",
-        "also",
         "exactly",
         "really",
         "just",
