@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import PromiseError
-from orchestrator.ports.observer import Tracing
+from orchestrator.ports.observer import MetricsSink, Tracing
 from orchestrator.ports.redaction import CLEAR, Redactor
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _open: list[Tracing] = []  #: the one of this process, once it has one
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 
 def open_telemetry(redactor: Redactor = CLEAR, environment: Mapping[str, str] | None = None) -> Tracing | None:
@@ -42,15 +41,51 @@ def open_telemetry(redactor: Redactor = CLEAR, environment: Mapping[str, str] | 
     return made
 
 
+def open_metrics(environment: Mapping[str, str] | None = None) -> MetricsSink | None:
+    """Where metrics are pushed to, or None: nobody asks for that, or OTEL_SDK_DISABLED is true.
+
+    OTEL_METRICS_EXPORTER may be otlp or none; without it an OTLP endpoint in the environment is enough.
+
+    Raises:
+        PromiseError: an exporter is asked for that is not installed, or that there is not.
+    """
+    told = os.environ if environment is None else environment
+    if told.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    exporter = told.get("OTEL_METRICS_EXPORTER", "").strip().lower()
+    if not exporter:
+        asked = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        exporter = "otlp" if any(told.get(name) for name in asked) else "none"
+    if exporter == "none":
+        return None
+    if exporter != "otlp":
+        raise PromiseError(
+            f"OTEL_METRICS_EXPORTER={exporter} is not known", "use otlp or none; /metrics is there for Prometheus"
+        )
+    _must_be_http(told, "METRICS")
+    try:
+        from orchestrator.adapters.otel.metrics import otlp_metrics
+    except ImportError as error:
+        raise PromiseError(
+            f"the OTLP exporter is missing ({error})", "install hierarchical-orchestrator[otlp]"
+        ) from error
+    return otlp_metrics()
+
+
+def _must_be_http(told: Mapping[str, str], signal: str) -> None:
+    names = (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    protocol = next((told[name] for name in names if told.get(name)), "http/protobuf")
+    if protocol != "http/protobuf":
+        raise PromiseError(f"the OTLP protocol {protocol!r} is not spoken here", "use http/protobuf, at port 4318")
+
+
 def trace_of_run(run_id: str) -> str:
     """The trace id of a run, as 32 hex digits, for log lines; empty where this process does not trace."""
     return _open[0].trace_of_run(run_id) if _open else ""
 
 
 def _otlp(told: Mapping[str, str]) -> "SpanExporter":
-    protocol = next((told[name] for name in _PROTOCOLS if told.get(name)), "http/protobuf")
-    if protocol != "http/protobuf":
-        raise PromiseError(f"the OTLP protocol {protocol!r} is not spoken here", "use http/protobuf, at port 4318")
+    _must_be_http(told, "TRACES")
     try:
         from orchestrator.adapters.otel.exporters import otlp_exporter
     except ImportError as error:
@@ -66,4 +101,4 @@ def _console() -> "SpanExporter":
     return console_exporter(sys.stderr)
 
 
-__all__ = ["open_telemetry", "trace_of_run"]
+__all__ = ["open_metrics", "open_telemetry", "trace_of_run"]

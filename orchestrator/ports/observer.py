@@ -4,9 +4,10 @@ Nothing here may block, wait or raise: an observer that cannot keep up loses wha
 a run depends on an observer, and without one nothing is called.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from orchestrator.core.facts import Fact, RunAccepted
 from orchestrator.ids import RunId
@@ -83,4 +84,38 @@ class Tracing(Observer, WorkObserver, RequestObserver, Protocol):
 
     def close(self) -> None:
         """Export what is queued, for a few seconds at most."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series of a metric at one moment."""
+
+    labels: Mapping[str, str]
+    value: float  #: of a histogram the sum
+    counts: tuple[int, ...] = ()  #: of a histogram: per bucket, the last one above every bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSeen:
+    """A metric at one moment, with all its series."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    bounds: tuple[float, ...]  #: of a histogram
+    series: Sequence[Series]
+
+
+class MetricsSink(Protocol):
+    """Where metrics are sent to, beside being asked for."""
+
+    interval_s: float  #: between two times
+
+    def send(self, metrics: Sequence[MetricSeen], at_s: float) -> bool:
+        """Send all metrics; False: nobody took them. Blocks: call it from a thread."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
         ...

@@ -1,11 +1,13 @@
 """A small OTLP/HTTP collector, and spans in a form that tests can compare."""
 
+import gzip
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -60,14 +62,21 @@ class Collector:
 
     def __init__(self) -> None:
         self.spans: list[Seen] = []
+        #: the latest of each series: by name and labels its value, and of histograms its counts
+        self.metrics: dict[str, dict[tuple[str, ...], tuple[float, tuple[int, ...]]]] = {}
         self._lock = threading.Lock()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                assert self.path == "/v1/traces"
-                owner.take(ExportTraceServiceRequest.FromString(body))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                if self.path == "/v1/traces":
+                    owner.take(ExportTraceServiceRequest.FromString(body))
+                else:
+                    assert self.path == "/v1/metrics"
+                    owner.take_metrics(ExportMetricsServiceRequest.FromString(body))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -97,6 +106,18 @@ class Collector:
                                 names["service.name"],
                             )
                         )
+
+    def take_metrics(self, request: ExportMetricsServiceRequest) -> None:
+        with self._lock:
+            for resource in request.resource_metrics:
+                for metric in (one for scope in resource.scope_metrics for one in scope.metrics):
+                    kind = metric.WhichOneof("data")
+                    series = self.metrics.setdefault(metric.name, {})
+                    for point in getattr(metric, kind).data_points:
+                        labels = tuple(one.value.string_value for one in point.attributes)
+                        spread = kind == "histogram"
+                        value = point.sum if spread else point.as_double
+                        series[labels] = (value, tuple(point.bucket_counts) if spread else ())
 
     @contextmanager
     def open(self) -> Iterator["Collector"]:

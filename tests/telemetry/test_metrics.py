@@ -7,13 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import anyio
+import anyio.to_thread
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.adapters.memory.journal import MemoryJournal
+from orchestrator.app.telemetry import open_metrics
 from orchestrator.core import facts as f
 from orchestrator.core.summary import summary
-from orchestrator.errors import JournalCorrupt, TransportUnreachable
+from orchestrator.errors import JournalCorrupt, PromiseError, TransportUnreachable
 from orchestrator.ids import PoolName, RunId
 from orchestrator.ports.fleet import Offer, WorkerSeen
 from orchestrator.ports.journal import Append, Recorded
@@ -25,6 +28,7 @@ from orchestrator.service.metrics.seen import Surroundings
 from orchestrator.service.metrics.table import BY_NAME, METRICS
 from orchestrator.service.metrics.values import OTHER, VALUES_MAX, Values
 from tests.service.http.house import house, until_ended
+from tests.telemetry.collecting import Collector
 from tests.telemetry.day import Day, play_day
 
 pytestmark = pytest.mark.anyio
@@ -481,6 +485,63 @@ async def test_without_the_extra_the_answer_says_what_to_install(monkeypatch: py
             said = await acme.get("/metrics")
     assert said.status_code == 501
     assert said.json()["remedy"] == "install hierarchical-orchestrator[prometheus]"
+
+
+# ---- over OTLP
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_is_pushed_is_what_is_asked_for(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = JournalReader(await journal_of(day))
+    await reader.catch_up()
+    values = reader.tally.values
+    with Collector().open() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        sink = open_metrics()
+        assert sink is not None
+        assert await anyio.to_thread.run_sync(sink.send, values.seen(), day.now_s)
+        sink.close()
+    for name, series in values.numbers.items():
+        pushed = collector.metrics[BY_NAME[name].full.removesuffix("_total")]
+        assert {labels: value for labels, (value, _) in pushed.items()} == pytest.approx(dict(series)), name
+    for name, spreads in values.spreads.items():
+        pushed = collector.metrics[BY_NAME[name].full]
+        assert {labels: counts for labels, (_, counts) in pushed.items()} == {
+            labels: tuple(spread.counts) for labels, spread in spreads.items()
+        }
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_service_pushes_and_a_collector_that_is_away_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "20")
+    with Collector().open() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{collector.url}/v1/metrics")
+        async with house() as made, opener(made.service, made.engine), made.client() as acme:
+            run = (await acme.post("/v1/runs", json={"plan": "double"})).json()["id"]
+            await until_ended(acme, run)
+            with anyio.fail_after(30):
+                while not collector.metrics.get("orchestrator_runs"):  # noqa: ASYNC110  # nothing tells of it
+                    await anyio.sleep(0.01)
+            assert collector.metrics["orchestrator_runs"] == {("acme", "double", "succeeded"): (1.0, ())}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "1")
+    sink = open_metrics()
+    assert sink is not None
+    assert not await anyio.to_thread.run_sync(sink.send, Values().seen(), 1.0)
+    sink.close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"OTEL_METRICS_EXPORTER": "prometheus"}, "/metrics is there for Prometheus"),
+        ({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "grpc"}, "'grpc' is not spoken here"),
+    ],
+)
+def test_an_exporter_that_there_is_not_is_refused(environment: dict[str, str], words: str) -> None:
+    with pytest.raises(PromiseError, match=words):
+        open_metrics(environment)
+    assert open_metrics({}) is None
+    assert open_metrics({"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}) is None
 
 
 # ---- limits

@@ -8,6 +8,7 @@ import anyio
 from fastapi import APIRouter, Response
 
 from orchestrator.app import Engine
+from orchestrator.app.telemetry import open_metrics
 from orchestrator.errors import PromiseError
 from orchestrator.service.http.access import Caller, caller
 from orchestrator.service.http.parts import Parts, Service
@@ -39,10 +40,17 @@ async def opener(service: Service, engine: Engine) -> AsyncIterator[Mapping[str,
     parts: dict[str, object] = {NAME: station}
     if engine.telemetry is not None:
         parts[PART] = engine.telemetry
+    sink = open_metrics()
     try:
-        yield parts
+        async with anyio.create_task_group() as group:
+            if sink is not None:
+                group.start_soon(station.push, sink, name="metrics")
+            yield parts
+            group.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
+            if sink is not None:
+                sink.close()
             await station.close()
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+import anyio.to_thread
 import structlog
 
+from orchestrator.errors import JournalError
 from orchestrator.ports.journal import Journal
+from orchestrator.ports.observer import MetricsSink
 from orchestrator.service.metrics import kept
 from orchestrator.service.metrics.exposition import text_of
 from orchestrator.service.metrics.reader import JournalReader
@@ -53,6 +56,18 @@ class Station:
             if self._told is None or not 0 <= now_s - self._told[0] < FRESH_S:
                 self._told = now_s, text_of(await self._values())
             return self._told[1]
+
+    async def push(self, sink: MetricsSink) -> None:
+        """Send all metrics again and again, until cancelled. A journal or a collector that is away is asked again."""
+        while True:
+            try:
+                async with self._lock:
+                    seen = (await self._values()).seen()
+            except JournalError as error:
+                log.warning("the metrics cannot be read", error=str(error))
+            else:
+                await anyio.to_thread.run_sync(sink.send, seen, self._now_s(), abandon_on_cancel=True)
+            await anyio.sleep(sink.interval_s)
 
     async def close(self) -> None:
         """Write down what is counted."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from orchestrator.ids import JsonValue
-from orchestrator.service.metrics.table import BY_NAME, Metric
+from orchestrator.ports.observer import MetricSeen, Series
+from orchestrator.service.metrics.table import BY_NAME, METRICS, Metric
 
 VALUES_MAX: Final = 200  #: of one label of one metric; later ones are counted under `OTHER`
 SERIES_MAX: Final = 5_000  #: of one metric; later ones have `OTHER` in every label
@@ -66,6 +67,22 @@ class Values:
     def of(self, name: str) -> Mapping[Labels, float]:
         """The series of a counter or gauge."""
         return self.numbers.get(name, {})
+
+    def seen(self) -> list[MetricSeen]:
+        """Every metric with its series, as they are sent."""
+        return [self._seen_of(metric) for metric in METRICS]
+
+    def _seen_of(self, metric: Metric) -> MetricSeen:
+        def named(labels: Labels) -> dict[str, str]:
+            return dict(zip(metric.labels, labels, strict=True))
+
+        series = [Series(labels=named(key), value=value) for key, value in self.of(metric.name).items()]
+        if metric.kind == "histogram":
+            spreads = self.spreads.get(metric.name, {})
+            series = [Series(labels=named(k), value=s.total, counts=tuple(s.counts)) for k, s in spreads.items()]
+        return MetricSeen(
+            name=metric.full, kind=metric.kind, help=metric.help, bounds=metric.buckets, series=tuple(series)
+        )
 
     def _key(self, metric: Metric, labels: Labels, series: Mapping[Labels, object]) -> Labels:
         assert len(labels) == len(metric.labels), f"{metric.name} has the labels {metric.labels}"
