@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.models.batch.lane import BatchLane
 
 FILE: Final = "batches.db"  #: beside the journal
+WEBHOOK_VARIABLE: Final = "OPENAI_WEBHOOK_SECRET"  #: variable that holds the secret of the provider's webhook
 
 
 def open_batch_store(settings: Settings, *, shared: bool = False) -> BatchStore:
@@ -80,6 +81,32 @@ class Batches:
     def models(self) -> Models:
         """The same models, with the lane before them for prompts that may wait."""
         return _MaybeBatched(self._inner, self._opened)
+
+    def heard(self, payload: str, headers: Mapping[str, str]) -> bool:
+        """Take in what the provider's webhook tells of batches; True when somebody here may have waited for it.
+
+        Signed by the rules of Standard Webhooks with the secret in OPENAI_WEBHOOK_SECRET; without a webhook the service
+        is asked every `poll_s`.
+
+        Raises:
+            PromiseError: no secret is set, or the signature is wrong, or older than five minutes.
+        """
+        from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+        secret = self._environment.get(WEBHOOK_VARIABLE, "").strip()
+        if not secret:
+            raise PromiseError("what a webhook tells of batches cannot be believed unsigned", f"set {WEBHOOK_VARIABLE}")
+        try:
+            told = Webhook(secret).verify(payload, dict(headers))
+        except WebhookVerificationError as error:
+            raise PromiseError(
+                f"a webhook of the batch service is not signed with it ({error})", f"compare {WEBHOOK_VARIABLE}"
+            ) from error
+        kind = told.get("type") if isinstance(told, dict) else None
+        if self._lane is None or not isinstance(kind, str) or not kind.startswith("batch."):
+            return False
+        self._lane.heard()
+        return True
 
     async def aclose(self) -> None:
         """Close the connections to the service, and the store."""

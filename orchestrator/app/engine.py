@@ -123,6 +123,7 @@ class Engine:
         self._stack = AsyncExitStack()
         self._engine: RunEngine | None = None
         self._workers: Workers | None = None
+        self.batches: Batches | None = None  #: of this process; None while it is closed. Hand webhooks to `heard`
         self.fleet: Fleet | None = None  #: what the processes of a fleet tell each other; None in one process
 
     async def __aenter__(self) -> Self:
@@ -149,7 +150,7 @@ class Engine:
             agent = self._agent(catalogue)
             caches = Caches(self.settings, clock.now_s, self._cache, elsewhere=self._fleeting)
             stack.push_async_callback(caches.aclose)
-            batches = Batches(self.settings, self.models, owner, clock.now_s, elsewhere=self._remote)
+            self.batches = batches = Batches(self.settings, self.models, owner, clock.now_s, elsewhere=self._remote)
             stack.push_async_callback(batches.aclose)
             engine = RunEngine(
                 journal=journal,
@@ -288,12 +289,13 @@ class Engine:
         lane: str = "normal",
         idempotency_key: str | None = None,
         tenant: str = "default",
+        by: str = "",
     ) -> Run:
         """Accept a run; see `RunEngine.submit`. On a fleet, workers that are here and cannot do it refuse it too."""
         frozen = plan if isinstance(plan, Plan) else plan.freeze()
         await self.vet(frozen)
         return await self.runs.submit(
-            frozen, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant
+            frozen, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant, by=by
         )
 
     def session(self, session: str, *, tenant: str = "default") -> "Session":

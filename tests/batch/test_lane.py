@@ -182,3 +182,22 @@ async def test_who_stops_waiting_takes_a_waiting_item_back_and_leaves_one_that_i
     assert [one.state for one in await store.look(["a"])] == ["sent"]
     assert (await of.outcome(asked("a"))).state == "answered"
     assert len(service.batches) == 1
+
+
+async def test_a_word_of_the_service_ends_the_wait() -> None:
+    service = FakeService(rounds=0)
+    of = lane(service, MemoryBatches(), poll_s=3_000.0)
+    began = anyio.current_time()
+    found: list[BatchEntry] = []
+
+    async def wait() -> None:
+        found.append(await of.outcome(asked("a", 9_000.0)))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(20.0)
+        assert [len(one.items) for one in service.batches.values()] == [1]
+        assert found == []
+        of.heard()
+    assert [one.state for one in found] == ["answered"]
+    assert anyio.current_time() - began < 25.0

@@ -59,12 +59,12 @@ class BatchLane:
             JournalError: the store cannot be read or written.
         """
         entry = await self._store.put(item)
-        event = self._waiting.setdefault(item.id, anyio.Event())
         began = True
         try:
             while entry.state in OPEN:
                 if self._now_s() >= item.until_s + (self._pace.grace_s if entry.state == "sent" else 0.0):
                     return await self._over(entry)
+                event = self._waiting[item.id] = anyio.Event()
                 wait_s = self._pace.gather_s if began else self._pace.poll_s
                 with anyio.move_on_after(min(wait_s, max(item.until_s - self._now_s(), self._pace.poll_s / 10))):
                     await event.wait()
@@ -79,6 +79,13 @@ class BatchLane:
         finally:
             self._waiting.pop(item.id, None)
         return entry
+
+    def heard(self) -> None:
+        """The service has told that something has ended: one who waits looks at once, for all."""
+        for event in self._waiting.values():
+            if not event.is_set():
+                event.set()
+                return
 
     async def work(self, line: str) -> None:
         """Do what is due at one endpoint, unless another waiter is at it."""
