@@ -90,7 +90,7 @@ function Copy({ value, what }) {
     setDone(true);
     setTimeout(() => setDone(false), 1500);
   };
-  return html`<button type="button" class="small" onClick=${copy} aria-label=${"Copy " + what}>${done ? "copied" : "copy"}</button>`;
+  return html`<button type="button" class="small" onClick=${copy} >${done ? "copied" : "copy"}<span class="unseen"> ${what}</span></button>`;
 }
 
 /** The seconds that pass while something is live; ended things do not tick. */

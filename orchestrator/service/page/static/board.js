@@ -54,14 +54,14 @@ function Pools({ keyed }) {
   const count = (value) => (value ? number(value) : html`<span class="muted">0</span>`);
   return html`<main><header><h1>Pools</h1></header>${error ? html`<p class="bad" role="alert">${error.message}</p>` : null}
     ${told && !rows.length ? html`<div class="sheetlike"><p class="empty">No pool is known here.</p></div>` : null}
-    ${rows.length ? html`<div class="sheetlike scroll"><table class="pools"><thead><tr><th>pool</th><th class="num">backlog</th><th class="num">waiting</th><th class="num">delayed</th><th class="num">running</th><th class="num">oldest wait</th>
+    ${rows.length ? html`<div class="sheetlike scroll" tabindex="0" role="region" aria-label="Pools"><table class="pools"><thead><tr><th>pool</th><th class="num">backlog</th><th class="num">waiting</th><th class="num">delayed</th><th class="num">running</th><th class="num">oldest wait</th>
       ${lanes.map((lane) => html`<th key=${lane} class="num">${lane}</th>`)}${fleet ? html`<th class="num">workers</th><th class="num">slots</th><th class="num">dead</th>` : null}<th>agent</th><th>functions</th></tr></thead>
       <tbody>${rows.map((row) => html`<tr key=${row.pool}><td><b>${row.pool}</b>${row.refused.map((why, at) => html`<div key=${at} class="bad">${why}</div>`)}</td><td class="num"><b>${number(row.backlog)}</b></td><td class="num">${count(row.waiting)}</td><td class="num">${count(row.delayed)}</td><td class="num">${count(row.running)}</td>
         <td class="num">${row.oldest_wait_s ? span(row.oldest_wait_s) : ""}</td>${lanes.map((lane) => html`<td key=${lane} class="num">${count(row.by_lane[lane])}</td>`)}
         ${fleet ? html`<td class=${"num" + (row.backlog && !row.workers ? " bad" : "")}>${number(row.workers)}</td><td class="num">${number(row.slots)}</td><td class=${"num" + (row.dead ? " bad" : "")}>${number(row.dead)}</td>` : null}
         <td>${row.agent ? "yes" : ""}</td><td class="muted">${row.functions.join(", ")}</td></tr>`)}</tbody></table></div>
       <p class="muted">Backlog is what waits, is delayed, or runs: the number that scalers go by. ${fleet ? "" : "This process does the work itself."}</p>` : null}
-    ${fleet ? html`<section class="sheetlike scroll"><h4>Workers <span class="muted">${number(told.workers_total)}</span></h4>${told.workers.length ? html`<table><thead><tr><th>worker</th><th class="num">last heard</th><th class="num">running</th><th>pools</th></tr></thead>
+    ${fleet ? html`<section class="sheetlike scroll" tabindex="0" aria-label="Workers"><h4>Workers <span class="muted">${number(told.workers_total)}</span></h4>${told.workers.length ? html`<table><thead><tr><th>worker</th><th class="num">last heard</th><th class="num">running</th><th>pools</th></tr></thead>
       <tbody>${told.workers.map((one) => html`<tr key=${one.name}><td><code>${one.name}</code>${one.leaving ? html` <span class="muted">leaving</span>` : null}</td><td class="num">${span(one.beat_age_s)} ago</td><td class="num">${number(one.running)}</td><td class="muted">${Object.entries(one.pools).map(([pool, slots]) => pool + " × " + slots).join(", ")}</td></tr>`)}</tbody></table>` : html`<p class="empty">No worker was heard of lately.</p>`}</section>` : null}</main>`;
 }
 

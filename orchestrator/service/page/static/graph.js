@@ -32,18 +32,18 @@ function took(state, now) {
   return span((state.ended_at || now) - state.started_at);
 }
 
-function label(node, state) {
-  const name = node.kind === "group" ? number(node.steps) + " steps, " + node.what : node.id;
-  const words = [name, state.status || "pending"];
-  if (state.counts) words.push(countWords(state.counts));
-  if (state.attempts > 1) words.push(state.attempts + " attempts");
-  if (state.asked) words.push("asks a person");
-  return words.join(", ");
+/** What is said to those who do not see the icon and the colours. */
+function words(state, critical) {
+  const told = [state.status || "pending"];
+  if (state.attempts > 1) told.push(state.attempts + " attempts");
+  if (state.asked) told.push("asks a person");
+  if (critical) told.push("on the critical path");
+  return ", " + told.join(", ") + ". ";
 }
 
 function NodeBox({ node, at, state, chosen, current, critical, now, choose, focus }) {
   const box = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (focus && box.current) box.current.focus({ preventScroll: false });
   }, [focus]);
   const kinds = ["node", "s-" + (state.status || "pending"), node.kind === "group" || node.mapped ? "stack" : "", "k-" + node.kind];
@@ -53,10 +53,10 @@ function NodeBox({ node, at, state, chosen, current, critical, now, choose, focu
   return html`<button
     type="button" ref=${box} class=${kinds.filter(Boolean).join(" ")} data-node=${node.id} tabindex=${current ? 0 : -1}
     style=${{ left: at.x + PAD + "px", top: at.y + PAD + "px", width: NODE.width + "px", height: NODE.height + "px" }}
-    aria-label=${label(node, state)} aria-pressed=${chosen ? "true" : "false"} onClick=${() => choose(node.id)}>
+    aria-pressed=${chosen ? "true" : "false"} onClick=${() => choose(node.id)}>
     <span class="n1"><${Icon} status=${state.status || "pending"} />
-      <b>${node.kind === "group" ? node.what : node.id}</b>
-      ${node.kind === "group" ? html`<span class="num">×${number(node.steps)}</span>` : null}${state.attempts > 1 ? html`<span class="tries">×${state.attempts}</span>` : null}
+      <b>${node.kind === "group" ? node.what : node.id}</b><span class="unseen">${words(state, critical)}</span>
+      ${state.attempts > 1 ? html`<span class="tries">×${state.attempts}</span>` : null}
       <span class="fill"></span><span class="num">${time}</span></span>
     <span class="n2"><span class="what">${detail(node, state)}</span>
       <span class="fill"></span>${state.usd ? html`<span class="num">${money(state.usd)}</span>` : null}</span>
@@ -64,17 +64,19 @@ function NodeBox({ node, at, state, chosen, current, critical, now, choose, focu
   </button>`;
 }
 
-/** The node nearest in a direction, from the middle of one. */
-function beside(places, from, key) {
-  const { x, y } = places[from];
-  const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+/** The node an arrow leads to: the next one of the same level, or of the next level the one that lies least aside. */
+function beside(placed, from, key) {
+  const [deep, side] = placed.across ? ["x", "y"] : ["y", "x"];
+  const way = { ArrowLeft: ["x", -1], ArrowRight: ["x", 1], ArrowUp: ["y", -1], ArrowDown: ["y", 1] }[key];
+  const start = placed.nodes[from];
+  const along = way[0] === deep;
   let best = null;
-  let least = Infinity;
-  for (const [id, at] of Object.entries(places)) {
-    const ahead = (at.x - x) * way[0] + (at.y - y) * way[1];
-    const aside = Math.abs((at.x - x) * way[1]) + Math.abs((at.y - y) * way[0]);
-    const far = ahead + 2 * aside;
-    if (ahead > 1 && far < least) [best, least] = [id, far];
+  let least = [Infinity, Infinity];
+  for (const [id, at] of Object.entries(placed.nodes)) {
+    const ahead = (at[way[0]] - start[way[0]]) * way[1];
+    const aside = Math.abs(at[along ? side : deep] - start[along ? side : deep]);
+    if (ahead < 1 || (!along && aside > 1)) continue;
+    if (ahead < least[0] - 1 || (ahead < least[0] + 1 && aside < least[1])) [best, least] = [id, [ahead, aside]];
   }
   return best;
 }
@@ -113,7 +115,7 @@ function Graph({ graph, nodes, path, chosen, choose, now }) {
   const onKey = (event) => {
     if (event.key.startsWith("Arrow") && !event.altKey && !event.ctrlKey && !event.metaKey && placed.nodes[first]) {
       event.preventDefault();
-      const next = beside(placed.nodes, first, event.key);
+      const next = beside(placed, first, event.key);
       if (next) {
         setCurrent(next);
         setFocus(next);
@@ -136,9 +138,9 @@ function Graph({ graph, nodes, path, chosen, choose, now }) {
     </div>
     <div class="zoom" role="group" aria-label="Size of the drawing">
       <span class="muted">${left}${graph.folded ? number(graph.steps) + " steps, folded into " + graph.nodes.length + " nodes" : ""}</span>
-      <button type="button" aria-label="Smaller" onClick=${() => setZoom(Math.max(scale / 1.25, ZOOM_LEAST))}>−</button>
-      <button type="button" aria-label="Fit the drawing into the frame" onClick=${() => setZoom(zoom === fitted ? null : fitted)}>${Math.round(scale * 100)}%</button>
-      <button type="button" aria-label="Larger" onClick=${() => setZoom(Math.min(scale * 1.25, ZOOM_MOST))}>+</button>
+      <button type="button" aria-label="− smaller" onClick=${() => setZoom(Math.max(scale / 1.25, ZOOM_LEAST))}>−</button>
+      <button type="button" aria-label=${Math.round(scale * 100) + "%, fit the drawing into the frame"} onClick=${() => setZoom(zoom === fitted ? null : fitted)}>${Math.round(scale * 100)}%</button>
+      <button type="button" aria-label="+ larger" onClick=${() => setZoom(Math.min(scale * 1.25, ZOOM_MOST))}>+</button>
     </div>
   </div>`;
 }
