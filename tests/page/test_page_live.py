@@ -41,7 +41,9 @@ def test_a_run_that_is_submitted_appears_and_its_colours_follow_it(service: Serv
         node = seen.page.locator('[data-node="slow"]')
         seen.page.wait_for_selector('[data-node="slow"].s-running')
         assert (seen.text("h1"), seen.text(".runhead .status"), seen.text(".badge")) == ("gated", "running", "live")
-        assert (seen.page.text_content('[data-node="slow"] .n1') or "").startswith("slow, running, on the critical path.")
+        assert (seen.page.text_content('[data-node="slow"] .n1') or "").startswith(
+            "slow, running, on the critical path."
+        )
         running = node.evaluate("one => getComputedStyle(one).borderLeftColor")
         open_gate(service, "colours")
         seen.page.wait_for_selector('[data-node="slow"].s-passed')
