@@ -1,5 +1,7 @@
-"""A small logistic regression: standardised features, ridge penalty, Newton's method. Exact, so equal data give equal
-weights; plain Python, so that a base installation can learn."""
+"""A small logistic regression: standardised features, ridge penalty, Newton's method.
+
+Exact, so that equal data give equal weights; plain Python, so that a base installation can learn.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
