@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from orchestrator.cli.console import paint, say
+from orchestrator.cli.people import who
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 
@@ -42,7 +43,7 @@ async def start(
         And as `Engine.submit`, or `Session.begin`.
     """
     if session is None:
-        return await engine.submit(plan, values, budget=budget, lane=lane, idempotency_key=idempotency_key)
+        return await engine.submit(plan, values, budget=budget, lane=lane, idempotency_key=idempotency_key, by=who())
     started = await engine.session(session).begin(
         plan,
         said(values) if text is None else text,

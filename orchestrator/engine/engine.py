@@ -219,12 +219,14 @@ class RunEngine:
         session: SessionView | None = None,
         run_id: RunId | None = None,
         trace: str = "",
+        by: str = "",
     ) -> Run:
         """Accept a run: once this returns, it survives the death of this process.
 
         `budget` exchanges those limits of the plan's that it names. The same `idempotency_key` with the same plan,
         inputs and budget gives the run that exists. `session` is what the run sees of its conversation, `run_id` an id
-        of `new_run_id` that the caller has written down before, `trace` a W3C `traceparent` to go on with.
+        of `new_run_id` that the caller has written down before, `trace` a W3C `traceparent` to go on with, `by` who
+        starts it, for the audit trail.
 
         Raises:
             PlanError, PromiseError, InputError: nothing was started; the error names place and remedy.
@@ -246,6 +248,7 @@ class RunEngine:
                 tenant=tenant,
                 idempotency_key=idempotency_key,
                 session=session,
+                by=by,
                 trace=trace or (self.observer.here() if self.observer is not None else ""),
             )
             return await self.accept(request)

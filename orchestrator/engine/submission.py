@@ -53,6 +53,7 @@ class Request:
     reuse: tuple[f.Fact, ...] = ()
     session: SessionView | None = None
     trace: str = ""  #: W3C `traceparent` of whoever asks
+    by: str = ""  #: who starts it, as `run.accepted` names them
     asked: str = ""  #: what an idempotency key stands for beside plan, inputs and budget: of which run this is a retry
 
 
@@ -113,6 +114,7 @@ def first_facts(request: Request, now_s: float) -> tuple[f.Fact, ...]:
     plan, budget = request.plan, request.budget
     accepted = f.RunAccepted(
         at_s=now_s,
+        actor=request.by,
         run=request.run_id,
         plan=plan.name,
         plan_digest=plan.digest,
@@ -142,6 +144,7 @@ def child_facts(
     plan, above = command.plan, parent.accepted
     accepted = f.RunAccepted(
         at_s=now_s,
+        actor=above.actor,
         run=command.child,
         plan=plan.name,
         plan_digest=plan.digest,

@@ -55,6 +55,7 @@ class Submitting:
                 tenant=who.tenant,
                 run_id=run_id,
                 trace=trace,
+                by=who.actor,
             )
 
         row = await self.enter(who, body.lane, budget_over(plan, body.budget).usd, key, begin)
