@@ -17,6 +17,8 @@ from orchestrator.plan.models import Plan
 Side = Literal["run", "plan", "step", "model", "pool", "tenant", "day"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 SAVERS: Final = ("cache", "routing", "compression", "batch")
+SERVED: Final = {"exact": "a kept answer", "semantic": "the kept answer to a like question", "shared": "one answer"}
+_SAVER_NAMES: Final = ("the cache", "routing", "compression", "the batch service")
 ALARM_FACTOR: Final = 10.0  #: times a tenant's habit
 HABIT_DAYS_MIN: Final = 3  #: with spending, before there is a habit
 HABIT_DAYS: Final = 30  #: that a habit is taken from, the latest
@@ -24,6 +26,12 @@ ALARM_USD_MIN: Final = 0.01  #: of a day: less is nothing to be alarmed about
 NO_MODEL: Final = "(no model)"  #: what workers and checks spent by themselves
 ROWS_MAX: Final = 10_000  #: of one side; what comes beyond is one row, "(others)"
 OTHERS: Final = "(others)"
+
+
+def spared_told(fact: f.ModelCalled) -> str:
+    """What a call did not cost, and by what, in words; empty where nothing was spared."""
+    amounts = (getattr(fact, f"saved_{saver}_usd") for saver in SAVERS)
+    return "".join(f"; {name} saved {usd:.4g} USD" for name, usd in zip(_SAVER_NAMES, amounts, strict=True) if usd)
 
 
 @dataclass(slots=True)

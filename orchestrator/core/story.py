@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from orchestrator.core import facts as f
+from orchestrator.core.costs import SERVED, spared_told
 from orchestrator.core.history import Record
 from orchestrator.core.standing import Standing, short
 from orchestrator.ids import StepId
@@ -24,16 +25,6 @@ class Line:
 _ERRORS_TOLD: Final = 3  #: of a draft that was refused
 F = TypeVar("F", bound=f.Fact)
 _Tell = Callable[["_Teller", f.Fact], str]
-_SERVED: Final = {"exact": "a kept answer", "semantic": "the kept answer to a like question", "shared": "one answer"}
-
-
-def _savings(fact: f.ModelCalled) -> tuple[tuple[str, float], ...]:
-    return (
-        ("the cache", fact.saved_cache_usd),
-        ("routing", fact.saved_routing_usd),
-        ("compression", fact.saved_compression_usd),
-        ("the batch service", fact.saved_batch_usd),
-    )
 
 
 def story(
@@ -175,10 +166,10 @@ class _Teller:
         took = f" after {fact.seconds:.3g} s" if fact.seconds else ""
         sure = "; nobody can say whether it was billed" if fact.unknown else "; counted here" if fact.estimated else ""
         cost = _cost(fact.usd, fact.tokens_in + fact.tokens_out)
-        saved = "".join(f"; {part} saved {usd:.4g} USD" for part, usd in _savings(fact) if usd)
+        saved = spared_told(fact)
         why = f"; {fact.why}" if fact.why else ""
         if fact.served:
-            return f"{_SERVED[fact.served]} of model {fact.model}{at} was used{took}{saved}{why}"
+            return f"{SERVED[fact.served]} of model {fact.model}{at} was used{took}{saved}{why}"
         return f"model {fact.model}{at} was called: {fact.outcome}{took}{cost}{sure}{saved}{why}"
 
     def intended(self, fact: f.EffectIntended) -> str:

@@ -1,6 +1,7 @@
 """A small model of embeddings in this process: ONNX weights and a tokenizer from a folder. Needs the extra `local`."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,13 +32,11 @@ class LocalEmbeddings:
                     f"the model of embeddings has no {name} in {folder}",
                     "name the folder of model.onnx and tokenizer.json: ORCHESTRATOR_MODELS__CACHE__EMBEDDINGS__FOLDER",
                 )
-        try:
-            import onnxruntime  # type: ignore[import-untyped]  # noqa: F401  # asked for now, so that it is said at start
-            import tokenizers  # noqa: F401
-        except ImportError as error:
-            raise PromiseError(
-                f"a local model of embeddings needs {error.name}", "pip install 'hierarchical-orchestrator[local]'"
-            ) from error
+        for library in ("numpy", "onnxruntime", "tokenizers"):
+            if find_spec(library) is None:
+                raise PromiseError(
+                    f"a local model of embeddings needs {library}", "pip install 'hierarchical-orchestrator[local]'"
+                )
         self._folder = folder
         self._lock = anyio.Lock()
         self._loaded: tuple[Any, Any] | None = None  # libraries without types
@@ -74,7 +73,7 @@ class LocalEmbeddings:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            import onnxruntime
+            import onnxruntime  # type: ignore[import-untyped]  # it has no types
             from tokenizers import Tokenizer
 
             options = onnxruntime.SessionOptions()
