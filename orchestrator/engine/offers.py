@@ -77,6 +77,8 @@ class Offers:
         offers = self._offered.pop((accepted.run, fact.step, fact.branch, fact.attempt), [])
         if isinstance(fact, f.StepPassed):
             for offer in offers:
+                if offer.entry.tenant != accepted.tenant:
+                    continue  # a worker speaks for the tenant of its task alone
                 self._write(lambda offer=offer: self._keep(offer))  # type: ignore[misc]  # a default binds it
         elif isinstance(fact, f.StepRejected):
             at = (fact.branch, fact.attempt)

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.adapters.memory.cache import MemoryCache
 from orchestrator.errors import CacheError
-from orchestrator.models.cache.caching import CachingModels
+from orchestrator.models.cache.caching import ANSWER_CHARS_MAX, CachingModels
 from orchestrator.models.cache.keys import keys_of
 from orchestrator.models.cache.policy import Policy, unfit
 from orchestrator.ports.cache import CacheEntry, Observation, Offer
@@ -191,6 +191,15 @@ async def test_an_old_answer_is_asked_again_on_a_sample_and_replaced() -> None:
         await kept(cache, payer)
         assert (await behind.complete(asked("What is the fee?"), payer)).text == "new"
     assert [call.served for call in payer.calls] == ["", "exact", "", "exact"]
+
+
+async def test_an_answer_that_is_too_long_is_not_kept() -> None:
+    payer = Payer()
+    async with ScriptedModel(["x" * ANSWER_CHARS_MAX, "x" * (ANSWER_CHARS_MAX + 1)]) as models:
+        behind = caching(models, MemoryCache())
+        await behind.complete(asked("a"), payer)
+        await behind.complete(asked("b"), payer)
+    assert [len(offer.entry.answer.text) for offer in payer.offers] == [ANSWER_CHARS_MAX]
 
 
 async def test_judges_and_planners_are_never_answered_from_the_cache() -> None:

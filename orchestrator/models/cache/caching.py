@@ -25,6 +25,7 @@ from orchestrator.ports.model import Completion, Meter, ModelCall, Models, Promp
 from orchestrator.ports.model_errors import ModelError
 
 FLIGHTS_MAX: Final = 10_000  #: questions under way that others may wait for
+ANSWER_CHARS_MAX: Final = 256 * 1024  #: a longer answer is not kept: it would travel twice
 BYTES_PER_TOKEN: Final = 3  #: of a text that is embedded; errs high
 _SHOWN_CHARS: Final = 12  #: of a key, in words for people
 log = structlog.get_logger(__name__)
@@ -185,7 +186,7 @@ class CachingModels:
         completion = await self._models.complete(question.prompt, meter, question.on_delta)
         if flight is not None:
             flight.completion = completion
-        if isinstance(question.meter, Offering):
+        if isinstance(question.meter, Offering) and len(completion.text) <= ANSWER_CHARS_MAX:
             question.meter.offer(self._offered(question, completion, looked))
         return completion
 
