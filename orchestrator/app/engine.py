@@ -150,7 +150,7 @@ class Engine:
             agent = self._agent(catalogue)
             caches = Caches(self.settings, clock.now_s, self._cache, elsewhere=self._fleeting)
             stack.push_async_callback(caches.aclose)
-            self.batches = batches = Batches(self.settings, self.models, owner, clock.now_s, elsewhere=self._remote)
+            self.batches = batches = Batches(self.settings, self.models, owner, clock.now_s, elsewhere=self._fleeting)
             stack.push_async_callback(batches.aclose)
             engine = RunEngine(
                 journal=journal,
