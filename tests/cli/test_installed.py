@@ -49,4 +49,6 @@ def test_every_command(shell) -> None:
     assert "0 kept answers were forgotten" in call("cache", "drop", "--tag", "plan:chain").err
     assert "needs no `db upgrade`" in call("db", "upgrade", code=2).err
     assert "--limit" in call("bench", "architectures", "--limit", "0", code=2).err
+    assert "make one first" in call("serve", "--host", "0.0.0.0", "--port", "0", code=2).err
+    assert "there is no key" in call("keys", "list").err
     assert called == {entry.name for entry in COMMANDS}
