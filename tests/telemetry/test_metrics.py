@@ -366,6 +366,7 @@ async def test_counts_of_another_journal_are_thrown_away(day: Day, tmp_path) -> 
     reader = JournalReader(day.journal)
     await reader.catch_up()
     kept.save(reader, path)
+    assert path.stat().st_mode & 0o777 == 0o600, "names of tenants are nobody else's business"
     run = next(run for run in day.facts if "." not in run)
     other = MemoryJournal()
     await other.append([Append(run_id=RunId(run), first_seq=1, epoch=1, facts=tuple(day.facts[run][:2]))])

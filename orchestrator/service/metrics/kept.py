@@ -36,7 +36,8 @@ def load(reader: JournalReader, path: Path) -> bool:
 def save(reader: JournalReader, path: Path) -> None:
     """Write the file whole, or leave it as it was. Raises OSError."""
     part = path.with_name(path.name + ".part")
-    with part.open("w") as file:
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # as the journal's own
         json.dump(reader.document(), file, separators=(",", ":"))
         file.flush()
         os.fsync(file.fileno())
