@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 
 from benchmarks.cost.cache.bound import Kept, curves, variants, words
+from benchmarks.cost.cache.crossing import crossed
 from benchmarks.cost.cache.measures import Labelled, Measured, table
 from benchmarks.cost.cache.overhead import looks
 from benchmarks.cost.cache.pairs import Pair, Talk, ensured, foreign_pairs, own_pairs, talks
@@ -48,6 +49,9 @@ def main() -> int:
     }
     for title, rows in sets.items():
         print(table(title, rows) + "\n")
+    for title, found in (("fow-cache", theirs), ("ours", ours)):
+        print(crossed(title, found, vectors))
+    print()
     bounds = _bounds(given.questions, ways, vectors)
     took = anyio.run(_looked, given.looks)
     print("exact look-up, median: " + ", ".join(f"{name} {seconds * 1e3:.3f} ms" for name, seconds in took.items()))
