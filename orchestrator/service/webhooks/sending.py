@@ -1,5 +1,7 @@
-"""Sending one signed message: the name is resolved once, the connection goes to an address that was checked, and no
-answer can lead it elsewhere, fill memory or take longer than it was given."""
+"""Sending one signed message, to an address that was checked and to no other, within bounds of time and size.
+
+The name is resolved once, the connection goes to one of the addresses it gave, and no answer can lead elsewhere.
+"""
 
 import ipaddress
 import socket
