@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.ids import RunId
+from orchestrator.ids import RunId, StepId
+from orchestrator.plan.models import Plan
+from orchestrator.ports.tasks import TaskDelta, TaskKey
 from tests.page.conftest import Open, Seen
 from tests.page.hostile import hostile
 from tests.page.plays import brief, failed, wide
@@ -123,6 +125,73 @@ def test_a_person_answers_and_the_run_goes_on(service: Served, look: Open) -> No
         assert seen.texts(".attempt .plainlist li")[1] == "local chose publish: read it"
         assert seen.page.locator('[data-node="after"].s-passed').count() == 1
         clean(seen, service)
+
+
+def test_a_question_of_a_sub_plan_is_asked_on_the_page_of_its_run_too(service: Served, look: Open) -> None:
+    human = {"human": {"ask": "Below?", "choices": ["on", "off"], "then": "off", "expires": "1h"}}
+    inner = {"version": 1, "name": "inner", "steps": {"one": human}}
+    plan = Plan.model_validate({"version": 1, "name": "outer", "steps": {"sub": {"plan": inner}}})
+
+    async def begin() -> RunId:
+        return (await service.house.engine.submit(plan, {})).id
+
+    run = service.call(begin)
+    with look(run_page(service, run, "?step=sub"), ready=".question") as seen:
+        assert seen.text(".question h3") == "Below?"
+        seen.page.wait_for_selector(f'.panel a[href="#/runs/{run}.sub"]')
+        seen.page.get_by_role("button", name="on", exact=True).click()
+        seen.page.wait_for_selector(".badge.b-ended")
+        assert seen.text(".runhead .status") == "succeeded"
+        clean(seen, service)
+
+
+def test_what_the_visible_step_s_worker_says_streams_in(service: Served, look: Open) -> None:
+    run = service.submit("gated", {"name": "said"})
+
+    async def say(step: str, *pieces: str) -> None:
+        driver = service.house.engine.runs.driver(run)
+        assert driver is not None
+        key = TaskKey(run_id=run, step_id=StepId(step), branch=-1, attempt=1)
+        for piece in pieces:
+            for heard in driver.watchers:
+                heard(TaskDelta(key=key, worker="w", text=piece))
+
+    async def listeners() -> int:
+        driver = service.house.engine.runs.driver(run)
+        return len(driver.watchers) if driver is not None else 0
+
+    with look(run_page(service, run), ready=".node") as seen:
+        assert service.call(listeners) == 0  # nobody listens before a step is looked at
+        seen.page.click('[data-node="slow"]')
+        seen.page.wait_for_selector(".said")
+        while not service.call(listeners):
+            seen.page.wait_for_timeout(10)
+        service.call(say, "other", "not for this step")
+        service.call(say, "slow", "Once ", "upon <b>a</b> time")
+        seen.page.wait_for_selector(".said pre")
+        assert seen.page.text_content(".said pre") == "Once upon <b>a</b> time"
+        open_gate(service, "said")
+        seen.page.wait_for_selector(".badge.b-ended")
+        clean(seen, service)
+
+
+def test_a_page_that_was_cut_off_comes_back_and_misses_nothing(look: Open) -> None:
+    with served() as service:
+        run = service.submit("gated", {"name": "cut"})
+        with look(run_page(service, run), ready=".badge.b-live") as seen:
+            seen.page.wait_for_selector(".node.s-running")
+
+            async def cut() -> None:
+                service.house.app.state.kept.feeds.leave()
+
+            service.call(cut)
+            seen.page.wait_for_selector(".badge.b-reconnecting")
+            seen.page.wait_for_selector(".badge.b-live")
+            open_gate(service, "cut")
+            seen.page.wait_for_selector(".badge.b-ended")
+
+            assert seen.page.locator(".node.s-passed").count() == 1
+            assert seen.page.get_attribute(".sheet", "data-layouts") == "1"
 
 
 def test_a_run_is_cancelled_and_run_again(service: Served, look: Open) -> None:

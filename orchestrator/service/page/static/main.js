@@ -38,7 +38,7 @@ function answer(question, choice, reason) {
   return post(way(question.run, "/approvals/" + encodeURIComponent(question.step)), { choice, reason });
 }
 
-function LiveRun({ route, keyed, badge }) {
+function LiveRun({ route, keyed, badge, asked }) {
   const id = route.path[1];
   const [document, state] = useRun(id, keyed);
   const source = useMemo(() => sourceOf(id), [id, keyed]);
@@ -47,7 +47,7 @@ function LiveRun({ route, keyed, badge }) {
   useEffect(() => () => badge(""), []);
   if (refused) return html`<main><h1>${refused.status === 404 ? "There is no such run" : "The run cannot be shown"}</h1><p>${refused.message}</p>${refused.remedy ? html`<p class="muted">${refused.remedy}</p>` : null}</main>`;
   if (!document || !document.graph) return html`<main class="run" aria-busy="true"><p class="muted">${document ? "The plan of this run is not there: its payloads were deleted. `orchestrator show` tells what is left." : ""}</p></main>`;
-  return html`<${Run} document=${document} state=${state} source=${source} route=${route} answer=${answer}
+  return html`<${Run} document=${document} state=${state} source=${source} route=${route} answer=${answer} below=${asked.filter((one) => one.run.startsWith(id + "."))}
     actions=${(told) => html`<${Deeds} document=${told} />`} act=${(step, branch, page) => html`<${StepDeeds} document=${document} step=${step} branch=${branch} page=${page} />`} />`;
 }
 
@@ -107,7 +107,7 @@ function Shell() {
     ${me ? html`<span class="muted">${me.tenant}${me.name && me.name !== "local" ? " · " + me.name : ""}</span>` : null}
     ${me && me.key ? html`<button type="button" class="small" onClick=${() => (setKey(""), setAsking(true))}>forget key</button>` : null}</header>
     ${locked ? html`<${KeyForm} close=${() => setAsking(false)} why=${key() ? "The key is not valid, or not any more." : ""} />`
-      : view === "runs" && route.path[1] ? html`<${LiveRun} key=${route.path[1]} route=${route} keyed=${keyed} badge=${setBadge} />`
+      : view === "runs" && route.path[1] ? html`<${LiveRun} key=${route.path[1]} route=${route} keyed=${keyed} badge=${setBadge} asked=${asked ? asked.approvals : []} />`
       : view === "approvals" ? html`<${Approvals} keyed=${keyed} now=${now} answer=${answer} />`
       : view === "pools" ? html`<${Pools} keyed=${keyed} />`
       : view === "costs" ? html`<${AllCosts} keyed=${keyed} />`

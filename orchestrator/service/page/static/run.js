@@ -48,7 +48,7 @@ function Failures({ run, link }) {
     ${others.length ? html`<details><summary>${plural(others.length, "further failure")}</summary>${others.map((failure) => html`<div key=${failure.step + failure.branch} class="further">${one(failure)} <span class="cause">${failure.cause}</span>${below(failure)}</div>`)}</details>` : null}</section>`;
 }
 
-function Banners({ head, run, now, link, answer, live }) {
+function Banners({ head, run, below, now, link, answer }) {
   return html`<div class="banners">
     <${Failures} run=${run} link=${link} />
     ${run.reason && !run.failures.length ? html`<section class="banner"><${Icon} status=${run.status} /><span>${run.reason}</span></section>` : null}
@@ -56,7 +56,7 @@ function Banners({ head, run, now, link, answer, live }) {
     ${run.gaps.length ? html`<section class="banner"><details><summary><${Icon} status="gap" />${plural(run.gaps.length, "part")} of the result ${run.gaps.length === 1 ? "is" : "are"} missing</summary>
       <ul class="plainlist">${run.gaps.map((gap, at) => html`<li key=${at}><a href=${link({ step: gap.step, branch: gap.branch === null || gap.branch === undefined || gap.branch < 0 ? null : gap.branch, node: null })}>${gap.step}${gap.branch === null || gap.branch === undefined || gap.branch < 0 ? "" : "[" + gap.branch + "]"}</a> <span class="muted">${gap.reason}</span></li>`)}</ul></details></section>` : null}
     ${run.forgotten ? html`<section class="banner"><span>Payloads of this run were deleted: outputs and reasons are gone, the audit trail is whole.</span></section>` : null}
-    ${run.questions.map((question) => html`<${Question} key=${question.run + question.step} question=${{ usd: run.usd, ...question }} now=${now} answer=${answer} />`)}
+    ${[...run.questions, ...below].map((question) => html`<${Question} key=${question.run + question.step} question=${{ usd: run.usd, ...question }} now=${now} answer=${answer} />`)}
   </div>`;
 }
 
@@ -97,8 +97,8 @@ function Result({ head, run }) {
     <section><h4>Plan</h4><p>${head.description}</p><p><code>${head.digest}</code></p></section></div>`;
 }
 
-/** Everything of one run. `source` fetches details, `actions` draws what can be done; both differ offline. */
-function Run({ document, state, source, route, actions, act, answer }) {
+/** Everything of one run. `source` fetches details, `actions` draws what can be done; `below` are questions of sub-plans. */
+function Run({ document, state, source, route, actions, act, answer, below = [] }) {
   const { head, graph, nodes, run } = document;
   const live = OPEN.includes(run.status) && state !== "offline";
   const now = useNow(live);
@@ -134,7 +134,7 @@ function Run({ document, state, source, route, actions, act, answer }) {
       <span class="muted">accepted ${moment(head.accepted_at)}${head.lane === "normal" ? "" : " · lane " + head.lane}${head.tenant === "default" ? "" : " · tenant " + head.tenant}</span>
       <span class="fill"></span>${actions ? actions(document) : null}</header>
     <${Strip} head=${head} run=${run} now=${shownNow} />
-    <${Banners} head=${head} run=${run} now=${now} link=${link} answer=${answer} />
+    <${Banners} head=${head} run=${run} below=${below} now=${now} link=${link} answer=${answer} />
     <nav class="tabs views" aria-label="Views of the run">${VIEWS.map(([id, word]) => html`<a key=${id} aria-current=${view === id ? "true" : null} href=${link({ view: id === "graph" ? "" : id })}>${word}</a>`)}</nav>
     <div class="body"><div class=${"view v-" + view}>
       ${view === "graph" ? html`<${Graph} key=${head.id} graph=${graph} nodes=${nodes} path=${run.path} chosen=${chosen} choose=${choose} now=${shownNow} />` : null}
