@@ -69,8 +69,15 @@ class Admission:
         finally:
             self._entering.pop(run_id, None)
 
+    def rename(self, run_id: RunId, real: RunId) -> None:
+        """A run that was counted has another id. If it was there before, it counts twice until the next look."""
+        spot = self._late.pop(run_id, None)
+        if spot is not None:
+            self._counts[spot] -= real in self._late
+            self._late[real] = spot
+
     def drop(self, run_id: RunId) -> None:
-        """A run that was counted does not exist: its request was one that had been made before."""
+        """A run that was counted does not exist."""
         spot = self._late.pop(run_id, None)
         if spot is not None:
             self._counts[spot] -= 1

@@ -55,6 +55,12 @@ class Spending:
                 raise Problem(429, "spend-cap", said, remedy=remedy, headers=retry_after(LATER_S))
             account.late[run_id] = usd
 
+    def rename(self, tenant: TenantId, run_id: RunId, real: RunId) -> None:
+        """A run whose budget was counted has another id. If it was there before, it counts once, at the next look."""
+        account = self._accounts.get(tenant)
+        if account is not None and run_id in account.late:
+            account.late[real] = account.late.pop(run_id)
+
     def drop(self, tenant: TenantId, run_id: RunId) -> None:
         """A run that was counted does not exist."""
         account = self._accounts.get(tenant)

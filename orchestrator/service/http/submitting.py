@@ -86,9 +86,9 @@ class Submitting:
             except BaseException:
                 self._spending.drop(who.tenant, run_id)
                 raise
-            if run.id != run_id and key is not None and (await self._known(who, key) is not None):
-                self._admission.drop(run_id)
-                self._spending.drop(who.tenant, run_id)
+            if run.id != run_id:  # a retry has an id of its own; or a request with this key was a moment faster
+                self._admission.rename(run_id, run.id)
+                self._spending.rename(who.tenant, run_id, run.id)
         else:
             run = await begin(run_id)
         (row,) = await self._service.journal.runs(RunQuery(run_id=run.id, tenant=who.tenant, limit=1))
