@@ -196,9 +196,10 @@ def server(binaries: tuple[str, str], day: Day, tmp_path_factory: pytest.TempPat
         end_s = time.monotonic() + 30
         while True:
             try:
+                urllib.request.urlopen(f"{url}/-/ready", timeout=5).close()
                 if len(asked(url, "count_over_time(orchestrator_pool_replicas[1m]) > 2")) >= 2:
                     break
-            except OSError:
+            except OSError:  # refused, or 503 while it starts
                 pass
             assert time.monotonic() < end_s, (folder / "log").read_text()
             time.sleep(0.1)

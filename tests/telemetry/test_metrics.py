@@ -17,7 +17,7 @@ from orchestrator.app.telemetry import open_metrics
 from orchestrator.core import facts as f
 from orchestrator.core.summary import summary
 from orchestrator.errors import JournalCorrupt, PromiseError, TransportUnreachable
-from orchestrator.ids import PoolName, RunId
+from orchestrator.ids import PoolName, RunId, StepId
 from orchestrator.ports.fleet import Offer, WorkerSeen
 from orchestrator.ports.journal import Append, Recorded
 from orchestrator.ports.tasks import Backlog
@@ -26,7 +26,9 @@ from orchestrator.service.metrics import kept
 from orchestrator.service.metrics.reader import JournalReader
 from orchestrator.service.metrics.seen import Surroundings
 from orchestrator.service.metrics.table import BY_NAME, METRICS
+from orchestrator.service.metrics.tally import Tally
 from orchestrator.service.metrics.values import OTHER, VALUES_MAX, Values
+from orchestrator.testing import facts as made_up
 from tests.service.http.house import house, until_ended
 from tests.telemetry.collecting import Collector
 from tests.telemetry.day import Day, play_day
@@ -190,8 +192,8 @@ def expected(day: Day) -> dict[str, Series]:
         "guard_trips_total": counted(
             day,
             lambda _, fs: [
-                *((f"limit:{hit.limit}",) for hit in of(fs, f.LimitHit)),
-                *(("repeat",) for rejected in of(fs, f.StepRejected) if rejected.repeat),
+                *((f"limit:{hit.limit}", "block") for hit in of(fs, f.LimitHit)),
+                *(("repeat", "block") for rejected in of(fs, f.StepRejected) if rejected.repeat),
             ],
         ),
         "tool_calls_total": counted(day, lambda _, fs: [(t.tool,) for t in of(fs, f.ToolCalled)]),
@@ -386,6 +388,16 @@ def test_a_file_that_cannot_be_read_is_no_reason_to_stop(tmp_path) -> None:  # t
         path.write_text(text)
         assert not kept.load(reader, path)
     asyncio.run(reader.catch_up())
+
+
+def test_what_a_guard_found_is_counted_by_its_verdict() -> None:
+    tally = Tally()
+    run = tally.begin(made_up.accepted())
+    for seq, verdict in enumerate(("block", "signal", "signal"), 1):
+        fact = f.GuardTripped(at_s=1.0, step=StepId("a"), attempt=1, guard="pii", stage="output", verdict=verdict)  # type: ignore[arg-type]  # one of its words
+        tally.add(run, seq, fact)
+        tally.add(run, seq, fact)
+    assert tally.values.of("guard_trips_total") == {("pii", "block"): 1.0, ("pii", "signal"): 2.0}
 
 
 # ---- what no journal tells

@@ -124,6 +124,11 @@ class RunTrace(SpanBook):
             attempt.note(fact.KIND, fact.at_s)
             attempt.attributes |= {names.WAIT_S: max(fact.at_s - attempt.start_s, 0.0), names.WORKER: fact.actor}
 
+    def _tripped(self, fact: f.GuardTripped) -> None:
+        span = self._open.get(_attempt(fact))
+        if span is not None:
+            span.note(fact.KIND, fact.at_s, guard=fact.guard, stage=fact.stage, verdict=fact.verdict)
+
     def _failed(self, fact: f.AttemptFailed) -> None:
         span = self._end(_attempt(fact), fact.at_s, fact.error)
         if span is not None:
@@ -366,6 +371,7 @@ _HANDLERS: Final[Mapping[type[f.Fact], Callable[[RunTrace, Any], None]]] = {
     f.LeaseLost: RunTrace._lost,
     f.CheckVerdict: RunTrace._verdict,
     f.StepRejected: RunTrace._rejected,
+    f.GuardTripped: RunTrace._tripped,
     f.ModelCalled: RunTrace._called,
     f.ToolCalled: RunTrace._tool,
     f.GoalPlanned: RunTrace._planned,

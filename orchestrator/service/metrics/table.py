@@ -73,7 +73,7 @@ _AGENT: Final = (
     _m("agent", "histogram", "attempt_seconds", "pool", "From an attempt's beginning to its output or error.", SECONDS),
     _m("agent", "counter", "retries_total", "pool cause", "Attempts after the first: retry, ladder, lost."),
     _m("agent", "counter", "escalations_total", "plan to", "To a stronger tier, another pool, or a new plan."),
-    _m("agent", "counter", "guard_trips_total", "guard", "What was stopped: a limit, a permission, a repeated answer."),
+    _m("agent", "counter", "guard_trips_total", "guard verdict", "Guards, limits, permissions: block, change, signal."),
     _m("agent", "counter", "tool_calls_total", "tool", "Tools called by agents."),
 )  # fmt: skip
 _MODEL: Final = (

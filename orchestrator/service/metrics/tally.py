@@ -126,7 +126,10 @@ class Tally:
             self.cases[fact.about] = fact.score
 
     def _limit(self, _: Seen, fact: f.LimitHit) -> None:
-        self._add("guard_trips_total", f"limit:{fact.limit}")
+        self._add("guard_trips_total", f"limit:{fact.limit}", "block")
+
+    def _tripped(self, _: Seen, fact: f.GuardTripped) -> None:
+        self._add("guard_trips_total", fact.guard, fact.verdict)
 
     # ---- steps
 
@@ -167,7 +170,7 @@ class Tally:
         self._spend(run, charge_of(fact), fact.usd)
         self._over(run, fact, fact.error, fact.started_at_s)
         if fact.error == "refused":
-            self._add("guard_trips_total", "permission")
+            self._add("guard_trips_total", "permission", "block")
 
     def _lost(self, run: Seen, fact: f.LeaseLost) -> None:
         self._over(run, fact, fact.reason or "lost")
@@ -175,7 +178,7 @@ class Tally:
     def _rejected(self, run: Seen, fact: f.StepRejected) -> None:
         self._add("rejections_total", run.accepted.plan)
         if fact.repeat:
-            self._add("guard_trips_total", "repeat")
+            self._add("guard_trips_total", "repeat", "block")
 
     def _escalated(self, run: Seen, fact: f.StepEscalated) -> None:
         self._add("escalations_total", run.accepted.plan, "pool" if fact.pool else "tier")
@@ -215,7 +218,7 @@ class Tally:
         if fact.outcome == "rate_limited":
             self._add("model_rate_limits_total", model, fact.endpoint)
         if fact.outcome == "filtered":
-            self._add("guard_trips_total", "filtered")
+            self._add("guard_trips_total", "filtered", "block")
         self._observe("model_request_tokens", model, value=fact.tokens_in + fact.tokens_out)
         self._observe("model_request_usd", model, value=fact.usd)
         self._observe("model_seconds", model, value=fact.seconds)
@@ -227,10 +230,6 @@ class Tally:
 
     def _tool(self, _: Seen, fact: f.ToolCalled) -> None:
         self._add("tool_calls_total", fact.tool)
-
-    def _guard(self, _: Seen, fact: f.GuardTripped) -> None:
-        if fact.verdict == "block":
-            self._add("guard_trips_total", fact.guard)
 
     # ---- quality
 
@@ -263,6 +262,7 @@ _HANDLERS: Final[Mapping[type[f.Fact], Callable[[Tally, Seen, Any], None]]] = {
     f.RunEnded: Tally._ended,
     f.RunRated: Tally._rated,
     f.LimitHit: Tally._limit,
+    f.GuardTripped: Tally._tripped,
     f.StepExpanded: Tally._expanded,
     f.StepDispatched: Tally._dispatched,
     f.StepStarted: Tally._started,
@@ -276,7 +276,6 @@ _HANDLERS: Final[Mapping[type[f.Fact], Callable[[Tally, Seen, Any], None]]] = {
     f.ModelCalled: Tally._called,
     f.BudgetSettled: Tally._settled_charge,
     f.ToolCalled: Tally._tool,
-    f.GuardTripped: Tally._guard,
     f.JudgeVoted: Tally._voted,
     f.CheckVerdict: Tally._verdict,
     f.ApprovalAsked: Tally._asked,
