@@ -20,7 +20,7 @@ from orchestrator.ports.journal import RunQuery
 from tests.service.http.process import Shop, shop
 
 FULL = os.environ.get("ORCHESTRATOR_PROVE") == "full"
-JOBS, KILLS, CLIENTS = (1_000, 20, 8) if FULL else (60, 2, 4)
+JOBS, KILLS, CLIENTS = (1_000, 20, 8) if FULL else (40, 1, 4)
 
 
 @pytest.fixture
@@ -40,10 +40,6 @@ def test_nobody_is_let_in_from_outside_without_a_key(place: Shop) -> None:
     assert "make one first: orchestrator keys create NAME" in refused.stderr
     refused = place.command("serve", "--host", "0.0.0.0", "--port", "0", "--no-keys", code=2)
     assert "listen on 127.0.0.1" in refused.stderr
-    key = place.key()
-    place.command("keys", "revoke", key)
-    refused = place.command("serve", "--host", "0.0.0.0", "--port", "0", code=2)
-    assert "there is no key" in refused.stderr
 
 
 def test_a_job_from_the_first_command_to_the_result(place: Shop) -> None:
