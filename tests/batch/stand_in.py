@@ -6,6 +6,7 @@ counted here, by item, so that a ledger can be held against it to the cent.
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,7 +151,12 @@ def serving(service: Service) -> Iterator[Service]:
             except OSError:  # whoever asked was killed
                 self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            if not isinstance(sys.exc_info()[1], OSError):  # whoever asked was killed
+                super().handle_error(request, client_address)  # type: ignore[arg-type]  # handed on as it came
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     service.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
