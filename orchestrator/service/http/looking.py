@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Final, cast
 
 from orchestrator.core.facts import ApprovalAsked, PlanFrozen
+from orchestrator.core.state import RunState
 from orchestrator.core.summary import RunTally
 from orchestrator.engine.operations import BUDGET_STEP
 from orchestrator.engine.recovery import PAGE
@@ -14,7 +15,7 @@ from orchestrator.service.http.access import Caller
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.problems import Problem
 
-TALLIES_MAX: Final = 512  #: runs whose counts are kept between requests
+TALLIES_MAX: Final = 4_000  #: runs whose counts are kept between requests: all that may ask, and those looked at
 CHILDREN_MAX: Final = 10_000  #: sub-plans that one answer names
 OPEN_MAX: Final = 2_000  #: open runs that are looked through for questions, newest first
 Document = dict[str, JsonValue]
@@ -188,9 +189,8 @@ async def _may_ask(service: Service, tenant: TenantId, under: RunId | None) -> l
     return [row for row in rows if (driver := engine.driver(row.run_id)) is None or _asks(driver.machine.state)]
 
 
-def _asks(state: object) -> bool:
-    waiting, budget = getattr(state, "waiting", 1), getattr(state, "budget_approval", None)
-    return bool(waiting) or budget is not None
+def _asks(state: RunState) -> bool:
+    return bool(state.waiting) or state.budget_approval is not None
 
 
 def asked_in(row: RunRow, told: Told) -> list[Document]:
