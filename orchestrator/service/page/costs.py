@@ -34,7 +34,7 @@ def costs(rows: Iterable[RunRow], detailed: Mapping[str, RunPage]) -> Document:
     pools: dict[str, Spent] = {}
     for page in detailed.values():
         for into, source in ((models, page.models), (pools, page.pools)):
-            for name, spent in source.items():
+            for name, spent in dict(source).items():  # a copy: a thread may be reading on
                 _add(into.setdefault(name, Spent()), spent.usd, spent.tokens, spent.calls)
     return {
         "runs": count,
