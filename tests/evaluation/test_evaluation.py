@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator import Engine
 from orchestrator.adapters.memory.journal import MemoryJournal
+from orchestrator.cli.eval import _moments
 from orchestrator.core import facts as f
 from orchestrator.core.results import Cancelled, Degraded, Failed, Gap, RunResult, Stopped, Succeeded, Usage
 from orchestrator.engine.operations import Operations
@@ -401,3 +403,21 @@ def test_every_run_of_an_evaluation_is_in_the_store(folder: Path, command: Comma
     assert command("eval", "sizes.eval.yaml", "--repeat", "3")[0] == 0
     code, _, _ = command("eval", "sizes.eval.yaml", "--collect", "more.eval.yaml")
     assert (code, (folder / "more.eval.yaml").exists()) == (0, False)
+
+
+@pytest.mark.anyio
+async def test_a_schedule_waits_for_each_of_its_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("anyio.sleep", sleep)
+    moments = []
+    async with aclosing(_moments("* * * * *")) as times:
+        async for moment in times:
+            moments.append(moment)
+            if len(moments) == 3:
+                break
+    assert [(later - moments[0]).total_seconds() for later in moments] == [0, 60, 120]
+    assert all(0 <= one - 60 * number <= 60 for number, one in enumerate(waited))
