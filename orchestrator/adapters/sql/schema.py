@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from orchestrator.adapters.sql.faults import FAULTS, translated
 from orchestrator.errors import JournalError, PromiseError
 
 APPLICATION_ID: Final = 0x484F4A31  #: "HOJ1", in the header of the file
@@ -94,17 +95,17 @@ def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
             check_same_thread=False,
             cached_statements=STATEMENTS_CACHED,
         )
-    except sqlite3.Error as error:
-        raise JournalError(f"{path} cannot be opened: {error}") from error
+    except FAULTS as error:
+        raise translated(error, path, " cannot be opened") from error
     try:
         _set_up(connection, path)
         if max_bytes is not None:
             connection.execute(f"PRAGMA max_page_count={max(max_bytes // PAGE_BYTES, 1)}")
-    except sqlite3.Error as error:
+    except FAULTS as error:
         connection.close()
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise JournalError(f"{path} is being used by another program; let it close the file") from error
-        raise JournalError(f"{path} cannot be opened as a journal: {error}") from error
+        raise translated(error, path, " cannot be opened as a journal") from error
     except BaseException:
         connection.close()
         raise

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from orchestrator.adapters.records import Encoded, raw_digest
 from orchestrator.adapters.sql import backup as copying
 from orchestrator.adapters.sql import forget as deleting
 from orchestrator.adapters.sql import queries
+from orchestrator.adapters.sql.faults import FAULTS, is_fatal, translated
 from orchestrator.adapters.sql.group import Group
 from orchestrator.adapters.sql.heads import Heads
 from orchestrator.adapters.sql.schema import connect
@@ -25,12 +26,6 @@ from orchestrator.core.chain import Link
 from orchestrator.errors import ArtifactMissing, JournalError, JournalFull, RunNotFound
 from orchestrator.ids import ArtifactDigest, RunId
 from orchestrator.ports.journal import Append, Recorded, RunQuery, RunRow
-
-#: After these the state of the file is unknown until it is opened again: a write or sync that failed once may have
-#: thrown away what was waiting in the operating system's memory, and would then seem to succeed.
-_FATAL: Final = frozenset(
-    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
-)
 
 T = TypeVar("T")
 
@@ -41,11 +36,16 @@ class Store:
     def __init__(self, path: Path, max_bytes: int | None) -> None:
         self.path = path
         self._log = path.with_name(path.name + "-wal")
-        self._connection = connect(path, max_bytes)
-        _open.add(self)
-        self._heads = Heads(self._connection)
         self._synced = False  #: whether a commit waits for the disk now
         self._broken: str | None = None
+        self._connection = connect(path, max_bytes)
+        _open.add(self)
+        try:
+            with self._errors():
+                self._heads = Heads(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def commit(
         self, calls: Sequence[tuple[Sequence[Append], Sequence[Encoded]]], *, sync: bool
@@ -72,7 +72,7 @@ class Store:
                 self._connection.execute("PRAGMA synchronous=FULL" if sync else "PRAGMA synchronous=NORMAL")
                 self._synced = sync
             group.write()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             self._heads.drop(group.touched)
             raise self._translated(error) from error
         except BaseException:
@@ -180,7 +180,7 @@ class Store:
         self._must_be_sound()
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             if not isinstance(translated := self._translated(error), JournalFull):
                 raise translated from error
 
@@ -197,16 +197,13 @@ class Store:
         self._must_be_sound()
         try:
             yield
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._translated(error) from error
 
-    def _translated(self, error: sqlite3.Error) -> JournalError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lowest byte is the kind, the rest its details
-        if code == sqlite3.SQLITE_FULL:
-            return JournalFull(str(self.path))
-        if code in _FATAL:
+    def _translated(self, error: Exception) -> JournalError:
+        if is_fatal(error):
             self._broken = str(error)
-        return JournalError(f"{self.path}: {error}")
+        return translated(error, self.path)
 
 
 _open: "weakref.WeakSet[Store]" = weakref.WeakSet()
