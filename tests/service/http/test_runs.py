@@ -54,8 +54,8 @@ async def test_a_whole_plan_runs_without_having_a_name(home: House) -> None:
         assert told["plan"] == {"version": 1, **plan}
 
 
-async def test_a_thousand_posts_with_one_key_make_one_run(home: House) -> None:
-    async with home.client() as client:
+async def test_a_thousand_posts_with_one_key_make_one_run() -> None:
+    async with house(limits=Limits(requests_at_once=AT_ONCE)) as home, home.client() as client:
         headers = {"Idempotency-Key": "order-7"}
         body = {"plan": "double", "inputs": {"n": 5}}
         answers = await asyncio.gather(*(client.post("/v1/runs", json=body, headers=headers) for _ in range(AT_ONCE)))

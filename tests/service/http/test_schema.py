@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.service.http.threaded import Threaded, threaded
 
-CASES = 20_000 if os.environ.get("ORCHESTRATOR_PROVE") == "full" else 200
+CASES = 20_000 if os.environ.get("ORCHESTRATOR_PROVE") == "full" else 100
 OPEN = {"/healthz", "/readyz", "/v1/openapi.json"}  #: asked without a key
 SEED = 20_260
 #: A plan that does not exist, or a run in another state, is no fault of a request's form.
