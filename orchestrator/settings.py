@@ -306,6 +306,7 @@ class Settings(BaseSettings):
     transport: str = "memory:"
     pools: Annotated[tuple[str, ...], NoDecode] = DEFAULT_POOLS  #: modules whose Pool objects a run may use
     open_runs_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000  #: runs that may be open at once
+    requests_at_once: Annotated[int, Field(ge=1, le=20_000)] = 256  #: of HTTP that one process works on; more: 503
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 10.0  #: grace for running steps when the engine closes
     lease_s: Annotated[float, Field(ge=0.5, le=600)] = (
         10.0  #: silence after which others take a process's runs or tasks

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import httpx2
@@ -344,3 +345,21 @@ async def test_a_service_without_sessions_says_so() -> None:
         transport = httpx2.ASGITransport(make_app(bare))
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             assert problem(await client.get(TURNS)) == (422, "promise")
+
+
+async def test_whoever_waits_for_an_answer_or_for_a_turn_holds_no_seat() -> None:
+    async with house(Limits(requests_at_once=1)) as home, await home.client() as client:
+        slow = {"plan": "slow", "text": "x", "inputs": {"seconds": 60}}
+        async with anyio.create_task_group() as group:
+            for session in ("anna", "bert"):  # both wait for their runs …
+                group.start_soon(partial(client.post, f"/v1/sessions/{session}/turns", json=slow, headers=WAIT))
+                await anyio.wait_all_tasks_blocked()
+            group.start_soon(partial(client.post, TURNS, json=HELLO, headers=WAIT))  # … and this one for its turn
+            await anyio.wait_all_tasks_blocked()
+
+            runs = (await client.get("/v1/runs")).json()["runs"]
+
+            assert len(runs) == 2
+            for row in runs:
+                await client.post(f"/v1/runs/{row['id']}/cancel")
+        assert [turn["role"] for turn in (await client.get(TURNS)).json()["turns"]][2:] == ["user", "assistant"]

@@ -1,4 +1,5 @@
-"""What stands before every route: how large, how deep, how slow and of what kind a request's body may be.
+"""What stands before every route: how large, how deep, how slow and of what kind a request's body may be, and whether
+there is a seat for one more request.
 
 Pure ASGI, so that streams pass through untouched. A body is read whole before its route is asked: then nothing is
 half done when it is too long, too slow, or no JSON.
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.service.http.limits import HEAD_BYTES_MAX, Limits
 from orchestrator.service.http.problems import Problem
+from orchestrator.service.http.seats import KEY, Seat, Seats, must_be_seated
 
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 #: Nothing here may be framed, sniffed, cached or told to other sites. Pages set a policy of their own.
@@ -34,6 +36,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, limits: Limits, *, local_alone: bool = False) -> None:
         self._app, self._limits, self._local_alone = app, limits, local_alone
+        self._seats = Seats(limits.requests_at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -47,12 +50,20 @@ class Gate:
                 _must_be_local(scope)
             if scope["method"] in WITH_BODY:
                 receive = await self._whole(scope, receive)
+            seat = self._seats.take() if must_be_seated(scope) else None
         except Problem as problem:
             await problem.response()(scope, receive, guarded)
             return
         except _Gone:
             return
-        await self._app(scope, receive, guarded)
+        if seat is None:
+            await self._app(scope, receive, guarded)
+            return
+        try:
+            scope[KEY] = seat  # in place: whoever stands outside reads the route from the same scope
+            await self._app(scope, receive, _leaving(seat, guarded))
+        finally:
+            seat.leave()
 
     async def _whole(self, scope: Scope, receive: Receive) -> Receive:
         """A `receive` that gives the whole body at once.
@@ -153,6 +164,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return first.pop() if first else await receive()
 
     return again
+
+
+def _leaving(seat: Seat, send: Send) -> Send:
+    async def leaving(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            seat.leave()  # how long the rest takes is for its reader to say
+        await send(message)
+
+    return leaving
 
 
 def _with_headers(send: Send) -> Send:

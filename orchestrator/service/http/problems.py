@@ -102,6 +102,7 @@ TITLES: Final[Mapping[str, str]] = {
     "session-full": "The session takes no more",
     "rate-limit": "Too many requests",
     "queue-full": "Too much is waiting",
+    "overloaded": "The process is at its limit",
     "spend-cap": "The tenant's spending is at its cap",
     "headers-too-large": "The headers are too large",
     "internal": "Our bug",

@@ -81,7 +81,7 @@ async def open_service(
             plans=plans,
             keys=keys,
             fleet=fleet,
-            limits=limits or Limits(),
+            limits=limits or Limits(requests_at_once=settings.requests_at_once),
             ready=lambda: going.why,
             vet=engine.vet,
         )

@@ -15,7 +15,7 @@ from orchestrator.app.turns import Asked, asked_for, text_of
 from orchestrator.core.results import RunResult
 from orchestrator.engine.handle import Run
 from orchestrator.engine.submission import budget_over
-from orchestrator.errors import SessionNotFound
+from orchestrator.errors import SessionBusy, SessionNotFound
 from orchestrator.ids import JsonValue, RunId, TenantId
 from orchestrator.plan.facts_kept import FACT_CHARS_MAX
 from orchestrator.ports.sessions import SessionHead, Turn
@@ -25,6 +25,7 @@ from orchestrator.service.http.bodies import Key, Limit, SubmitBody, Trace
 from orchestrator.service.http.limits import PAGE
 from orchestrator.service.http.parts import Parts, Service
 from orchestrator.service.http.problems import RESPONSES
+from orchestrator.service.http.seats import Seat, Sits
 from orchestrator.service.http.session_forms import (
     ETAG,
     AfterSession,
@@ -71,6 +72,7 @@ async def turn(
     who: Runner,
     service: Parts,
     kept: Keeps,
+    seat: Sits,
     session: SessionName,
     body: TurnBody,
     key: Key = None,
@@ -88,8 +90,9 @@ async def turn(
     began_s = anyio.current_time()
     started = await talk.asked_before(asked, key)
     if started is None:
-        started = await _begin(who, kept, talk, asked, key=key, match=match, wait_s=wait_s, trace=trace)
-    result = await _result(started.run, wait_s - (anyio.current_time() - began_s))
+        started = await _begin(who, kept, seat, talk, asked, key=key, match=match, wait_s=wait_s, trace=trace)
+    with seat.aside():
+        result = await _result(started.run, wait_s - (anyio.current_time() - began_s))
     if result is not None:
         await talk.settle(started.run.id)
     document: dict[str, JsonValue] = {
@@ -191,6 +194,7 @@ class _Again(Exception):
 async def _begin(
     who: Caller,
     kept: Keeps,
+    seat: Seat,
     talk: Session,
     asked: Asked,
     *,
@@ -203,9 +207,18 @@ async def _begin(
     found: list[Started] = []
 
     async def begin(run_id: RunId) -> Run:
-        started = await talk.begin_asked(
-            asked, idempotency_key=key, if_match=_match(match), wait_s=wait_s, run_id=run_id, trace=trace
-        )
+        async def ask(patience_s: float) -> Started:
+            return await talk.begin_asked(
+                asked, idempotency_key=key, if_match=_match(match), wait_s=patience_s, run_id=run_id, trace=trace
+            )
+
+        try:
+            started = await ask(0.0)
+        except SessionBusy:
+            if not wait_s:
+                raise
+            with seat.aside():
+                started = await ask(wait_s)
         if started.run.id != run_id:
             raise _Again(started)
         found.append(started)
