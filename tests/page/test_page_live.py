@@ -175,6 +175,32 @@ def test_what_the_visible_step_s_worker_says_streams_in(service: Served, look: O
         clean(seen, service)
 
 
+def test_the_panel_of_a_step_that_changes_all_the_time_is_told_all_the_same(service: Served, look: Open) -> None:
+    names = [f"busy-{number}" for number in range(200)]
+    each = {"pool": "desk", "call": "gated", "foreach": {"over": names, "as": "name", "max_parallel": 8},
+            "with": {"name": "${{ name }}"}}  # fmt: skip
+    plan = Plan.model_validate({"version": 1, "name": "busy", "budget": {"steps": 300}, "steps": {"each": each}})
+
+    async def begin() -> RunId:
+        return (await service.house.engine.submit(plan, {})).id
+
+    run = service.call(begin)
+    with look(run_page(service, run, "?step=each"), ready=".node.s-running") as seen:
+        opened = 0
+        while seen.page.locator(".panel .branches").count() == 0 and opened < len(names):
+            open_gate(service, names[opened])
+            seen.page.wait_for_timeout(60)
+            opened += 1
+        for name in names[opened:]:
+            open_gate(service, name)
+        seen.page.wait_for_selector(".badge.b-ended")
+        seen.page.wait_for_selector(".panel .why.s-passed")
+
+        assert opened < len(names)  # it was told before the changes had ended
+        assert seen.text(".panel .why") == "passed: branches 200 passed"
+        clean(seen, service)
+
+
 def test_a_page_that_was_cut_off_comes_back_and_misses_nothing(look: Open) -> None:
     with served() as service:
         run = service.submit("gated", {"name": "cut"})

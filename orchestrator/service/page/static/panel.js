@@ -10,36 +10,40 @@ const SHOWN = 2; // attempts side by side at first
 const SAID_CHARS = 20000; // of what streams in, the end is kept
 const TABS = [["attempts", "Attempts"], ["inputs", "Inputs"], ["story", "Story"], ["plan", "Plan"]];
 
-/** What is known of a step, fetched again when its node has changed; [page, error]. */
+/** What is known of a step; after its node has changed it is asked for again, at most once in `AGAIN_MS`. [page, error] */
 function useStep(source, step, branch, first, inputs, changed) {
   const [page, setPage] = useState(null);
   const [error, setError] = useState(null);
-  const last = useRef({ at: 0, what: "", which: "" });
+  const stale = useRef(true);
+  const shown = useRef("");
   const which = step + "/" + branch + "/" + first;
-  const what = which + (inputs ? "/inputs" : "");
   useEffect(() => {
     let over = false;
-    const fresh = last.current.what !== what;
-    if (last.current.which !== which) {
-      setPage(null);
-      setError(null);
-    }
-    const load = async () => {
-      last.current = { at: Date.now(), what, which };
-      try {
-        const told = await source.step(step, branch, first, inputs);
-        if (!over) [setPage(told), setError(null)];
-      } catch (problem) {
-        if (!over) setError(problem);
+    let timer = 0;
+    if (shown.current !== which) [setPage(null), setError(null)];
+    shown.current = which;
+    stale.current = true;
+    const look = async () => {
+      if (stale.current) {
+        stale.current = false; // a change from here on is looked at next time, however long the answer takes
+        try {
+          const told = await source.step(step, branch, first, inputs);
+          if (!over) [setPage(told), setError(null)];
+        } catch (problem) {
+          if (!over) setError(problem);
+        }
       }
+      if (!over) timer = setTimeout(look, AGAIN_MS);
     };
-    const wait = fresh ? 0 : Math.max(0, last.current.at + AGAIN_MS - Date.now());
-    const timer = setTimeout(load, wait);
+    look();
     return () => {
       over = true;
       clearTimeout(timer);
     };
-  }, [source, what, changed]);
+  }, [source, which, inputs]);
+  useEffect(() => {
+    stale.current = true;
+  }, [changed]);
   return [page, error];
 }
 
