@@ -64,6 +64,8 @@ class Chains:
             raise JournalCorrupt(_NOBODY, self._line, f"line {self._line} is no exported event")
         run_id = RunId(str(told.get("run")))
         seq, before = self._heads.get(run_id, (0, FIRST_HASH))
+        if seq and run_id != next(reversed(self._heads)):
+            raise JournalCorrupt(run_id, seq + 1, "the record is out of its place: another run stands in between")
         if told.get("seq") != seq + 1:
             raise JournalCorrupt(run_id, seq + 1, f"the record is missing; the next one is {told.get('seq')}")
         link = self._link(run_id, seq + 1, told)
@@ -126,6 +128,8 @@ class Chains:
         if heads != seal["runs"]:
             strange = next(name for name in heads if name not in cast(dict[str, JsonValue], seal["runs"]))
             raise JournalCorrupt(strange, 1, "the line that ends the export knows nothing of this run")
+        if [*heads] != [*seal["runs"]]:
+            raise JournalCorrupt(_NOBODY, self._line, "the runs stand in another order than they were exported in")
         if seal.get("records") != sum(seq for seq, _ in self._heads.values()):
             raise JournalCorrupt(_NOBODY, self._line, "the line that ends the export counts other records")
         self._check_mac(seal, mac)
