@@ -1,5 +1,6 @@
 """The lane: every item has one end, no group is handed over twice, whatever dies and wherever."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import anyio
@@ -26,13 +27,8 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 
 def lane(service: FakeService, store: MemoryBatches, owner: str = "o", **pace: float) -> BatchLane:
-    return BatchLane(
-        {"l": service},
-        store,
-        owner=owner,
-        pace=replace(PACE, **pace),
-        now_s=anyio.current_time,  # type: ignore[arg-type]  # numbers
-    )
+    changed = replace(PACE, **pace)  # type: ignore[arg-type]  # numbers
+    return BatchLane({"l": service}, store, owner=owner, pace=changed, now_s=anyio.current_time)
 
 
 def asked(name: str, wait_s: float = 3_600.0) -> BatchItem:
@@ -201,3 +197,74 @@ async def test_a_word_of_the_service_ends_the_wait() -> None:
         of.heard()
     assert [one.state for one in found] == ["answered"]
     assert anyio.current_time() - began < 25.0
+
+
+@pytest.mark.parametrize("count", [2, 200])
+async def test_however_many_wait_the_service_is_looked_at_once_a_poll(count: int) -> None:
+    service, store = FakeService(rounds=5), MemoryBatches()
+    found = await outcomes(lane(service, store, items_max=500), [f"i{n}" for n in range(count)])
+    assert all(one.state == "answered" for one in found.values())
+    assert service.calls == ["submit", *["state"] * 6, "outcomes"]
+
+
+async def test_when_the_one_who_looks_after_all_leaves_the_next_one_goes_on() -> None:
+    service, store = FakeService(rounds=3), MemoryBatches()
+    of = lane(service, store)
+    async with anyio.create_task_group() as group:
+        first = anyio.CancelScope()
+
+        async def leaves() -> None:
+            with first:
+                await of.outcome(asked("first"))
+
+        group.start_soon(leaves)
+        await anyio.sleep(1.0)
+        found: list[BatchEntry] = []
+
+        async def stays() -> None:
+            found.append(await of.outcome(asked("second")))
+
+        group.start_soon(stays)
+        await anyio.sleep(25.0)
+        first.cancel()
+    assert [one.state for one in found] == ["answered"]
+    assert len(service.batches) == 1
+
+
+async def test_a_word_is_heard_at_every_endpoint_also_while_a_look_is_under_way() -> None:
+    one, other = FakeService(rounds=0), FakeService(rounds=0)
+    of = BatchLane(
+        {"l": one, "m": other},
+        MemoryBatches(),
+        owner="o",
+        pace=replace(PACE, poll_s=3_000.0),
+        now_s=anyio.current_time,
+    )
+    found: list[str] = []
+
+    async def wait(name: str, line: str) -> None:
+        found.append((await of.outcome(replace(asked(name, 9_000.0), line=line))).state)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait, "a", "l")
+        group.start_soon(wait, "b", "m")
+        await anyio.sleep(20.0)
+        of.heard()
+        await anyio.sleep(5.0)
+        assert found == ["answered", "answered"]
+
+
+async def test_a_hand_over_that_takes_longer_than_its_lease_is_not_taken_over_by_another_process() -> None:
+    class Slow(FakeService):
+        async def submit(self, key: str, items: Sequence[BatchItem]) -> str:
+            await anyio.sleep(200.0)
+            return await super().submit(key, items)
+
+    service, store = Slow(), MemoryBatches()
+    first, second = lane(service, store, owner="first"), lane(service, store, owner="second")
+    async with anyio.create_task_group() as group:
+        group.start_soon(outcomes, first, ["a"])
+        await anyio.sleep(15.0)
+        group.start_soon(outcomes, second, ["a"])
+    assert len(service.batches) == 1
+    assert service.calls.count("find") == 0

@@ -13,7 +13,7 @@ from orchestrator.adapters.openai.replies import ReplyReader
 from orchestrator.adapters.openai.requests import body_of
 from orchestrator.adapters.openai.wire import limit_to
 from orchestrator.ports.batches import BatchItem, BatchOutcome, ServiceState
-from orchestrator.ports.model_errors import ModelBadReply, ModelBadRequest, ModelError
+from orchestrator.ports.model_errors import ModelBadReply, ModelBadRequest, ModelError, ModelUnavailable
 from orchestrator.settings import EndpointSettings
 
 ENDPOINT: Final = "/v1/chat/completions"
@@ -23,6 +23,7 @@ ITEMS_MAX: Final = 50_000  #: of one batch, and
 FILE_BYTES_MAX: Final = 200_000_000  #: of its file: limits of the service
 RESULT_BYTES_MAX: Final = 1 << 30  #: of one file of results
 LOOKED_AT_MAX: Final = 1_000  #: newest batches among which a group is looked for
+AGAIN_S: Final = 60.0  #: advice, where it is among none of them
 CALL_S: Final = 120.0  #: one request
 _NO_KEY: Final = "none"
 _ENDED: Final = frozenset({"completed", "expired", "cancelled"})
@@ -68,7 +69,10 @@ class OpenAIBatches:
                 if (getattr(batch, "metadata", None) or {}).get(KEY) == key:
                     return _id_of(batch)
                 if seen >= LOOKED_AT_MAX:
-                    break
+                    reason = f"the group is not among the newest {LOOKED_AT_MAX:,} batches, so nobody knows of it"
+                    raise ModelUnavailable(_MODEL, reason, AGAIN_S)
+        except ModelError:
+            raise
         except Exception as error:
             raise translated(error, _MODEL) from error
         return ""

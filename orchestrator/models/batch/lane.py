@@ -6,7 +6,7 @@ the service is asked for the key first, so that no group is handed over twice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import time
 from typing import Final
 
@@ -34,6 +34,42 @@ class Pace:
     grace_s: float = 60.0  #: after its time is over, an item waits so long for the end of a group that was cancelled
 
 
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Somebody who waits for an item."""
+
+    item: BatchItem
+    entry: BatchEntry  #: as it was at the last look
+    event: anyio.Event = field(default_factory=anyio.Event)
+
+    def wake(self) -> None:
+        """There is something new."""
+        self.event.set()
+
+    async def woken(self, most_s: float) -> bool:
+        """Wait for that, at most `most_s` seconds; whether it came."""
+        with anyio.move_on_after(most_s):
+            await self.event.wait()
+        found = self.event.is_set()
+        self.event = anyio.Event()
+        return found
+
+
+@dataclass(slots=True, eq=False)
+class _Desk:
+    """Who waits at one endpoint. One of them, the first, looks after all: however many wait, the service and the store
+    are asked once."""
+
+    waiters: dict[_Waiter, None] = field(default_factory=dict)  #: in the order they came
+    busy: bool = False
+    heard: bool = False  #: the service has told something since the last look
+    fresh: int = 0  #: items that came since then
+
+    @property
+    def first(self) -> _Waiter | None:
+        return next(iter(self.waiters), None)
+
+
 class BatchLane:
     """One per process; any number of processes may share the store."""
 
@@ -47,8 +83,7 @@ class BatchLane:
         now_s: Callable[[], float] = time,
     ) -> None:
         self._services, self._store, self._owner, self._pace, self._now_s = services, store, owner, pace, now_s
-        self._waiting: dict[str, anyio.Event] = {}
-        self._busy = False
+        self._desks: dict[str, _Desk] = {}
         self._cancelled: set[str] = set()
 
     async def outcome(self, item: BatchItem) -> BatchEntry:
@@ -58,40 +93,63 @@ class BatchLane:
         Raises:
             JournalError: the store cannot be read or written.
         """
-        entry = await self._store.put(item)
-        began = True
+        waiter = _Waiter(item, await self._store.put(item))
+        desk = self._desks.setdefault(item.line, _Desk())
+        desk.waiters[waiter] = None
+        desk.fresh += 1
+        if desk.fresh >= self._pace.items_max and desk.first is not None:
+            desk.first.wake()  # a group is full
+        pace, gathered = self._pace, False
         try:
-            while entry.state in OPEN:
-                if self._now_s() >= item.until_s + (self._pace.grace_s if entry.state == "sent" else 0.0):
-                    return await self._over(entry)
-                event = self._waiting[item.id] = anyio.Event()
-                wait_s = self._pace.gather_s if began else self._pace.poll_s
-                with anyio.move_on_after(min(wait_s, max(item.until_s - self._now_s(), self._pace.poll_s / 10))):
-                    await event.wait()
-                began = False
-                await self.work(item.line)
-                (entry,) = await self._store.look([item.id])
+            while waiter.entry.state in OPEN:
+                now_s = self._now_s()
+                left_s = self._until(waiter) - now_s
+                if left_s <= 0:
+                    waiter.entry = await self._over(waiter.entry)
+                    continue
+                first = desk.first is waiter
+                wait_s = (pace.poll_s if first else left_s) if gathered else pace.gather_s
+                if (
+                    first
+                ):  # near the end of its time it looks more often: what is over is cancelled, not left to be billed
+                    wait_s = min(wait_s, max(item.until_s - now_s, pace.poll_s / 10))
+                woken = await waiter.woken(min(wait_s, left_s))
+                gathered = gathered or not woken
+                if desk.first is waiter:
+                    await self.work(item.line)
+                elif not woken and waiter.entry.state == "waiting" and desk.first is not None:
+                    desk.first.wake()  # what has gathered by now is handed over
         except BaseException:
-            if entry.state == "waiting":
+            if waiter.entry.state == "waiting":
                 with anyio.CancelScope(shield=True):
-                    await self._store.settle([replace(entry, state="withdrawn")], "waiting")
+                    await self._store.settle([replace(waiter.entry, state="withdrawn")], "waiting")
             raise
         finally:
-            self._waiting.pop(item.id, None)
-        return entry
+            self._leave(desk, waiter)
+        return waiter.entry
+
+    def _until(self, waiter: _Waiter) -> float:
+        return waiter.item.until_s + (self._pace.grace_s if waiter.entry.state == "sent" else 0.0)
+
+    def _leave(self, desk: _Desk, waiter: _Waiter) -> None:
+        was_first = desk.first is waiter
+        desk.waiters.pop(waiter, None)
+        if was_first and desk.first is not None:
+            desk.first.wake()  # the next one looks after all from now on
 
     def heard(self) -> None:
-        """The service has told that something has ended: one who waits looks at once, for all."""
-        for event in self._waiting.values():
-            if not event.is_set():
-                event.set()
-                return
+        """The service has told that something has ended: at each endpoint one who waits looks at once, for all."""
+        for desk in self._desks.values():
+            if desk.first is not None:
+                desk.heard = True
+                desk.first.wake()
 
     async def work(self, line: str) -> None:
-        """Do what is due at one endpoint, unless another waiter is at it."""
-        if self._busy:
+        """Do what is due at one endpoint, and tell those who wait for it; nothing while somebody else is at it."""
+        desk = self._desks.setdefault(line, _Desk())
+        if desk.busy:
             return
-        self._busy = True
+        desk.busy, desk.heard, desk.fresh = True, False, 0
         try:
             for group in await self._store.groups(line):
                 await self._guarded(group, self._look_after)
@@ -101,10 +159,23 @@ class BatchLane:
                     line, owner=self._owner, now_s=now_s, ripe_s=now_s - self._pace.gather_s, most=self._pace.items_max
                 )
                 if found is None:
-                    return
+                    break
                 await self._guarded(found, self._hand_over)
+            await self._tell(desk)
         finally:
-            self._busy = False
+            desk.busy = False
+            if desk.heard and desk.first is not None:
+                desk.first.wake()  # it was told something while the look was under way
+
+    async def _tell(self, desk: _Desk) -> None:
+        """Look at all that is waited for, and wake those whose wait has changed."""
+        waiters = list(desk.waiters)
+        known = {one.item.id: one for one in await self._store.look([waiter.item.id for waiter in waiters])}
+        now_s = self._now_s()
+        for waiter in waiters:
+            waiter.entry = known.get(waiter.item.id, waiter.entry)
+            if waiter.entry.state not in OPEN or self._until(waiter) <= now_s:
+                waiter.wake()
 
     async def _guarded(self, group: BatchGroup, work: "Callable[[BatchGroup], object]") -> None:
         """A service that fails is asked again at the next look; what it will never take is asked directly."""
@@ -142,8 +213,27 @@ class BatchLane:
             await self._take(group, service)
 
     async def _hand_over(self, group: BatchGroup) -> None:
-        batch = await self._services[group.line].submit(group.key, group.items)
-        await self._store.claim(group, owner=self._owner, now_s=self._now_s(), batch=batch)
+        """Hand a group over, and stay its owner meanwhile, however long that takes: others take over what they believe
+        to be left behind. One that was taken over all the same is left to whoever has it."""
+        batch = ""
+        failed: ModelError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._hold, group, tasks.cancel_scope)
+            try:
+                batch = await self._services[group.line].submit(group.key, group.items)
+            except ModelError as error:
+                failed = error
+            tasks.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        if batch:
+            await self._store.claim(group, owner=self._owner, now_s=self._now_s(), batch=batch)
+
+    async def _hold(self, group: BatchGroup, scope: anyio.CancelScope) -> None:
+        while True:
+            await anyio.sleep(self._pace.lease_s / 3)
+            if not await self._store.claim(group, owner=self._owner, now_s=self._now_s()):
+                scope.cancel()
 
     async def _take(self, group: BatchGroup, service: BatchService) -> None:
         """Write down what became of each item of a group that has ended."""
@@ -161,29 +251,20 @@ class BatchLane:
                 ends.append(replace(entry, state="waiting"))
             else:
                 ends.append(replace(entry, state="failed", error="untouched" if said.untouched else said.error))
-        await self._settle(ends)
+        await self._store.settle(ends, "sent")
         self._cancelled.discard(group.batch)
 
     async def _fail(self, group: BatchGroup, items: Sequence[BatchItem], error: str) -> None:
         entries = await self._store.look([item.id for item in items])
-        await self._settle([replace(one, state="failed", error=error) for one in entries if one.group == group.key])
-
-    async def _settle(self, entries: Sequence[BatchEntry]) -> None:
-        for written in await self._store.settle(entries, "sent"):
-            event = self._waiting.get(written)
-            if event is not None:
-                event.set()
+        ends = [replace(one, state="failed", error=error) for one in entries if one.group == group.key]
+        await self._store.settle(ends, "sent")
 
     async def _over(self, entry: BatchEntry) -> BatchEntry:
-        """The time of an item is over: take it back, or leave it where it is worked on."""
-        if entry.state == "waiting":
-            end = replace(entry, state="withdrawn")
-        else:
-            end = replace(entry, state="failed", error="late")
+        """The time of an item is over: take it back, or leave it where it is worked on. What it is by then."""
+        late = entry.state == "sent"
+        end = replace(entry, state="failed", error="late") if late else replace(entry, state="withdrawn")
         if not await self._store.settle([end], entry.state):
             (end,) = await self._store.look([entry.item.id])
-            if end.state in OPEN:
-                return await self._over(end)
         return end
 
     async def aclose(self) -> None:
