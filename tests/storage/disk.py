@@ -92,7 +92,7 @@ class Disk:
 
     def note(self, kind: Kind, path: Path, offset: int = 0, data: bytes = b"") -> None:
         """Write down what was done."""
-        if self.keep and self.folder in path.parents:
+        if self.keep and kind != "read" and self.folder in path.parents:
             self.done.append(Done(kind, path, offset, data))
 
 

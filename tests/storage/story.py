@@ -1,6 +1,6 @@
 """A journal's working day in small: what is written to it, and whether what is read afterwards is a true beginning."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,8 @@ class Told:
     acknowledged: list[Append] = field(default_factory=list)
     doubtful: list[Append] = field(default_factory=list)  #: asked for, and answered with an error
     errors: list[JournalError] = field(default_factory=list)
+    clock: Callable[[], int] = int  #: what counts the operations of the disk
+    when: list[int] = field(default_factory=list)  #: how many there had been when each entry was acknowledged
 
 
 async def write(path: Path, told: Told, *, checkpoints: int = 9) -> None:
@@ -61,6 +63,7 @@ async def write(path: Path, told: Told, *, checkpoints: int = 9) -> None:
                 told.errors.append(error)
                 return
             told.acknowledged.append(one)
+            told.when.append(told.clock())
             if number % checkpoints == 0:
                 await checkpoint(journal, told)
     finally:
@@ -103,21 +106,23 @@ async def read(path: Path) -> dict[RunId, list[Recorded]]:
         await journal.close()
 
 
-def must_be_a_beginning(found: dict[RunId, list[Recorded]], told: Told, *, whole_order: bool = False) -> int:
-    """What is there was asked for, entry by entry and in order, and all that was acknowledged is there.
+def there(found: dict[RunId, list[Recorded]]) -> list[Append]:
+    """Which entries those are, if they are whole ones and the right ones.
 
-    `whole_order`: only the order, for images of a machine that lost power. Returns the number of entries.
+    Raises:
+        AssertionError: anything else is there, or a part of an entry.
     """
-    asked = entries()
-    there = [one for one in asked if found.get(one.run_id, [])[one.first_seq - 1 :]]
+    whole = [one for one in entries() if found.get(one.run_id, [])[one.first_seq - 1 :]]
     facts: dict[RunId, list[Fact]] = {}
-    for one in there:
+    for one in whole:
         facts.setdefault(one.run_id, []).extend(one.facts)
     assert {run_id: [record.fact for record in records] for run_id, records in found.items()} == facts
-    if whole_order:
-        assert there == asked[: len(there)], "a later commit is there without an earlier one"
-    else:
-        missing = [one for one in told.acknowledged if one not in there]
-        assert not missing, "acknowledged and lost"
-        assert [one for one in there if one not in told.acknowledged] in ([], told.doubtful)
-    return len(there)
+    return whole
+
+
+def must_be_a_beginning(found: dict[RunId, list[Recorded]], told: Told) -> int:
+    """All that was acknowledged is there, and else at most what was in doubt; returns the number of entries."""
+    whole = there(found)
+    assert [one for one in told.acknowledged if one not in whole] == [], "acknowledged and lost"
+    assert [one for one in whole if one not in told.acknowledged] in ([], told.doubtful)
+    return len(whole)
