@@ -147,7 +147,7 @@ def still(engine: "Engine", run_id: RunId) -> bool:
     drivers = [d for d in engine.runs.drivers() if d.run_id == run_id or d.run_id.startswith(f"{run_id}.")]
     open_ones = [d for d in drivers if not d.over]
     asking = [d for d in open_ones if d.machine.state.waiting]
-    return bool(asking) and all(_still(engine, d) for d in open_ones) and all(engine.runs.quiet(d) for d in asking)
+    return bool(asking) and all(_still(engine, d) for d in open_ones) and all(d.quiet for d in asking)
 
 
 def _still(engine: "Engine", driver: RunDriver) -> bool:

@@ -9,7 +9,6 @@ import structlog
 from anyio.abc import TaskGroup
 
 from orchestrator.core import facts as f
-from orchestrator.core.codec import check_fact
 from orchestrator.core.inputs import Input
 from orchestrator.core.machine import RunMachine
 from orchestrator.engine.admission import Admission
@@ -18,6 +17,7 @@ from orchestrator.engine.cancelling import cancel_run
 from orchestrator.engine.children import SubPlans
 from orchestrator.engine.draining import drain
 from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.drivers import Drivers
 from orchestrator.engine.grants import Grants
 from orchestrator.engine.handle import Run
 from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told, goes_on
@@ -30,19 +30,10 @@ from orchestrator.engine.promises import Batching, Caching, Ready, Thinks
 from orchestrator.engine.questions import Asked
 from orchestrator.engine.recovery import ended_of
 from orchestrator.engine.run_ids import new_run_id
-from orchestrator.engine.submission import (
-    Freezable,
-    Request,
-    SessionView,
-    budget_over,
-    check_words,
-    plain_inputs,
-)
+from orchestrator.engine.submission import Freezable, Request, SessionView, budget_over, check_words, plain_inputs
 from orchestrator.engine.takeover import TakeOver
-from orchestrator.errors import (
-    EngineClosed,
-    JournalConflict,
-)
+from orchestrator.engine.telling import told
+from orchestrator.errors import EngineClosed, JournalConflict
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.plan.compiled import CompiledPlan
@@ -108,9 +99,8 @@ class RunEngine:
             caching=caching,
             batching=batching,
         )
-        self._drivers: dict[RunId, RunDriver] = {}
+        self._drivers = Drivers()
         self._parked: dict[RunId, str] = {}  #: runs that are open in the journal and not driven, and why
-        self._top = 0  #: open runs without a parent
         self._admission = Admission(self)
         self._alarms = Alarms(clock, self.post)
         questions = Asked(
@@ -143,6 +133,7 @@ class RunEngine:
             self.observer,
             self.offers,
         )
+        self.turn = self._loop.turn  #: handle what is queued at once, if the journal need not be waited for
         self.owning = Owning(self, shared) if shared is not None else None
         self.takeover = TakeOver(self)
         self._group: TaskGroup | None = None
@@ -178,7 +169,7 @@ class RunEngine:
         try:
             await group.__aexit__(None, None, None)
         finally:
-            for driver in self._drivers.values():
+            for driver in self._drivers.all():
                 if not driver.over:
                     driver.park(CLOSED)
             self._loop.close()
@@ -275,27 +266,18 @@ class RunEngine:
     def keep(self, driver: RunDriver) -> None:
         """Drive a run from here on."""
         self._parked.pop(driver.run_id, None)
-        self._drivers[driver.run_id] = driver
+        self._drivers.add(driver)
         if self._routing is not None:
             driver.machine.route_by(self._routing.choose)
             driver.saw = self._routing.saw
-        parent = driver.accepted.parent
-        self._top += parent is None
-        above = self.driver(parent) if parent is not None else None
-        if above is not None:
-            driver.above, above.below[driver.run_id] = above, driver
-            above.on_resume = self._alarms.resumed
+        if driver.above is not None:
+            driver.above.on_resume = self._alarms.resumed
         if self._draining:
             driver.hold()
 
     def forget(self, driver: RunDriver) -> None:
         """Let go of a run that is over."""
-        if self._drivers.get(driver.run_id) is driver:
-            del self._drivers[driver.run_id]
-            self._top -= driver.accepted.parent is None
-            if driver.above is not None:
-                driver.above.below.pop(driver.run_id, None)
-                driver.above = None
+        self._drivers.drop(driver)
 
     def park(self, driver: RunDriver, reason: str) -> None:
         """Stop driving a run that cannot go on here, and whatever waits for it as a sub-plan."""
@@ -329,7 +311,7 @@ class RunEngine:
 
     def room(self) -> int:
         """How many more runs may be open here."""
-        return max(self.open_runs_max - self._top, 0) if not self._draining else 0
+        return max(self.open_runs_max - self._drivers.top, 0) if not self._draining else 0
 
     async def recover(self, run_id: RunId | None = None) -> list[Run]:
         """Take over open runs of the journal, oldest first, or just one with its sub-plans.
@@ -355,10 +337,6 @@ class RunEngine:
         """Items posted so far, and how many of these are handled with all that followed in the journal."""
         return self._loop.posted, self._loop.journaled
 
-    def turn(self) -> None:
-        """Handle what is queued at once, if the journal need not be waited for."""
-        self._loop.turn()
-
     def post(self, driver: RunDriver, item: Item) -> None:
         """Queue something for a run."""
         self._loop.post(driver, item)
@@ -369,11 +347,7 @@ class RunEngine:
 
     def drivers(self) -> list[RunDriver]:
         """All runs that are open here, oldest first."""
-        return list(self._drivers.values())
-
-    def quiet(self, driver: RunDriver) -> bool:
-        """Nothing is queued that could move this run."""
-        return driver.quiet
+        return self._drivers.all()
 
     async def ended(self, run_id: RunId) -> f.RunEnded | None:
         """How a run ended; None while it is open.
@@ -403,18 +377,7 @@ class RunEngine:
         """
         if self._group is None:
             raise EngineClosed(CLOSED)
-        if isinstance(item, f.Fact):
-            check_fact(item)  # what a person says is no reason to park a run
-        told, journaled = anyio.Event(), False
-
-        def done(well: bool) -> None:
-            nonlocal journaled
-            journaled = well
-            told.set()
-
-        self.post(driver, Told(item, done))
-        await told.wait()
-        if not journaled:
+        if not await told(self.post, driver, item):
             raise self._not_done(driver)
 
     def not_begun(self, driver: RunDriver) -> EngineClosed | JournalConflict:
