@@ -129,7 +129,7 @@ async def test_a_thousand_runs_at_once(open_engine: OpenEngine, pool: Pool) -> N
         runs = [await engine.submit(wide(1)) for _ in range(1000)]
         results = [await run.result() for run in runs]
         assert engine.runs.drivers() == []
-        assert not engine.runs._top
+        assert not engine.runs._drivers.top
     assert {(type(result), result.output) for result in results} == {(Succeeded, 0)}  # type: ignore[union-attr]  # Succeeded
 
 
