@@ -10,9 +10,10 @@ from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.app import Engine
 from orchestrator.core import facts as f
 from orchestrator.core.results import RunResult
+from orchestrator.engine.handle import Run
 from orchestrator.engine.recovery import read_all
 from orchestrator.ids import RunId
-from orchestrator.ports.journal import Append, RunQuery
+from orchestrator.ports.journal import Append, Journal, RunQuery
 from tests.crash.reference import REFERENCES, WITNESS, Reference, pool
 from tests.sizes import SIZES
 
@@ -46,21 +47,19 @@ def plain(result: RunResult) -> RunResult:
     return replace(result, run_id=RunId("R"))
 
 
-async def finish(reference: Reference, journal: CrashingJournal) -> RunResult:
+async def finish(reference: Reference, journal: Journal) -> RunResult:
     """Open an engine on the journal, take over what is there or submit anew, and drive it to its end."""
     async with Engine(pools=[pool], journal=journal, drain_s=0.0, recover=False) as engine:
         found = await journal.runs(RunQuery(top_level=True))
         if found:
             await engine.runs.recover()
-            from orchestrator.engine.handle import Run
-
             run = Run(engine.runs, found[0].run_id)
         else:
             run = await engine.submit(reference.plan())
         return await reference.drive(engine, run)
 
 
-async def produced(journal: MemoryJournal) -> set[str]:
+async def produced(journal: Journal) -> set[str]:
     """Steps whose output is in the journal."""
     done: set[str] = set()
     for row in await journal.runs(RunQuery(limit=1000)):

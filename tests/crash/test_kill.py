@@ -56,7 +56,7 @@ async def journaled(folder: Path) -> set[str]:
         return set()
     journal = await SqliteJournal.open(folder / "journal.db")
     try:
-        return await produced(journal)  # type: ignore[arg-type]  # any journal will do
+        return await produced(journal)
     finally:
         await journal.close()
 

@@ -14,13 +14,10 @@ import pytest
 
 from orchestrator.adapters.postgres.journal import PostgresJournal
 from orchestrator.adapters.sql.journal import SqliteJournal
-from orchestrator.app import Engine
-from orchestrator.core.results import RunResult
-from orchestrator.engine.handle import Run
 from orchestrator.ids import RunId
-from orchestrator.ports.journal import Append, Journal, RunQuery
-from tests.crash.reference import REFERENCES, WITNESS, Reference, pool
-from tests.crash.test_crash_points import Crash, plain, produced
+from orchestrator.ports.journal import Append, RunQuery
+from tests.crash.reference import REFERENCES, WITNESS, Reference
+from tests.crash.test_crash_points import Crash, finish, plain, produced
 from tests.sizes import SIZES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
@@ -55,18 +52,6 @@ async def _nothing(*_: object, **__: object) -> None:
     pass
 
 
-async def finish(reference: Reference, journal: Journal) -> RunResult:
-    """Open an engine on the journal, take over what is there or submit anew, and drive it to its end."""
-    async with Engine(pools=[pool], journal=journal, drain_s=0.0, recover=False) as engine:
-        found = await journal.runs(RunQuery(top_level=True))
-        if found:
-            await engine.runs.recover()
-            run = Run(engine.runs, found[0].run_id)
-        else:
-            run = await engine.submit(reference.plan())
-        return await reference.drive(engine, run)
-
-
 async def sql(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute(statement)
@@ -94,7 +79,7 @@ async def test_a_crash_at_any_append_changes_nothing(reference: Reference, postg
                 result = await finish(reference, first)  # the last appends may come after the result
             except* Crash:
                 await sql(postgres_url, "UPDATE owners SET lease_until = '-infinity'")
-                before = await produced(heir)  # type: ignore[arg-type] # any journal will do
+                before = await produced(heir)
                 WITNESS.clear()
                 result = await finish(reference, heir)
                 again = {line.split(" ")[0] for line in WITNESS} & before
