@@ -119,15 +119,15 @@ def request_behind_a_key_not_compared(patches: pytest.MonkeyPatch) -> None:
     digest = admission.request_digest
     seen: dict[str, object] = {}
 
-    def same(_plan: object, _inputs: object, _budget: object) -> object:
-        return seen.setdefault("first", digest(_plan, _inputs, _budget))  # type: ignore[arg-type]  # what was handed over
+    def same(request: Any) -> object:
+        return seen.setdefault("first", digest(request))
 
     patches.setattr(admission, "request_digest", same)
     first_facts = admission.first_facts
 
     def facts(request: Any, now_s: float) -> object:
         made = first_facts(request, now_s)
-        accepted = replace(made[0], request_digest=same(request.plan, request.inputs, request.budget))  # type: ignore[call-arg]
+        accepted = replace(made[0], request_digest=same(request))  # type: ignore[call-arg]
         return (accepted, *made[1:])
 
     patches.setattr(admission, "first_facts", facts)

@@ -8,9 +8,9 @@ import anyio
 
 from orchestrator.core.state import Status
 from orchestrator.engine.operations import OpenApproval, Operations
-from orchestrator.engine.recovery import plan_of, read_all
+from orchestrator.engine.recovery import machine_of, plan_of, read_all
 from orchestrator.errors import IdempotencyConflict, OrchestratorError
-from orchestrator.ids import JsonValue, RunId
+from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.plan.patch import Patch
 from orchestrator.testing.simulation.given import Given
 from orchestrator.testing.simulation.plans import PLANS, plan_number
@@ -50,6 +50,7 @@ class Clients:
             "client.patches": self.patch,
             "client.asks_again": self.ask_again,
         }
+        self._doubted: list[RunId] = []  #: ended runs of which something was taken back
         self._again = 0  #: runs that were asked for again
         self._silent: dict[tuple[str, str, float], bool] = {}
         self.waiting = 0  #: requests that have no answer yet
@@ -160,14 +161,20 @@ class Clients:
             self._witness.cancelled.add(run_id)
 
     async def take_back(self) -> None:
-        """Find some result wrong."""
+        """Find some result wrong, of a run that is open or of one that has ended."""
+        ended = self._ended()
+        if ended and self._dice.random() < 0.4:
+            await self._take_back_late(self._dice.choice(ended))
+            return
         drivers = [d for one in self._supervisors if one.up and one.engine for d in one.engine.drivers()]
         if not drivers:
             return
         driver = self._dice.choice(drivers)
         steps = driver.machine.state.steps
         passed = [state for state in steps if state.status is Status.PASSED]
-        step = self._dice.choice(passed or steps).spec.id
+        if not passed:
+            return
+        step = self._dice.choice(passed).spec.id
         supervisor = await self._somebody()
         with anyio.move_on_after(PATIENCE_S):
             try:
@@ -175,6 +182,24 @@ class Clients:
                 await Operations(supervisor.engine).quarantine(driver.run_id, step, reason="wrong", by=PERSON)
             except OrchestratorError:
                 return
+
+    def _ended(self) -> list[RunId]:
+        return sorted(run_id for run_id in set(self._witness.acked.values()) if self._witness.has_ended(run_id))
+
+    async def _take_back_late(self, run_id: RunId) -> None:
+        supervisor = await self._somebody()
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                assert supervisor.engine is not None, "it is up"
+                state = machine_of(await read_all(supervisor.engine.journal, run_id)).state
+                passed = [str(one.spec.id) for one in state.steps if one.status is Status.PASSED]
+                if not passed:
+                    return
+                step = self._dice.choice(passed)
+                await Operations(supervisor.engine).quarantine(run_id, StepId(step), reason="wrong", by=PERSON)
+            except OrchestratorError:
+                return
+            self._doubted.append(run_id)
 
     async def patch(self) -> None:
         """Change what has not begun of some run."""
@@ -200,11 +225,12 @@ class Clients:
 
     async def ask_again(self) -> None:
         """Have an ended run tried again, or forked with other inputs: a new run that takes over what passed."""
-        ended = sorted(run_id for run_id in set(self._witness.acked.values()) if self._witness.has_ended(run_id))
+        ended = self._ended()
         if not ended or self._again >= AGAIN_MAX:
             return
         self._again += 1
-        run_id, key = self._dice.choice(ended), f"again{self._again}"
+        doubted = self._doubted if self._doubted and self._dice.random() < 0.7 else ended
+        run_id, key = self._dice.choice(doubted), f"again{self._again}"
         fork, flag = self._dice.random() < 0.4, self._dice.random() < 0.5
         supervisor = await self._somebody()
         with anyio.move_on_after(PATIENCE_S):

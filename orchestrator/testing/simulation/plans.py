@@ -106,7 +106,7 @@ def _draft(draw: Draw) -> dict[str, object]:
 
 def _step(draw: Draw, number: int, before: dict[str, dict[str, object]]) -> dict[str, object]:
     names = list(before)
-    needs = draw.sample(names, min(len(names), draw.choice((0, 1, 1, 2))))
+    needs = draw.sample(names, min(len(names), draw.choice((0, 1, 1, 2, 3))))
     kind = draw.choice(("call", "call", "call", "task", "plan", "human", "goal"))
     if kind == "human":
         then = draw.choice(("no", "no", "fail"))
@@ -131,6 +131,8 @@ def _step(draw: Draw, number: int, before: dict[str, dict[str, object]]) -> dict
         step["early"] = step["join"] != "any" and draw.random() < 0.5
     if draw.random() < 0.1:
         step["replan_if"] = "true"
+    if draw.random() < 0.15:  # what goes on while the step runs
+        values["so_far"] = "${{ run.steps }}"
     if draw.random() < 0.03:  # has no value where there are few items
         values["late"] = "${{ inputs.items[3] }}"
     if draw.random() < 0.15:

@@ -40,6 +40,7 @@ AT_TIMES: Final[dict[str, float]] = {
 CLOCKS: Final = "clock.skew"
 FAULTS: Final = (*AT_MOVES, *AT_TIMES, CLOCKS)
 _WEAK: Final = 0.2  #: of the strong rate
+_PEOPLE: Final = 0.3  #: how likely people do each of what they may do, whatever else strikes
 _SKEWS_S: Final = (1.0, 60.0, 3600.0)
 
 
@@ -98,6 +99,8 @@ def profile_of(schedule: Schedule) -> Profile:
     strong = set(dice.sample(FAULTS, dice.choice((0, 1, 2, 3, 4))))
     weak = set(FAULTS) if dice.random() < 0.3 else set()
     force = {fault: 1.0 if fault in strong else _WEAK if fault in weak else 0.0 for fault in FAULTS}
+    people = random.Random(f"people {schedule.seed}")  # chance that repeats is the point
+    force |= {fault: 1.0 for fault in AT_TIMES if fault.startswith("client.") and people.random() < _PEOPLE}
     for fault in schedule.without:
         force[fault] = 0.0
     runs = dice.choice((1, 1, 1, 2, 3))
