@@ -76,7 +76,8 @@ def verify(
 
 def _tell(told: dict[str, JsonValue], damaged: list[dict[str, JsonValue]], *, everything: bool) -> None:
     for one in damaged:
-        print(f"{paint('✗', 'bad')} run {one['run']}, record {one['record']}: {one['reason']}")
+        place = f"run {one['run']}, record {one['record']}: " if one["run"] else ""  # else the file itself is damaged
+        print(f"{paint('✗', 'bad')} {place}{one['reason']}")
     sign = paint("✗ damaged", "bad", sys.stderr) if damaged else paint("✓ whole", "good", sys.stderr)
     say(f"{sign}  {told['runs']} runs, {told['records']} records")
     signed = cast(dict[str, JsonValue] | None, told.get("checkpoint"))

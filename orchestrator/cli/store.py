@@ -83,7 +83,10 @@ def _drill(copy: Path, settings: "Settings", ledger: "Ledger | None", *, as_json
     else:
         for one in cast(list[dict[str, JsonValue]], [*found.found.damaged, *found.broken]):
             what = one["reason"] if "reason" in one else f"{one['rule']}: {one['what']}"
-            print(f"{paint('✗', 'bad')} run {one['run']}, record {one['record']}: {what}")
+            place = (
+                f"run {one['run']}, record {one['record']}: " if one["run"] else ""
+            )  # else the file itself is damaged
+            print(f"{paint('✗', 'bad')} {place}{what}")
         sign = paint("✓ sound", "good", sys.stderr) if found.sound else paint("✗ not sound", "bad", sys.stderr)
         signed = f", nothing missing up to checkpoint {ledger.number}" if ledger is not None and found.sound else ""
         say(

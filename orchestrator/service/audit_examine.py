@@ -69,7 +69,7 @@ async def examine(
 
 def _take(found: Examined, told: dict[str, JsonValue]) -> None:
     run_id = RunId(str(told["run"]))
-    found.runs += 1
+    found.runs += run_id != ""
     damaged = cast(dict[str, JsonValue] | None, told["damaged"])
     if damaged is not None:
         found.damaged.append({"run": run_id, **damaged})

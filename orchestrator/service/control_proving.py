@@ -18,6 +18,8 @@ from orchestrator.ports.journal import Journal, RunQuery, RunRow
 
 PAGE: Final = 500  #: records looked at, or exported, at a time
 ALL: Final = 1_000_000  #: runs looked through
+DAMAGES_MAX: Final = 10  #: of the file itself that are told
+RESTORE: Final = "restore a backup (`orchestrator restore`)"
 _KIND_BYTES: Final = 40  #: of a header in which its kind stands
 _ENDED: Final = f'"{RunEnded.KIND}"'.encode()
 
@@ -28,6 +30,15 @@ class ProvableJournal(Protocol):
 
     async def links(self, run_id: RunId, after: int = 0, limit: int = 10_000) -> list[Link]:
         """Records as the hash chain sees them, each checked."""
+        ...
+
+
+@runtime_checkable
+class CheckedFile(Protocol):
+    """A journal in a file, which can be damaged where no chain of hashes goes."""
+
+    async def damages(self) -> list[str]:
+        """What is wrong with the list of runs and what it is searched by; empty: nothing."""
         ...
 
 
@@ -56,7 +67,8 @@ async def verify(
 ) -> AsyncGenerator[JsonValue, None]:
     """{run, open, records, hash, emptied, damaged: null or {record, reason}} of each run, oldest first.
 
-    `hash` is of its newest record; `emptied` says that what it said was deleted.
+    `hash` is of its newest record; `emptied` says that what it said was deleted. Damage of the file itself, looked for
+    when all runs are asked for, comes last, under no run and record 0.
     """
     provable = _provable(journal)
     for row in await rows_of(journal, run_id, since_s, until_s):
@@ -66,6 +78,13 @@ async def verify(
         except JournalCorrupt as error:
             damaged: JsonValue = {"record": error.seq, "reason": error.reason}
             yield {"run": row.run_id, "open": row.status == "open", "damaged": damaged}
+    if run_id is None and since_s is None and until_s is None and isinstance(journal, CheckedFile):
+        for reason in (await journal.damages())[:DAMAGES_MAX]:
+            yield {
+                "run": "",
+                "open": False,
+                "damaged": {"record": 0, "reason": f"the list of runs: {reason}; {RESTORE}"},
+            }
 
 
 async def _proven(rows: Journal, journal: ProvableJournal, row: RunRow) -> dict[str, JsonValue]:

@@ -73,6 +73,14 @@ class SqliteJournal:
         """
         return await self._writer.submit(lambda store: store.links(run_id, after, limit)).answer()
 
+    async def damages(self) -> list[str]:
+        """What SQLite's own check says against the list of runs and its indexes, which no hash covers; empty: nothing.
+
+        Raises:
+            JournalError: it cannot be read at all.
+        """
+        return await self._writer.submit(lambda store: store.damages()).answer()
+
     async def backup(self, target: Path) -> None:
         """Copy the journal to `target` while it is in use; calls made meanwhile wait. Nothing is overwritten.
 

@@ -112,6 +112,10 @@ class Store:
         with self._errors():
             return queries.links(self._connection, run_id, after, limit)
 
+    def damages(self) -> list[str]:
+        with self._errors():
+            return queries.damages(self._connection)
+
     def runs(self, query: RunQuery) -> list[RunRow]:
         with self._errors():
             return queries.runs(self._connection, query)
