@@ -1,5 +1,5 @@
 """The pool of the tests of a fleet."""
 
-from tests.batch.work import writer as _writer
+from benchmarks.cost.batch.work import writer as _writer
 
 writer = _writer()

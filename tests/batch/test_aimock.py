@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cost.batch import work
 from orchestrator import Succeeded
 from orchestrator.app import Engine
 from orchestrator.core import facts as f
 from orchestrator.engine.recovery import read_all
 from tests.ask.conftest import aimock, llmock
-from tests.batch import work
 from tests.conftest import ROOT
 from tests.sizes import SIZES
 
@@ -67,7 +67,7 @@ def test_a_process_that_is_killed_hands_nothing_over_twice(llmock: Path, fixture
         at = 2 * COUNT + 1 + 2 * number  # all items are kept by then; from here on they are gathered and handed over
         store = tmp_path / str(at) / "j.db"
         with aimock(llmock, fixtures) as server:
-            command = [sys.executable, "-m", "tests.batch.victim", server.url, str(store), str(COUNT), "0"]
+            command = [sys.executable, "-m", "benchmarks.cost.batch.victim", server.url, str(store), str(COUNT), "0"]
             killed, again = (
                 subprocess.run(
                     [*command, str(moment)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False

@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
+from benchmarks.cost.batch import work
+from benchmarks.cost.batch.stand_in import Service, serving
 from orchestrator.app.batch import Batches
 from orchestrator.errors import PromiseError
 from orchestrator.testing.scripted import ScriptedModel
-from tests.batch import work
-from tests.batch.stand_in import Service, serving
 from tests.fleet.conftest import Site, site
 
 __all__ = ["site"]

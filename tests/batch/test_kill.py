@@ -1,69 +1,26 @@
 """kill -9 at moments all over a run: every question is answered once, none handed over twice, the bill is right."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
-import anyio
-import pytest
-
-from orchestrator.adapters.sql.journal import SqliteJournal
-from orchestrator.core import facts as f
-from orchestrator.core.invariants import check_history
-from orchestrator.engine.recovery import read_all
-from orchestrator.ports.journal import RunQuery
-from tests.batch import work
-from tests.batch.stand_in import Service, serving
-from tests.conftest import ROOT
+from benchmarks.cost.batch.killing import Size, chosen, killed_at, moments, remembered
 from tests.sizes import SIZES
 
 FULL = SIZES.name == "prove"
-COUNT, FAILING, POINTS = (1_000, 50, 100) if FULL else (12, 1, 3)
+SIZE, POINTS = (Size(count=1_000, failing=50), 100) if FULL else (Size(count=12, failing=1), 4)
 
 
-def started(service: Service, store: Path, at: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.batch.victim", service.url, str(store), str(COUNT), str(FAILING), str(at)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+def test_a_process_that_is_killed_anywhere_is_followed_by_one_that_pays_for_nothing_twice() -> None:
+    names, clean = moments(SIZE)
+    assert clean.wrong == ()
+    points = [(at, names[at - 1]) for at in chosen(names, POINTS)]
+    assert len(set(points)) == POINTS
+    held = [one for one, _ in remembered(SIZE, points)] if FULL else [killed_at(SIZE, *point) for point in points]
+    assert {point.at: point.wrong for point in held if point.wrong} == {}
+    assert sum(point.killed for point in held) >= POINTS // 2
 
 
-def ended(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert isinstance(found, dict)
-    return found
-
-
-async def _called(store: Path) -> list[f.ModelCalled]:
-    journal = await SqliteJournal.open(store)
-    try:
-        (row,) = await journal.runs(RunQuery(top_level=True))
-        records = await read_all(journal, row.run_id)
-    finally:
-        await journal.close()
-    assert check_history(records) == ()
-    return [one.fact for one in records if isinstance(one.fact, f.ModelCalled)]
-
-
-def test_a_process_that_is_killed_anywhere_is_followed_by_one_that_pays_for_nothing_twice(tmp_path: Path) -> None:
-    with serving(Service()) as service:
-        clean = ended(started(service, tmp_path / "clean" / "j.db", 0))
-    moments = clean["moments"]
-    assert isinstance(moments, int)
-    assert moments > 4 * POINTS or not FULL
-    for number in range(POINTS):
-        at = 1 + (number * (moments - 1)) // max(POINTS - 1, 1)
-        store = tmp_path / str(at) / "j.db"
-        with serving(Service()) as service:
-            killed = started(service, store, at)
-            again = ended(started(service, store, 0))
-        assert killed.returncode in (-9, 0), killed.stderr  # 0: it was quicker this time, and passed fewer moments
-        assert (again["status"], again["output"]) == ("Succeeded", work.questions(COUNT, FAILING)), at
-        assert len(service.items()) == len(set(service.items())) == COUNT, f"handed over twice, killed at {at}"
-        called = anyio.run(_called, store)
-        batched = [one for one in called if one.charge.startswith("batch.")]
-        assert len({one.charge for one in batched}) == COUNT
-        paid = sum({one.charge: one.usd for one in batched}.values())
-        assert paid == pytest.approx(sum(map(work.usd, service.billed.values())) / 2, abs=1e-9), at
-        direct = [one for one in called if not one.charge.startswith("batch.") and not one.unknown]
-        assert FAILING <= len(direct) <= len(service.direct)
+def test_moments_around_hand_overs_come_before_those_that_are_all_alike() -> None:
+    names = ["before put", "after put"] * 500 + ["before submit", "after submit", "before claim", "after claim"]
+    found = chosen(names, 10)
+    assert found[-4:] == [1001, 1002, 1003, 1004]
+    assert found[:6] == [1, 200, 400, 600, 800, 1000]
+    assert chosen(names[-4:], 10) == [1, 2, 3, 4]
+    assert len(chosen([*names[:2], *names[-4:] * 20], 10)) == 10

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cost.batch import work
+from benchmarks.cost.batch.stand_in import Service, serving
 from orchestrator import Plan, Succeeded
 from orchestrator.app import Engine
 from orchestrator.core import facts as f
@@ -12,8 +14,6 @@ from orchestrator.core.story import story
 from orchestrator.engine.recovery import read_all
 from orchestrator.errors import PromiseError
 from orchestrator.ids import RunId
-from tests.batch import work
-from tests.batch.stand_in import Service, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 COUNT, FAILING = 40, 2

@@ -1,7 +1,7 @@
 """A process that runs questions over the Batch API and kills itself at a numbered moment: before or after one of its
-calls of the store or of the service. `python -m tests.batch.victim URL STORE COUNT FAILING AT`; 0 never dies.
+calls of the store or of the service. `python -m benchmarks.cost.batch.victim URL STORE COUNT FAILING AT`; 0 never dies.
 
-It ends with one line of JSON: the run's status, its output, and how many moments there were.
+It ends with one line of JSON: the run's status, its output, and the moments that it passed.
 """
 
 import json
@@ -13,10 +13,11 @@ from pathlib import Path
 
 import anyio
 
+from benchmarks.cost.batch import work
 from orchestrator.adapters.openai.batches import OpenAIBatches
 from orchestrator.adapters.sql.batches import SqliteBatches
 from orchestrator.app import Engine
-from tests.batch import work
+from orchestrator.ids import JsonValue
 
 STORE = ("put", "gather", "claim", "settle")  #: what only reads changes nothing
 SERVICE = ("submit", "find", "state", "outcomes")
@@ -26,12 +27,13 @@ class Moments:
     """Counts, and dies at one."""
 
     def __init__(self, at: int) -> None:
-        self.at, self.count = at, 0
+        self.at = at
+        self.names: list[str] = []
 
-    def passed(self) -> None:
+    def passed(self, name: str) -> None:
         """One more; the last one, if it is the one."""
-        self.count += 1
-        if self.count == self.at:
+        self.names.append(name)
+        if len(self.names) == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, owner: type, name: str) -> None:
@@ -39,9 +41,9 @@ class Moments:
         inner: Callable[..., Awaitable[object]] = getattr(owner, name)
 
         async def call(*args: object, **named: object) -> object:
-            self.passed()
+            self.passed(f"before {name}")
             found = await inner(*args, **named)
-            self.passed()
+            self.passed(f"after {name}")
             return found
 
         setattr(owner, name, call)
@@ -49,11 +51,11 @@ class Moments:
 
 async def run(url: str, store: Path, count: int, failing: int, moments: Moments) -> dict[str, object]:
     """Submit the questions, or go on with them, and wait for the end."""
-    asked = {"questions": work.questions(count, failing)}
+    asked: dict[str, JsonValue] = {"questions": list(work.questions(count, failing))}
     async with Engine(work.settings(url, store), pools=[work.writer()]) as engine:
-        run = await engine.submit(work.plan(), dict(asked), idempotency_key="questions")
+        run = await engine.submit(work.plan(), asked, idempotency_key="questions")
         result = await run.result()
-    return {"status": type(result).__name__, "output": getattr(result, "output", None), "moments": moments.count}
+    return {"status": type(result).__name__, "output": getattr(result, "output", None), "moments": moments.names}
 
 
 def main() -> None:

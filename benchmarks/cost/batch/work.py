@@ -48,7 +48,7 @@ def writer() -> Pool:
 
 def settings(url: str, store: Path | str, **batch: object) -> Settings:
     """Models behind `url`, at prices that are easy to add up; short waits."""
-    pace = {"gather_s": 0.3, "poll_s": 0.05, "lease_s": 0.01, "grace_s": 0.5, **batch}
+    pace = {"gather_s": 0.3, "poll_s": 0.05, "lease_s": 0.3, "grace_s": 0.5, **batch}
     return Settings(
         store=store if isinstance(store, str) else f"sqlite:///{store}",
         models=GatewaySettings(

@@ -79,7 +79,7 @@ class Service:
                 }
             if (method, path) == ("POST", "/batches"):
                 asked = json.loads(data)
-                made = {
+                made: dict[str, Any] = {
                     "id": f"batch_{len(self.batches) + 1}",
                     "object": "batch",
                     "status": "validating",
