@@ -24,6 +24,7 @@ from orchestrator.settings import Settings
 from orchestrator.supervisor.judging import ModelJudge
 from orchestrator.testing.script import Account, Call, ScenarioFailed, Script
 from orchestrator.testing.scripted import ScriptedModel, UnexpectedCall
+from orchestrator.testing.slow_journal import SlowJournal
 from orchestrator.testing.stage import Stage
 
 NOON_S = 1_767_268_800.0  #: 1 January 2026, 12:00 UTC: when every scenario begins
@@ -80,7 +81,7 @@ class Play:
     async def run(self, inputs: Mapping[str, JsonValue] | None, budget: Budget | None, limit_s: float) -> Played:
         """See `Scenario.run`."""
         self._began_s = anyio.current_time()
-        journal = await open_journal(Settings(store="memory:"))
+        journal: Journal = SlowJournal(await open_journal(Settings(store="memory:")), self._script)
         run_id: RunId | None = None
         result: RunResult | None = None
         try:

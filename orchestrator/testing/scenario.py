@@ -23,7 +23,17 @@ from orchestrator.ports.planner import Planner
 from orchestrator.settings import Settings
 from orchestrator.testing.jumping import JumpingLoop
 from orchestrator.testing.play import Play, Played
-from orchestrator.testing.script import Answer, Failure, Place, Returns, ScenarioFailed, Script, slowed
+from orchestrator.testing.script import (
+    STORE,
+    Answer,
+    Failure,
+    Place,
+    Returns,
+    ScenarioFailed,
+    Script,
+    Trouble,
+    troubled,
+)
 from orchestrator.testing.stage import all_plans
 
 __all__ = ["Scenario", "ScenarioFailed"]
@@ -133,15 +143,44 @@ class Scenario:
 
     def slow(self, step: str, by: str | float, *, times: int | None = 1, branch: int | None = None) -> Self:
         """The next `times` answers of a step come later than their lines say; None: all of them."""
-        place = self._place(step, "work")
-        what = f"slow({step!r}, {by!r})"
-        self._script.add(slowed(place), Answer(what=what, after_s=_seconds(by), times=times, branch=branch))
-        return self
+        return self._trouble("slow", step, f"slow({step!r}, {by!r})", times, branch, by)
 
     def kill_worker(self, *, at: str, branch: int | None = None) -> Self:
         """The process dies, and everything in it, when the step's next call is at a worker. Another one takes over from
         the journal; the call is made again, and answered by the next line. Of calls that were answered, none may be."""
         self._add(at, "work", f"kill_worker(at={at!r})", None, 1, branch, 0, kill=True)
+        return self
+
+    def lose_messages(
+        self,
+        *,
+        at: str,
+        what: Literal["task", "answer"] = "answer",
+        times: int | None = 1,
+        branch: int | None = None,
+    ) -> Self:
+        """What goes to or comes from the worker of the step's next `times` calls is lost, as on a fleet's transport.
+
+        `task`: the worker never hears of it; the owner notices and sends it again. `answer`: all that the worker says
+        is lost with the work done; its lease ends, and another worker gets the same attempt and the same line, so
+        `calls` tells of both. An effect is begun once: there the second worker may not, and the step's `on_unknown`
+        decides. No attempt is counted. Of calls that are played; a step of a real pool has to have lines of its own.
+        """
+        place: Trouble = "lose task" if what == "task" else "lose answer"
+        return self._trouble(place, at, f"lose_messages(at={at!r}, what={what!r})", times, branch)
+
+    def duplicate(self, *, at: str, after: str | float = 0, times: int | None = 1, branch: int | None = None) -> Self:
+        """The step's next `times` calls are delivered twice: a second worker does the work too, and its answer, and
+        what it cost, comes `after` the first one. The first answer counts. An effect is begun once: there the second
+        worker is not let in. Of calls that are played, as for `lose_messages`."""
+        return self._trouble("twice", at, f"duplicate(at={at!r})", times, branch, after)
+
+    def slow_store(self, by: str | float, *, times: int | None = None) -> Self:
+        """The next `times` commits of the journal take so long; None: all of them. What a process was told and had not
+        committed when `kill_worker` ends it is asked for again."""
+        what = f"slow_store({by!r})"
+        _check_times(what, times)
+        self._script.add(STORE, Answer(what=what, after_s=_seconds(by), times=times))
         return self
 
     def judge(
@@ -219,6 +258,14 @@ class Scenario:
         plan, slash, name = step.rpartition("/")
         return (plan if slash else "", name, what)
 
+    def _trouble(
+        self, by: Trouble, step: str, line: str, times: int | None, branch: int | None, after: str | float = 0
+    ) -> Self:
+        _check_times(line, times)
+        place = troubled(self._place(step, "work"), by)
+        self._script.add(place, Answer(what=line, after_s=_seconds(after), times=times, branch=branch))
+        return self
+
     def _add(
         self,
         step: str,
@@ -236,8 +283,7 @@ class Scenario:
         kill: bool = False,
         tools: Mapping[str, JsonValue] | None = None,
     ) -> None:
-        if times is not None and times < 1:
-            raise ValueError(f"{line}: times is {times}; it is at least 1, or None for any number")
+        _check_times(line, times)
         if not callable(returns):
             json.dumps(returns, allow_nan=False)  # what is no JSON is found here, not in the run
         answer = Answer(
@@ -254,6 +300,11 @@ class Scenario:
             times=times,
         )
         self._script.add(self._place(step, what), answer)
+
+
+def _check_times(line: str, times: int | None) -> None:
+    if times is not None and times < 1:
+        raise ValueError(f"{line}: times is {times}; it is at least 1, or None for any number")
 
 
 def _seconds(span: str | float) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from orchestrator.ids import JsonValue
 from orchestrator.ports.tasks import StepTask, TaskKey
@@ -166,6 +167,10 @@ def places_of(task: StepTask) -> tuple[Place, Place]:
     return (task.plan, str(key.step_id), what), ("", str(key.step_id), what)
 
 
-def slowed(place: Place) -> Place:
-    """Where lines stand that say how much later an answer comes."""
-    return place[0], place[1], f"slow {place[2]}"
+Trouble = Literal["slow", "lose task", "lose answer", "twice"]
+STORE: Final[Place] = ("", "", "store")  #: where lines stand that say how slow the store is
+
+
+def troubled(place: Place, by: Trouble) -> Place:
+    """Where lines stand that say what happens to a call on its way, beside those that answer it."""
+    return place[0], place[1], f"{by} {place[2]}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -14,6 +15,7 @@ from orchestrator.plan.models import Plan, digest_of
 from orchestrator.ports.tasks import (
     OwnerReply,
     OwnerRequest,
+    StartRequest,
     StepTask,
     TaskDone,
     TaskEvidence,
@@ -24,10 +26,12 @@ from orchestrator.ports.tasks import (
     TaskStarted,
 )
 from orchestrator.ports.transport import WorkerPort
-from orchestrator.testing.script import Account, Answer, Call, Line, Script, call_of, places_of, slowed
+from orchestrator.testing.script import Account, Answer, Call, Line, Script, Trouble, call_of, places_of, troubled
 
 WORKER: Final = "scenario"
 SLOTS: Final = 1_000  #: calls of a played pool that are taken at a time
+RESENT_S: Final = 3.0  #: until an owner has noticed that a task was lost, and sent it again
+LEASE_S: Final = 10.0  #: until a task whose worker is silent is given to another
 _FREE: Final[dict[str, JsonValue]] = {"type": "object"}  #: any arguments
 
 
@@ -102,6 +106,7 @@ class Stage:
         self._early: list[Callable[[], Coroutine[object, object, None]]] = []  #: begun before the stage was open
         self._scopes: dict[TaskKey, anyio.CancelScope] = {}
         self._held: dict[TaskKey, list[Line]] = {}  #: of calls that have no answer yet
+        self._beginnings = 0  #: of effects; each has a name of its own
 
     # ---- the stand-in port
 
@@ -149,12 +154,12 @@ class Stage:
 
     def take(self, task: StepTask) -> None:
         """Play a task that a real worker would have got. Its line is chosen now: calls come in order, tasks do not."""
-        assert self._port is not None
-        started_at_s = self._clock()
-        call = call_of(task, started_at_s - self._account.began_s)
-        self._account.calls.append(call)
-        places, branch = places_of(task), call.branch
-        line = self._script.next(places, branch)
+        if self._trouble(task, "lose task") is not None:
+            self._scopes[task.key] = anyio.CancelScope()
+            self._begin(partial(self._resend, task))
+            return
+        call = self._called(task)
+        line = self._script.next(places_of(task), call.branch)
         if line is None:
             self.surprised(f"{call}; a line for it is .on({call.step!r}, …)")
             return
@@ -162,17 +167,45 @@ class Stage:
             self.killed = True
             self.over.set()
             return
-        delay = self._script.next(map(slowed, places), branch)
+        assert self._port is not None
         if task.idle_s is not None:
-            self._port.post(TaskStarted(key=task.key, worker=WORKER, at_s=started_at_s))
-        self._held[task.key] = [line] if delay is None else [line, delay]
+            self._port.post(TaskStarted(key=task.key, worker=WORKER, at_s=self._clock()))
+        self._held[task.key] = [line]
+        way = _Way(*(self._held_trouble(task, by) for by in ("slow", "lose answer", "twice")))
         self._scopes[task.key] = anyio.CancelScope()
-        wait_s = line.answer.after_s + (0.0 if delay is None else delay.answer.after_s)
-        work = partial(self._play, self._port, task, call, line.answer, wait_s)
+        self._begin(partial(self._play, self._port, task, call, line.answer, way))
+
+    def _called(self, task: StepTask) -> Call:
+        """A worker gets the task now."""
+        call = call_of(task, self._clock() - self._account.began_s)
+        self._account.calls.append(call)
+        return call
+
+    def _trouble(self, task: StepTask, by: Trouble) -> Line | None:
+        branch = task.key.branch if task.key.branch >= 0 else None
+        return self._script.next((troubled(place, by) for place in places_of(task)), branch)
+
+    def _held_trouble(self, task: StepTask, by: Trouble) -> Answer | None:
+        """What happens to a call before it is answered; if the process dies first, it is still to happen."""
+        line = self._trouble(task, by)
+        if line is None:
+            return None
+        self._held[task.key].append(line)
+        return line.answer
+
+    def _begin(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
         if self._group is None:
             self._early.append(work)
         else:
             self._group.start_soon(work)
+
+    async def _resend(self, task: StepTask) -> None:
+        """The task never arrived; its owner notices."""
+        with self._scopes[task.key] as scope:
+            await anyio.sleep(RESENT_S)
+        del self._scopes[task.key]
+        if not scope.cancel_called:
+            self.take(task)
 
     async def _fetch(self, pool: PoolName, port: WorkerPort) -> None:
         while True:
@@ -184,19 +217,44 @@ class Stage:
         if scope is not None:
             scope.cancel()
 
-    async def _play(self, port: WorkerPort, task: StepTask, call: Call, answer: Answer, wait_s: float) -> None:
-        started_at_s = self._clock()
+    async def _play(self, port: WorkerPort, task: StepTask, call: Call, answer: Answer, way: "_Way") -> None:
+        began_s = self._clock()
         with self._scopes[task.key]:
-            await anyio.sleep(wait_s)
-            if answer.usd or answer.tokens:
-                charge = f"{task.key}${len(self._account.given)}"
-                port.post(TaskSpent(key=task.key, worker=WORKER, charge=charge, usd=answer.usd, tokens=answer.tokens))
-            for tool, result in answer.tools.items():
-                port.post(TaskEvidence(key=task.key, worker=WORKER, tool=tool, result=result))
-            self._account.given.append((task.key, answer))
-            port.post(self._message(task, call, answer, started_at_s))
+            wait_s = answer.after_s + (0.0 if way.slow is None else way.slow.after_s)
+            wanted = not way.troubled or await self._may_begin(port, task)
+            lost = way.lost
+            while wanted and lost is not None:
+                await anyio.sleep(wait_s + LEASE_S)
+                if not await self._may_begin(port, task):
+                    wanted = False
+                    port.post(_begun_before(task, began_s))
+                    break
+                call, began_s, lost = self._called(task), self._clock(), self._held_trouble(task, "lose answer")
+            if wanted:
+                await anyio.sleep(wait_s)
+                self._answer(port, task, call, answer, began_s)
+            if wanted and way.twice is not None:
+                await anyio.sleep(way.twice.after_s)
+                if await self._may_begin(port, task):
+                    self._answer(port, task, self._called(task), answer, began_s)
         del self._scopes[task.key]
         self._held.pop(task.key, None)
+
+    async def _may_begin(self, port: WorkerPort, task: StepTask) -> bool:
+        """Whether the function is called for a task that may have been delivered before: an effect begins once."""
+        if task.idempotency_key is None or task.key.purpose == "check":
+            return True
+        self._beginnings += 1
+        return (await port.ask(StartRequest(key=task.key, worker=f"{WORKER}/{self._beginnings}"))).granted
+
+    def _answer(self, port: WorkerPort, task: StepTask, call: Call, answer: Answer, began_s: float) -> None:
+        if answer.usd or answer.tokens:
+            charge = f"{task.key}${len(self._account.given)}"
+            port.post(TaskSpent(key=task.key, worker=WORKER, charge=charge, usd=answer.usd, tokens=answer.tokens))
+        for tool, result in answer.tools.items():
+            port.post(TaskEvidence(key=task.key, worker=WORKER, tool=tool, result=result))
+        self._account.given.append((task.key, answer))
+        port.post(self._message(task, call, answer, began_s))
 
     def _message(self, task: StepTask, call: Call, answer: Answer, started_at_s: float) -> TaskMessage:
         failure = answer.failure
@@ -218,6 +276,26 @@ class Stage:
                 self.over.set()
                 output = None
         return TaskDone(key=task.key, worker=WORKER, output=output, started_at_s=started_at_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What happens to a call on its way."""
+
+    slow: Answer | None
+    lost: Answer | None
+    twice: Answer | None
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it is delivered more than once."""
+        return self.lost is not None or self.twice is not None
+
+
+def _begun_before(task: StepTask, began_s: float) -> TaskFailed:
+    """What a worker says that was given an effect which another one has begun."""
+    told = "another worker had begun it"
+    return TaskFailed(key=task.key, worker=WORKER, error="lost", message=told, started_at_s=began_s)
 
 
 class _RealWorkers:
