@@ -98,7 +98,7 @@ class Batches:
             raise PromiseError("what a webhook tells of batches cannot be believed unsigned", f"set {WEBHOOK_VARIABLE}")
         try:
             told = Webhook(secret).verify(payload, dict(headers))
-        except WebhookVerificationError as error:
+        except (WebhookVerificationError, ValueError) as error:  # the latter: a signature or a secret that is no base64
             raise PromiseError(
                 f"a webhook of the batch service is not signed with it ({error})", f"compare {WEBHOOK_VARIABLE}"
             ) from error

@@ -57,6 +57,9 @@ def test_a_signed_word_about_a_batch_is_passed_on() -> None:
         (TOLD, signed(TOLD, age_s=600.0)),
         (TOLD, signed(TOLD, key="whsec_" + "YW5vdGhlciBzZWNyZXQgZm9yIHRlc3RzIQ==")),
         (TOLD, {}),
+        (TOLD, {**signed(TOLD), "webhook-signature": "none"}),
+        (TOLD, {**signed(TOLD), "webhook-signature": "v1,x"}),
+        (TOLD, {**signed(TOLD), "webhook-timestamp": "inf"}),
     ],
 )
 def test_a_word_that_is_not_signed_with_the_secret_is_refused(payload: str, headers: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ HEAD_BYTES_MAX: Final = 32 << 10  #: of a request's line and headers
 REQUESTS_AT_ONCE: Final = 256  #: that a process works on; one more is answered with 503 and Retry-After
 CONNECTIONS_MAX: Final = 20_000  #: at once; one more is answered with 503
 GUESSES_PER_MINUTE: Final = 300  #: keys from one address that do not exist, or no longer
+BATCHES_TOLD_PER_MINUTE: Final = 600  #: signed words of the provider of the batch service
 REQUESTS_PER_MINUTE: Final = 6_000  #: of one tenant, where its key says nothing
 OPEN_RUNS_PER_TENANT: Final = 10_000  #: where its key says nothing
 QUEUE_DEPTH: Final = 1_000  #: open runs of one tenant in one lane, before further ones are refused

@@ -7,6 +7,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+from orchestrator.service.http.limits import BATCHES_TOLD_PER_MINUTE
 from orchestrator.service.http.problems import Problem, retry_after
 
 _NOT_YET: Final = 1.0  #: seconds, where nobody can say when there is room again
@@ -42,6 +43,15 @@ class Rates:
             Problem: one too many within a minute.
         """
         await self._hit("guess", address, per_minute, "too many keys that are not valid came from this address")
+
+    async def told(self) -> None:
+        """Count a signed word of the provider of the batch service.
+
+        Raises:
+            Problem: one too many within a minute.
+        """
+        most = BATCHES_TOLD_PER_MINUTE
+        await self._hit("batches", "provider", most, f"the provider has told {most:,} things within a minute")
 
     async def _hit(self, what: str, who: str, per_minute: int, said: str) -> None:
         item = _PerMinute(per_minute)

@@ -12,6 +12,8 @@ from fastapi import APIRouter
 
 from orchestrator.app import Engine
 from orchestrator.service.http.approvals import router as approvals
+from orchestrator.service.http.batches import opener as open_batches
+from orchestrator.service.http.batches import router as batches
 from orchestrator.service.http.costs import router as costs
 from orchestrator.service.http.health import router as health
 from orchestrator.service.http.metrics import opener as open_metrics
@@ -41,10 +43,11 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     sessions,
     pools,
     costs,
+    batches,
     webhooks,
     schedules,
     page,
 )
 
 Opener = Callable[[Service, Engine], AbstractAsyncContextManager[Mapping[str, object]]]
-OPENERS: Final[tuple[Opener, ...]] = (open_metrics, open_webhooks, open_schedules, open_sessions)
+OPENERS: Final[tuple[Opener, ...]] = (open_metrics, open_webhooks, open_schedules, open_sessions, open_batches)
