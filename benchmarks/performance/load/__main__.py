@@ -1,31 +1,48 @@
-"""`python -m benchmarks.performance.load --users 10,100`: what a user waits for, beside the model alone.
+"""`python -m benchmarks.performance.load --users 10,100` or `--rung 100`: what users wait for, beside the model alone.
 
-A real `orchestrator serve`, a stand-in model of fixed latency in a process of its own, and users in this one, all on
-loopback. Half of the users talk in sessions, half submit jobs and follow their events. Printed are percentiles of
-submitting a job (to 202), of a turn and of a job beyond what the model itself took when the same users asked it
-directly, errors by kind (429 with Retry-After is counted apart: it is honest), and memory and processor of the service.
+A real service, a stand-in model of fixed latency in a process of its own, and users in this one, all on loopback. Half
+of the users talk in sessions, half submit jobs and follow their events. Printed are percentiles of submitting a job (to
+202), of a turn and of a job, and of both beyond what the model itself took when users asked it directly; refusals (429
+and 503 with Retry-After are counted apart: they are honest) and how soon they were told; errors by kind; memory and
+processor.
+
+`--users` measures one `orchestrator serve` whose other limits are out of the way. `--rung` starts every process of a
+rung of docs/scaling.md from its files under deploy/rungs; PostgreSQL and Redis are those of --store and --transport, or
+new ones from the wheels of the development lock.
 """
 
 import argparse
-import asyncio
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.performance import machine
+from benchmarks.performance.load import recorded
+from benchmarks.performance.load.figures import Row, text
+from benchmarks.performance.load.measuring import few, measured
+from benchmarks.performance.load.rungs import Rung, Servers, numbers, read, rung_site
 from benchmarks.performance.load.served import site, tenants
-from benchmarks.performance.load.users import Habits, Seen, crowd, directly
+from benchmarks.performance.load.users import Habits
 
 USERS_MAX = 10_000
-SETTLE_S = 1.0
+#: How a rung is measured, where flags say nothing else: seconds of the model, questions, seconds between, common share.
+LATENCY_S, TURNS, THINK_S, COMMON = 1.0, 2, 20.0, 0.3
+#: Users of a rung where --crowd says nothing: of the highest as many as one small machine can stand for.
+CROWD = {10: 10, 100: 100, 1_000: 1_000, 10_000: 1_500}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sizes that were asked for; 1 when anything but an honest 429 went wrong."""
+    """Run what was asked for; 1 when anything but an honest refusal went wrong."""
     asked = _read(arguments)
+    if asked.table:
+        rows = recorded.read()
+        print(f"{recorded.table(rows)}\n\n{recorded.conditions(rows)}")
+        return 0
+    if asked.rung is not None:
+        return _rung(asked)
     sizes = [int(size) if size.isdigit() else 0 for size in asked.users.split(",")]
     if not all(0 < size <= USERS_MAX for size in sizes):
         print(f"--users: numbers from 1 to {USERS_MAX}, such as 10,100", file=sys.stderr)
@@ -34,97 +51,119 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="ho-load-") as scratch:
         print(machine.text(machine.facts(Path(scratch), ["uvicorn", "fastapi", "openai", "asyncpg"])))
         kind = "PostgreSQL" if asked.store else "SQLite"
+        habits = _habits(asked, latency_s=0.2, turns=3, think_s=5.0, common=0.0)
         print(
-            f"  store: {kind}; model: {asked.latency * 1e3:g} ms; {asked.turns} questions each, {asked.think:g} s apart"
+            f"  store: {kind}; model: {asked.latency * 1e3:g} ms; {habits.turns} questions, {habits.think_s:g} s apart"
         )
         for number, users in enumerate(sizes):
             folder = Path(scratch) / str(number)
             folder.mkdir()
-            row = _cell(folder, Habits(users=users, turns=asked.turns, think_s=asked.think), asked)
+            with site(folder, users=users, latency_s=asked.latency, store=asked.store, at_once=asked.at_once) as where:
+                row = measured(where, _with(habits, users))
             rows.append(row)
-            print("\n" + _text(row))
-    if asked.json:
-        Path(asked.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+            print("\n" + text(row))
+    _write(asked.json, rows)
     return 1 if any(row["errors"] for row in rows) else 0
 
 
 def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.performance.load", description=__doc__)
-    parser.add_argument("--users", default="10,100", help="sizes, at most 10000 (default: 10,100)")
-    parser.add_argument("--turns", type=int, default=3, help="questions of each user (default: 3)")
-    parser.add_argument("--think", type=float, default=5.0, help="seconds before each, on average (default: 5)")
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds of the model (default: 0.2)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.performance.load",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--users", default="10,100", help="sizes, at most 10000 (default: 10,100)")
+    what.add_argument("--rung", type=int, choices=numbers(), help="a rung of docs/scaling.md")
+    what.add_argument("--table", action="store_true", help="print what was recorded last, and measure nothing")
+    parser.add_argument("--crowd", type=int, help="users on a rung (default: the rung's own number; 10000: 1500)")
+    parser.add_argument("--turns", type=int, help="questions of each user (default: 3; on a rung 2)")
+    parser.add_argument("--think", type=float, help="seconds before each, on average (default: 5; on a rung 20)")
+    parser.add_argument("--latency", type=float, help="seconds of the model (default: 0.2; on a rung 1)")
+    parser.add_argument("--common", type=float, help="share of common questions of jobs (default: 0; on a rung 0.3)")
+    parser.add_argument("--at-once", type=int, help="requests that a process works on (default: what its settings say)")
     parser.add_argument("--store", help="postgresql://… instead of a new SQLite file; its tables are made")
+    parser.add_argument("--transport", help="redis://… of a rung that needs one")
     parser.add_argument("--json", help="write the figures to this file too")
+    parser.add_argument("--record", action="store_true", help="keep a rung's figures as those that the guide shows")
     return parser.parse_args(arguments)
 
 
-def _cell(folder: Path, habits: Habits, asked: argparse.Namespace) -> dict[str, object]:
-    """One size."""
-    with site(folder, users=habits.users, latency_s=asked.latency, store=asked.store) as where:
-        warm = Habits(users=4, turns=1, think_s=0.0)
-        asyncio.run(crowd(where, warm, seed=0))
-        time.sleep(SETTLE_S)
-        direct = asyncio.run(directly(where, habits))
-        idle_bytes, idle_cpu_s, began_s = where.rss_bytes(), where.cpu_s(), time.perf_counter()
-        seen = asyncio.run(crowd(where, habits))
-        took_s = time.perf_counter() - began_s
-        return _row(habits, seen, direct, took_s) | {
-            "service_cpu_s": round(where.cpu_s() - idle_cpu_s, 2),
-            "memory_idle_mib": round(idle_bytes / 2**20, 1),
-            "memory_peak_mib": round(where.peak_bytes() / 2**20, 1),
-            "memory_per_user_kib": round(max(where.peak_bytes() - idle_bytes, 0) / habits.users / 1024, 1),
-        }
-
-
-def _row(habits: Habits, seen: Seen, direct: Seen, took_s: float) -> dict[str, object]:
-    base = _percentiles(direct.direct_s)
-    return {
-        "users": habits.users,
-        "tenants": tenants(habits.users),
-        "seconds": round(took_s, 1),
-        "answers": len(seen.turn_s) + len(seen.job_s),
-        "per_second": round((len(seen.turn_s) + len(seen.job_s)) / took_s, 1),
-        "submit_ms": _percentiles(seen.submit_s),
-        "direct_ms": base,
-        "turn_ms": _percentiles(seen.turn_s),
-        "turn_overhead_ms": _beyond(_percentiles(seen.turn_s), base),
-        "job_overhead_ms": _beyond(_percentiles(seen.job_s), base),
-        "refused_429": seen.refused,
-        "errors": dict(seen.errors + direct.errors),
-    }
-
-
-def _percentiles(found_s: Sequence[float]) -> dict[str, float]:
-    """By nearest rank, in milliseconds; empty where nothing was seen."""
-    ordered = sorted(found_s)
-    if not ordered:
-        return {}
-    return {
-        f"p{share}": round(ordered[min(-(-share * len(ordered) // 100), len(ordered)) - 1] * 1e3, 1)
-        for share in (50, 95, 99)
-    }
-
-
-def _beyond(whole: dict[str, float], base: dict[str, float]) -> dict[str, float]:
-    return {name: round(value - base[name], 1) for name, value in whole.items() if name in base}
-
-
-def _text(row: dict[str, object]) -> str:
-    """One size as lines."""
-    lines = [f"{row['users']} users, {row['tenants']} tenants: {row['answers']} answers in {row['seconds']} s"]
-    lines[0] += f" ({row['per_second']}/s)"
-    for name in ("submit_ms", "direct_ms", "turn_ms", "turn_overhead_ms", "job_overhead_ms"):
-        found = row[name]
-        assert isinstance(found, dict), "percentiles"
-        shown = "  ".join(f"{share} {value:>9,.1f}" for share, value in found.items()) or "nothing was seen"
-        lines.append(f"  {name:<18} {shown}")
-    lines.append(f"  refused with 429   {row['refused_429']}; other errors {row['errors'] or 'none'}")
-    lines.append(
-        f"  service            {row['service_cpu_s']} s of processor; memory {row['memory_idle_mib']} MiB idle, "
-        f"{row['memory_peak_mib']} MiB at most, {row['memory_per_user_kib']} KiB per user"
+def _habits(
+    asked: argparse.Namespace, *, latency_s: float, turns: int, think_s: float, common: float, users: int = 1
+) -> Habits:
+    """What flags say, and else these."""
+    asked.latency = latency_s if asked.latency is None else asked.latency
+    return Habits(
+        users=users,
+        turns=turns if asked.turns is None else asked.turns,
+        think_s=think_s if asked.think is None else asked.think,
+        common=common if asked.common is None else asked.common,
     )
-    return "\n".join(lines)
+
+
+def _with(habits: Habits, users: int) -> Habits:
+    return Habits(users=users, turns=habits.turns, think_s=habits.think_s, common=habits.common)
+
+
+def _rung(asked: argparse.Namespace) -> int:
+    rung = read(asked.rung)
+    crowd = CROWD[rung.number] if asked.crowd is None else asked.crowd
+    if not 0 < crowd <= USERS_MAX:
+        print(f"--crowd: a number from 1 to {USERS_MAX}", file=sys.stderr)
+        return 2
+    habits = _habits(asked, latency_s=LATENCY_S, turns=TURNS, think_s=THINK_S, common=COMMON, users=crowd)
+    changed = {} if asked.at_once is None else {"ORCHESTRATOR_REQUESTS_AT_ONCE": str(asked.at_once)}
+    with tempfile.TemporaryDirectory(prefix="ho-load-") as scratch, _servers(rung, asked) as servers:
+        facts = machine.facts(Path(scratch), ["uvicorn", "fastapi", "openai", "asyncpg", "redis"])
+        print(machine.text(facts))
+        print(f"  rung: {rung.number}; {'; '.join(rung.processes.values())}")
+        print(f"  model: {asked.latency:g} s; {habits.turns} questions each, {habits.think_s:g} s apart")
+        with rung_site(
+            Path(scratch),
+            rung,
+            tenants=tenants(crowd),
+            latency_s=asked.latency,
+            servers=servers,
+            changed=changed,
+        ) as where:
+            row = measured(where, habits, alone=few(habits))
+    print("\n" + text(row))
+    load = {
+        "rung": rung.number,
+        "latency_s": asked.latency,
+        "turns": habits.turns,
+        "think_s": habits.think_s,
+        "common": habits.common,
+    }
+    if asked.record:
+        recorded.record(row, load, facts)
+    _write(asked.json, [{**load, **row}])
+    return 1 if row["errors"] else 0
+
+
+@contextmanager
+def _servers(rung: Rung, asked: argparse.Namespace) -> Iterator[Servers | None]:
+    """PostgreSQL and Redis for a rung that needs them; new ones where none are named."""
+    if not rung.on_servers:
+        yield None
+    elif asked.store and asked.transport:
+        yield Servers(store=asked.store, transport=asked.transport)
+    else:
+        from tests.servers.postgres import PostgresServer  # the servers of the tests are the servers of the benchmarks
+        from tests.servers.redis import redis_server
+
+        database = PostgresServer()
+        try:
+            with redis_server() as redis:
+                yield Servers(store=database.create().start().database(), transport=redis.url)
+        finally:
+            database.delete()
+
+
+def _write(path: str | None, rows: Sequence[Row]) -> None:
+    if path:
+        Path(path).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

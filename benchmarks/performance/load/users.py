@@ -11,6 +11,8 @@ from benchmarks.performance.load.client import Answered, Client, Lost
 from benchmarks.performance.load.served import Site
 
 REFUSALS_MAX = 200  #: in a row, after which a user gives up
+REFUSED = (429, 503)  #: with Retry-After: nothing was done, come back then
+COMMON = 10  #: questions that many users ask
 _BODY = {"model": "stand-in", "messages": [{"role": "user", "content": "Answer in one sentence."}]}
 
 
@@ -18,11 +20,13 @@ _BODY = {"model": "stand-in", "messages": [{"role": "user", "content": "Answer i
 class Seen:
     """What users have seen."""
 
-    submit_s: list[float] = field(default_factory=list)  #: to 202, of a job; without the waits that 429 asked for
+    submit_s: list[float] = field(default_factory=list)  #: to 202, of a job; without the waits that refusals asked for
     turn_s: list[float] = field(default_factory=list)  #: from the question to the answer, of a conversation
     job_s: list[float] = field(default_factory=list)  #: from the question to the answer, of a job
     direct_s: list[float] = field(default_factory=list)  #: of the model alone
-    refused: int = 0  #: answers 429 with Retry-After
+    refused: Counter[int] = field(default_factory=Counter)  #: answers 429 and 503 with Retry-After
+    refusal_s: list[float] = field(default_factory=list)  #: to such an answer
+    spared: int = 0  #: jobs that were answered without the model
     errors: Counter[str] = field(default_factory=Counter)  #: everything else that was no answer, by kind
 
 
@@ -33,6 +37,8 @@ class Habits:
     users: int
     turns: int  #: questions of each user
     think_s: float  #: on average before each question
+    common: float = 0.0  #: share of the jobs' questions that many ask
+    name: str = "user"  #: of this crowd: another one has sessions and keys of its own
 
 
 async def crowd(site: Site, habits: Habits, seed: int = 1) -> Seen:
@@ -72,16 +78,16 @@ async def directly(site: Site, habits: Habits, seed: int = 1) -> Seen:
 
 async def _talk(site: Site, habits: Habits, seen: Seen, number: int, mine: random.Random) -> None:
     """One conversation."""
-    client = Client(site.port, {"Authorization": f"Bearer {site.keys[number % len(site.keys)]}"})
-    path = f"/v1/sessions/user-{number}/turns"
+    client = _client(site, number)
+    path = f"/v1/sessions/{habits.name}-{number}/turns"
     for turn in range(habits.turns):
         await _think(habits, mine)
         began_s = time.perf_counter()
         body = {"plan": "reply", "text": f"question {turn} of user {number}"}
-        asked = {"Prefer": "wait=30", "Idempotency-Key": f"turn-{number}-{turn}"}
-        answer = await _patiently(client, seen, path, body, asked)
+        asked = {"Prefer": "wait=30", "Idempotency-Key": f"{habits.name}-{number}-{turn}"}
+        answer = await _patiently(client, seen, "POST", path, body, asked)
         while answer is not None and answer.status == 202:  # not answered within the wait: the same key waits on
-            answer = await _patiently(client, seen, path, body, asked)
+            answer = await _patiently(client, seen, "POST", path, body, asked)
         if answer is None:
             continue
         if answer.status == 200 and answer.json()["status"] == "succeeded":
@@ -93,49 +99,64 @@ async def _talk(site: Site, habits: Habits, seen: Seen, number: int, mine: rando
 
 async def _work(site: Site, habits: Habits, seen: Seen, number: int, mine: random.Random) -> None:
     """One user with jobs: submit, follow the events to the end, fetch the result."""
-    client = Client(site.port, {"Authorization": f"Bearer {site.keys[number % len(site.keys)]}"})
+    client = _client(site, number)
     for turn in range(habits.turns):
         await _think(habits, mine)
         began_s = time.perf_counter()
-        body = {"plan": "job", "inputs": {"text": f"question {turn} of user {number}"}}
-        answer = await _patiently(client, seen, "/v1/runs", body, {"Idempotency-Key": f"job-{number}-{turn}"})
+        text = f"question {turn} of {habits.name} {number}"
+        if habits.common and mine.random() < habits.common:
+            text = f"common question {mine.randrange(COMMON)}"
+        body = {"plan": "job", "inputs": {"text": text}}
+        answer = await _patiently(
+            client, seen, "POST", "/v1/runs", body, {"Idempotency-Key": f"{habits.name}-{number}-{turn}"}
+        )
         if answer is None:
             continue
         if answer.status != 202:
             seen.errors[f"submit: {_said(answer)}"] += 1
             continue
         run = answer.json()["id"]
-        try:
-            await client.ask("GET", f"/v1/runs/{run}/events?said=false")
-            result = await client.ask("GET", f"/v1/runs/{run}")
-        except Lost as lost:
-            seen.errors[f"job: {lost}"] += 1
+        events = await _patiently(client, seen, "GET", f"/v1/runs/{run}/events?said=false")
+        result = await _patiently(client, seen, "GET", f"/v1/runs/{run}") if events is not None else None
+        if result is None:
             continue
-        if result.status == 200 and result.json()["status"] == "succeeded":
+        found = result.json()
+        if result.status == 200 and found["status"] == "succeeded":
             seen.job_s.append(time.perf_counter() - began_s)
+            usage = found["usage"]
+            seen.spared += isinstance(usage, dict) and not usage["calls"]
         else:
             seen.errors[f"job: {_said(result)}"] += 1
     client.close()
 
 
-async def _patiently(client: Client, seen: Seen, path: str, body: object, headers: dict[str, str]) -> Answered | None:
-    """Ask, and ask again as often and as late as 429 says; None: there was no answer, and it is counted."""
+def _client(site: Site, number: int) -> Client:
+    """Of one user, who stays with one service and one tenant."""
+    port = site.ports[number // 2 % len(site.ports)]
+    return Client(port, {"Authorization": f"Bearer {site.keys[number // 2 % len(site.keys)]}"})
+
+
+async def _patiently(
+    client: Client, seen: Seen, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+) -> Answered | None:
+    """Ask, and ask again as often and as late as refusals say; None: there was no answer, and it is counted."""
     for _ in range(REFUSALS_MAX):
         began_s = time.perf_counter()
         try:
-            answer = await client.ask("POST", path, body, headers)
+            answer = await client.ask(method, path, body, headers)
         except Lost as lost:
-            seen.errors[f"{path.split('/')[2]}: {lost}"] += 1
+            seen.errors[f"{method} {path.split('/')[2]}: {lost}"] += 1
             return None
-        if answer.status != 429:
+        if answer.status not in REFUSED:
             if path == "/v1/runs" and answer.status == 202:
                 seen.submit_s.append(time.perf_counter() - began_s)
             return answer
         wait_s = answer.headers.get("retry-after", "")
         if not wait_s.isdigit():
-            seen.errors["429 without Retry-After"] += 1
+            seen.errors[f"{answer.status} without Retry-After"] += 1
             return None
-        seen.refused += 1
+        seen.refused[answer.status] += 1
+        seen.refusal_s.append(time.perf_counter() - began_s)
         await asyncio.sleep(float(wait_s) * random.uniform(1.0, 1.5))
     seen.errors["refused for ever"] += 1
     return None
