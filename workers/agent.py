@@ -22,7 +22,7 @@ from workers.context import WorkContext
 from workers.limits import CONVERSATION_BYTES_MAX, MISTAKES_MAX, MODEL_S
 from workers.output_type import OutputType
 from workers.plain import NotPlain, plain_copy, storable
-from workers.prompting import block, question_of, system_message, task_message
+from workers.prompting import asked_of, block, question_of, system_message, task_message
 from workers.tools.access import Access
 from workers.tools.calling import Answered, ToolBox
 from workers.tools.secrets import watch_secrets
@@ -95,7 +95,9 @@ class _Conversation:
         self._asked_tokens = 0  #: of the question before, as it would have been
         self._cache = None
         if ctx.cache is not None:
-            self._cache = replace(ctx.cache, instruction=instruction, question=question_of(instruction, args))
+            self._cache = replace(
+                ctx.cache, instruction=asked_of(instruction, args), question=question_of(instruction, args)
+            )
         self._began_s = anyio.current_time()
         self._ends_s = anyio.current_time() + ctx.timeout_s if ctx.timeout_s is not None else float("inf")
 

@@ -23,6 +23,7 @@ _RULES: Final = (
 )
 _REASONS: Final = "refusals of your last answer, or what else went wrong"
 _FENCE_DIGITS: Final = 12
+ASKED_CHARS_MAX: Final = 480  #: of a value that may itself be what is asked
 
 
 def system_message(instructions: str, constraints: Sequence[str], *, structured: bool) -> Message:
@@ -62,6 +63,12 @@ def question_of(instruction: str, args: Mapping[str, JsonValue]) -> str:
     """What is asked, in plain words: the task and its values, without fences that differ with every value."""
     values = (f"{name}: {value if isinstance(value, str) else canonical_json(value)}" for name, value in args.items())
     return "\n".join((instruction.strip(), *values))
+
+
+def asked_of(instruction: str, args: Mapping[str, JsonValue]) -> str:
+    """The task with those of its values that are short enough to be a part of the question, and no document."""
+    short = {name: value for name, value in args.items() if len(str(value)) <= ASKED_CHARS_MAX}
+    return question_of(instruction, short)
 
 
 def block(name: str, text: str) -> str:

@@ -46,7 +46,7 @@ class CacheUse:
     tenant: str
     mode: Literal["none", "exact", "semantic"] | None = None  #: None: what the host says of the tier
     tags: tuple[str, ...] = ()  #: kept with the answer, so that it can be dropped by them
-    instruction: str = ""  #: what is asked, without the data; empty: the last message
+    instruction: str = ""  #: what is asked, without long data; empty: the last message
     question: str = ""  #: what is asked, with its data and nothing else; empty: the last message
 
 
@@ -64,7 +64,9 @@ class Shortened:
 
     size: int  #: of messages and tools as they are
     spared: int  #: that were taken out of them, less what was added for it
-    repeated: int  #: of the conversation as it would be: what stood in the question before, and so in caches of providers
+    repeated: (
+        int  #: of the conversation as it would be: what stood in the question before, and so in caches of providers
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,6 +193,21 @@ async def test_an_old_answer_is_asked_again_on_a_sample_and_replaced() -> None:
     assert [call.served for call in payer.calls] == ["", "exact", "", "exact"]
 
 
+async def test_an_answer_that_was_kept_while_the_clock_was_ahead_is_asked_again() -> None:
+    clock, payer = Clock(), Payer()
+    cache = MemoryCache(now_s=clock)
+    async with ScriptedModel(["early", "right"]) as models:
+        behind = CachingModels(models, cache, Policy(verify=0.0), now_s=clock)
+        clock.now_s += 1e8
+        await behind.complete(asked("What is the fee?"), payer)
+        await kept(cache, payer)
+        clock.now_s -= 1e8
+        assert (await behind.complete(asked("What is the fee?"), payer)).text == "right"
+        await kept(cache, payer)
+        assert (await behind.complete(asked("What is the fee?"), payer)).text == "right"
+    assert [call.served for call in payer.calls] == ["", "", "exact"]
+
+
 async def test_an_answer_that_is_too_long_is_not_kept() -> None:
     payer = Payer()
     async with ScriptedModel(["x" * ANSWER_CHARS_MAX, "x" * (ANSWER_CHARS_MAX + 1)]) as models:

@@ -120,7 +120,13 @@ async def test_tenants_do_not_see_each_others_answers() -> None:
     ("task", "why"),
     [
         ("What is the weather today?", "the answer depends on the time (today)"),
+        ("Wie wird das Wetter heute?", "the answer depends on the time (heute)"),
+        ("今天天气怎么样？", "the answer depends on the time (今天)"),
         ("What did ada@example.org order?", "the question is about one person"),
+        (
+            'Answer the question.\n    with: {question: "What is the weather today?"}',
+            "the answer depends on the time (today)",
+        ),
     ],
 )
 async def test_what_depends_on_time_or_person_is_asked_every_time_and_why_says_so(task: str, why: str) -> None:
@@ -131,6 +137,12 @@ async def test_what_depends_on_time_or_person_is_asked_every_time_and_why_says_s
     facts = [record.fact for row in rows for record in await journal.read(row.run_id)]
     told = [fact.why for fact in facts if isinstance(fact, f.ModelCalled)]
     assert told == [f"not from the cache: {why}"] * 2
+
+
+async def test_a_document_that_tells_of_today_makes_no_question_one_of_today() -> None:
+    summary = plan(f'Sum up the text.\n    with: {{text: "{"Sales are up today. " * 40}"}}')
+    async with ScriptedModel(["short"]) as models, engine(models, MemoryCache()) as opened:
+        assert await outputs(opened, [summary, summary]) == ["short", "short"]
 
 
 async def test_a_quarantined_result_takes_its_answer_out_of_the_cache_whichever_run_brought_it() -> None:

@@ -26,6 +26,7 @@ from orchestrator.ports.model_errors import ModelError
 
 FLIGHTS_MAX: Final = 10_000  #: questions under way that others may wait for
 ANSWER_CHARS_MAX: Final = 256 * 1024  #: a longer answer is not kept: it would travel twice
+CLOCK_OFF_S: Final = 60.0  #: by which clocks of different machines may differ
 BYTES_PER_TOKEN: Final = 3  #: of a text that is embedded; errs high
 _SHOWN_CHARS: Final = 12  #: of a key, in words for people
 log = structlog.get_logger(__name__)
@@ -91,7 +92,9 @@ class CachingModels:
         if entry is not None:
             if not self._asks_again(entry):
                 return self._serve(question, entry, "exact", "")
-            return await self._ask(question, _Looked(why="kept for long, so the model is asked again"), None)
+            return await self._ask(
+                question, _Looked(why="kept for long, or by a clock that was ahead, so the model is asked again"), None
+            )
         looked = _Looked()
         if mode == "semantic":
             looked = await self._look(question, use.tenant)
@@ -107,7 +110,10 @@ class CachingModels:
             return None
 
     def _asks_again(self, entry: CacheEntry) -> bool:
-        return stale(self._policy, entry, self._now_s()) and self._chance.random() < self._policy.verify
+        now_s = self._now_s()
+        if entry.stored_at_s > now_s + CLOCK_OFF_S:
+            return True  # kept by a clock that was ahead: nobody knows how old it is, and it would be kept for as long
+        return stale(self._policy, entry, now_s) and self._chance.random() < self._policy.verify
 
     # ---- like questions
 

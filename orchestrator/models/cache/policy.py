@@ -18,6 +18,14 @@ _TIME: Final = re.compile(
     r"what (?:time|day|date) is it|how long ago|since when)\b",
     re.IGNORECASE,
 )
+#: The same in other languages: the commonest words alone. One too many costs a call, one too few a wrong answer.
+_TIME_ELSEWHERE: Final = re.compile(
+    r"\b(?:heute|gestern|jetzt|derzeit|momentan|aktuelle?[nrs]?|aujourd['’]hui|demain|maintenant|actuellement|"
+    r"hoy|ayer|ahora|actualmente|oggi|ieri|domani|adesso|attualmente|hoje|ontem|amanhã|agora|vandaag|gisteren|"
+    r"dzisiaj|wczoraj|сегодня|вчера|сейчас|сьогодні|bugün|dün|şimdi)\b|"
+    r"今天|今日|昨天|昨日|明天|明日|现在|現在|最新|오늘|어제|지금|اليوم|أمس|आज",
+    re.IGNORECASE,
+)
 #: It is about one person: a mail address, a card or account number, a telephone number.
 _PERSON: Final = re.compile(
     r"[\w.+-]+@[\w-]+\.[\w.]+|\b(?:\d[ -]?){13,19}\b|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b|"
@@ -48,7 +56,8 @@ def unfit(prompt: Prompt) -> str:
     """Why the answer to a prompt may not be kept or served again; empty where nothing speaks against it."""
     use = prompt.cache
     asked = prompt.messages[-1].content if prompt.messages else ""
-    found = _TIME.search((use.instruction if use is not None else "") or asked)
+    text = (use.instruction if use is not None else "") or asked
+    found = _TIME.search(text) or _TIME_ELSEWHERE.search(text)
     if found:
         return f"the answer depends on the time ({found[0].lower()})"
     said = [message.content for message in prompt.messages if message.role in {"user", "tool"}]
