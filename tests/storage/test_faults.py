@@ -136,3 +136,12 @@ async def test_a_read_that_fails_is_an_error_and_not_an_empty_journal(place: Pat
             must_name_place(caught.value, path)
             assert broken.failed
     assert await story.read(path) == whole
+
+
+async def test_a_journal_on_a_full_disk_can_be_opened_and_read(place: Path) -> None:
+    path = place / "journal.db"
+    await story.write(path, story.Told())
+    whole = await story.read(path)
+    with failing(Disk(place, kinds=frozenset({"write"}), at=1, fault="full", lasting=True)) as disk:
+        assert await story.read(path) == whole
+    assert disk.failed == 0

@@ -127,9 +127,10 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
         row = connection.execute(f"PRAGMA {text}").fetchone()
         return None if row is None else row[0]
 
-    pragma(f"page_size={PAGE_BYTES}")
-    pragma("auto_vacuum=INCREMENTAL")  # only while the file is empty; lets `forget` give room back
-    pragma("locking_mode=EXCLUSIVE")  # before WAL, so that no shared memory is ever made
+    pragma("locking_mode=EXCLUSIVE")  # before anything is read, so that no shared memory is ever made
+    if pragma("page_count") == 0:  # later they change nothing, and still the second would write: not on a full disk
+        pragma(f"page_size={PAGE_BYTES}")
+        pragma("auto_vacuum=INCREMENTAL")  # lets `forget` give room back
     if pragma("journal_mode=WAL") != "wal":
         raise PromiseError(f"SQLite cannot keep a write-ahead log beside {path}", "use a local disk")
     pragma("synchronous=NORMAL")
