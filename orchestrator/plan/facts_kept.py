@@ -153,7 +153,7 @@ def _occurs(word: str, text: str) -> bool:
 
 
 def _free_before(word: str, text: str, begin: int) -> bool:
-    before = text[:begin]
+    before = text[max(begin - 2, 0) : begin]  # no more is asked for: texts may be long, and hits many
     if not before or not (word[0].isalnum() or word[0] == "_"):
         return True
     if before[-1].isalnum() or before[-1] == "_":

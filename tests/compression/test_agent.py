@@ -109,6 +109,7 @@ async def test_a_summary_that_keeps_the_facts_stands_for_the_turns(start: Start)
     ("said", "why"),
     [
         (says("Nothing may be shipped to Oslo before a permit is signed."), "it lost P-4411"),
+        (says("Harbour Oslo will never lose P-4411."), "are said of something else"),
         (says(""), "there was none"),
         (ModelUnavailable("m", "down", 1.0), "there was none"),
         (says(f"{PIN} " + "Harbours. " * 2_000), "it is too long"),

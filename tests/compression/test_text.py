@@ -1,5 +1,7 @@
 """Shortening texts: facts are never lost, budgets hold, order stays, and relevance decides."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,24 @@ def test_a_fact_whose_parts_stand_apart_is_carried_as_a_sentence() -> None:
     fact = fact_of("Never ship to Oslo. The date is 14 May.", "Oslo", "14")
     text = " ".join(["Never ship to Oslo.", *FILLER, "The date is 14 May.", *FILLER])
     assert kept_in(shortened([text], "bridges", 1, [fact]).text, [fact])
+
+
+def test_the_passage_that_says_a_fact_is_kept_and_not_one_with_its_numbers_in_another_place() -> None:
+    fact = fact_of("The fee of Acme is 120 EUR.")
+    text = "\n".join(["The fee of Acme is 120 EUR.", *FILLER, "Acme lost 120 EUR in court.", *FILLER])
+    assert "The fee of Acme is 120 EUR." in shortened([text], "bridges", 8, [fact]).text
+    later = f"{text}\nIn 2027 the fee of Acme is 120 EUR."
+    assert "In 2027 the fee of Acme is 120 EUR." in shortened([later], "bridges", 8, [fact]).text
+
+
+def test_a_text_with_many_numbers_is_looked_through_once() -> None:
+    fact = fact_of("Use rule 1")
+    seconds = []
+    for count in (20_000, 80_000):
+        began = process_time()
+        assert not kept_in("12 " * count, [fact])
+        seconds.append(process_time() - began)
+    assert seconds[1] < 10 * seconds[0]
 
 
 def test_the_same_sentence_in_two_texts_is_kept_once() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Final
 
-from orchestrator.plan.facts_kept import Fact, fact_of, kept_in, lost_from
+from orchestrator.plan.facts_kept import Fact, Lost, fact_of, kept_in, lost_from
 
 CHARS_PER_TOKEN: Final = 4  #: of plain English; other scripts take fewer, so their bytes are counted
 CUT: Final = "[…]"  #: where passages were left out
@@ -15,6 +15,7 @@ PASSAGES_MAX: Final = 4_000  #: of one text; what is longer is cut into fewer, l
 #: Weights of BM25. Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009, section 3.3.
 _K1: Final = 1.2
 _B: Final = 0.75
+_SAID: Final = 0.5  #: of a fact's words beside its numbers and names that make a passage one that says it
 _HOLDS_LITERALS: Final = 0.25  #: what a passage with numbers or names is worth more, in shares of a query term
 
 #: The end of a sentence, which the point of a title or of an abbreviation is not.
@@ -98,7 +99,9 @@ def _protected(passages: Sequence[str], facts: Sequence[Fact], cited: Collection
         parts = [fact_of(literal, literal) for literal in fact.literals]
         whole = [at for at in _holding(fact.literals, folded) if kept_in(passages[at], (fact,))]
         if whole:
-            keep.add(whole[-1])  # the latest word on it
+            # The passage that says it, not one that has its numbers in another place; of equals the latest word on it.
+            wanted = set(_terms(fact.text))
+            keep.add(max(whole, key=lambda at: (len(wanted & set(_terms(passages[at]))), at)))
             continue
         for part in parts:
             keep.update(at for at in _holding(part.literals, folded) if kept_in(passages[at], (part,)))
@@ -108,6 +111,24 @@ def _protected(passages: Sequence[str], facts: Sequence[Fact], cited: Collection
         if at is not None:
             keep.add(at)
     return keep
+
+
+def displaced(text: str, facts: Sequence[Fact]) -> tuple[Lost, ...]:
+    """Facts whose numbers and names a text has, while it says something else of them: no passage that holds them shares
+    at least `_SAID` of the fact's other words.
+
+    Too strict for other words of the same meaning, which is the safe side.
+    """
+    passages = passages_of(text)
+    folded = [passage.casefold() for passage in passages]
+    found = []
+    for fact in facts:
+        words = set(_terms(fact.text)) - set(_terms(" ".join(fact.literals)))
+        holding = [passages[at] for at in _holding(fact.literals, folded) if kept_in(passages[at], (fact,))]
+        shared = (len(words & set(_terms(passage))) for passage in holding or [text])
+        if words and max(shared) < _SAID * len(words):
+            found.append(Lost(fact=fact, missing=(), reason=f"{', '.join(fact.literals)} are said of something else"))
+    return tuple(found)
 
 
 def _holding(literals: Sequence[str], folded: Sequence[str]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Final
 from orchestrator.plan.facts_kept import Fact, fact_of, kept_in, literals_of, lost_from, told
 from orchestrator.ports.model import Message
 from workers.compression.context import Context
-from workers.compression.text import CUT, shortened, tokens_of
+from workers.compression.text import CUT, displaced, shortened, tokens_of
 from workers.prompting import block
 
 HEAD: Final = 2  #: the system message and the task: never touched
@@ -139,7 +139,7 @@ class Turns:
         refused = ""
         if summarise is not None:
             summary = await summarise("\n".join(f"[{label}] {text}" for label, text in said), tokens)
-            lost = lost_from(summary, held)
+            lost = lost_from(summary, held) or displaced(summary, held)
             if summary and not lost and tokens_of(summary) <= 2 * tokens:
                 known = f"summary of {', '.join(ids)}" if ids else "summary"
                 self._earlier = [(known, summary)]
