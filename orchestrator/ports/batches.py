@@ -6,7 +6,7 @@ the service whether it has the group already.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from orchestrator.ports.endpoint import ChatReply, ChatRequest
@@ -37,6 +37,12 @@ class BatchEntry:
     sent: int = 0  #: how often it was handed over; a service may give items back untouched
     reply: ChatReply | None = None
     error: str = ""  #: of a failed item: a word for the kind
+
+    def asked_again(self, item: BatchItem) -> "BatchEntry":
+        """The entry once its item was asked again: one without an end is waited for until the later deadline."""
+        if self.state not in ("waiting", "sent") or item.until_s <= self.item.until_s:
+            return self
+        return replace(self, item=replace(self.item, until_s=item.until_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +120,7 @@ class BatchStore(Protocol):
 
     async def put(self, item: BatchItem) -> BatchEntry:
         """Keep an item, and return it as it stands: one with this id that is there already, or waits anew where it was
-        withdrawn."""
+        withdrawn. One without an end takes the later of both deadlines: it is waited for until then."""
         ...
 
     async def look(self, ids: Sequence[str]) -> list[BatchEntry]:

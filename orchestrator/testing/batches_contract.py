@@ -33,6 +33,7 @@ class BatchStoreContract:
     async def test_an_item_is_kept_once_as_it_was_given(self, store: BatchStore) -> None:
         assert await store.put(item("a")) == BatchEntry(item=item("a"))
         assert await store.put(item("a", asked_at_s=50.0)) == BatchEntry(item=item("a"))
+        assert await store.put(item("a", asked_at_s=50.0, until_s=90.0)) == BatchEntry(item=item("a"))
         assert await store.look(["b", "a"]) == [BatchEntry(item=item("a"))]
 
     async def test_items_are_gathered_when_one_is_ripe_or_there_are_enough(self, store: BatchStore) -> None:
@@ -101,6 +102,20 @@ class BatchStoreContract:
         entry = await store.put(item("a"))
         assert await store.settle([replace(entry, state="withdrawn")], "waiting") == ["a"]
         assert await store.put(item("a", asked_at_s=20.0)) == BatchEntry(item=item("a", asked_at_s=20.0))
+
+    async def test_who_asks_again_has_the_later_of_two_deadlines(self, store: BatchStore) -> None:
+        longer = item("a", until_s=500.0)
+        await store.put(item("a"))
+        assert await store.put(item("a", asked_at_s=50.0, until_s=500.0)) == BatchEntry(item=longer)
+        assert await store.look(["a"]) == [BatchEntry(item=longer)]
+        group = await store.gather("l", owner="o", now_s=200.0, ripe_s=200.0, most=9)
+        assert group is not None
+        assert group.items == (longer,)
+        again = await store.put(item("a", until_s=900.0))
+        assert (again.state, again.group, again.sent, again.item.until_s) == ("sent", group.key, 1, 900.0)
+        assert [one.items for one in await store.groups("l")] == [(item("a", until_s=900.0),)]
+        assert await store.settle([replace(again, state="answered", reply=REPLY)], "sent") == ["a"]
+        assert (await store.put(item("a", until_s=999.0))).item.until_s == 900.0
 
     async def test_what_was_given_back_is_gathered_again(self, store: BatchStore) -> None:
         await store.put(item("a"))

@@ -17,7 +17,8 @@ class MemoryBatches:
     async def put(self, item: BatchItem) -> BatchEntry:
         known = self._entries.get(item.id)
         if known is None or known.state == "withdrawn":
-            known = self._entries[item.id] = BatchEntry(item=item)
+            known = BatchEntry(item=item)
+        self._entries[item.id] = known = known.asked_again(item)
         return known
 
     async def look(self, ids: Sequence[str]) -> list[BatchEntry]:

@@ -79,8 +79,9 @@ class PostgresBatches:
                 return made
             known = await _one(db, item.id)
             if known is not None and known.state != "withdrawn":
-                return known
-            await db.execute(_WRITE, *_row(made))
+                made = known.asked_again(item)
+            if made is not known:
+                await db.execute(_WRITE, *_row(made))
             return made
 
         return await self._do(work)

@@ -81,10 +81,11 @@ class SqliteBatches:
         def work(db: sqlite3.Connection) -> BatchEntry:
             row = db.execute("SELECT entry FROM batch_items WHERE id = ?", (item.id,)).fetchone()
             known = _ENTRY.validate_json(row[0]) if row is not None else None
-            if known is not None and known.state != "withdrawn":
-                return known
-            made = BatchEntry(item=item)
-            _write(db, made)
+            if known is not None and known.state == "withdrawn":
+                known = None
+            made = BatchEntry(item=item) if known is None else known.asked_again(item)
+            if made is not known:
+                _write(db, made)
             return made
 
         return await self._do(work)
