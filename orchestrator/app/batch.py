@@ -6,6 +6,7 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.core.facts import Fact, RunAccepted, StepCancelled
 from orchestrator.errors import PromiseError
 from orchestrator.models.lazy import Routed
 from orchestrator.ports.batches import BatchService, BatchStore
@@ -81,6 +82,14 @@ class Batches:
     def models(self) -> Models:
         """The same models, with the lane before them for prompts that may wait."""
         return _MaybeBatched(self._inner, self._opened)
+
+    def unwanted(self, accepted: RunAccepted, facts: tuple[Fact, ...]) -> None:
+        """Facts of a run are in the journal: what its cancelled steps wait for here is wanted no more."""
+        if self._lane is None:
+            return
+        for fact in facts:
+            if isinstance(fact, StepCancelled):
+                self._lane.unwanted(f"{accepted.tenant}/{accepted.run}/{fact.step}/{fact.branch}")
 
     def heard(self, payload: str, headers: Mapping[str, str]) -> bool:
         """Take in what the provider's webhook tells of batches; True when somebody here may have waited for it.

@@ -171,6 +171,7 @@ class Engine:
                 cache=caches.cache,
                 caching=caches.check,
                 batching=batches.check,
+                unwanted=batches.unwanted,
             )
             await stack.enter_async_context(engine)
             if isinstance(transport, MemoryTransport):

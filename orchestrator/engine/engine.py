@@ -20,7 +20,7 @@ from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.drivers import Drivers
 from orchestrator.engine.grants import Grants
 from orchestrator.engine.handle import Run
-from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told, goes_on
+from orchestrator.engine.loop import TAKEN, Begin, Item, Loop, Told, Unwanted, goes_on
 from orchestrator.engine.observing import guarded
 from orchestrator.engine.offers import Offers
 from orchestrator.engine.ownership import Owning, Shared
@@ -81,13 +81,13 @@ class RunEngine:
         cache: Cache | None = None,
         caching: Caching | None = None,
         batching: Batching | None = None,
+        unwanted: Unwanted | None = None,
     ) -> None:
         self.observer = guarded(observer)
         self._door = door or (lambda inputs: inputs)  #: inputs as they may be journaled
         self.offers = Offers(cache, self.spawn) if cache is not None else None  #: of answers to the cache
         self.journal, self.clock, self.catalogue, self.owner = journal, clock, catalogue, owner
-        self.open_runs_max, self.transport = open_runs_max, transport
-        self._routing = routing
+        self.open_runs_max, self.transport, self._routing = open_runs_max, transport, routing
         self.plans = PlanBook(
             catalogue,
             judge=checker is not None,
@@ -132,6 +132,7 @@ class RunEngine:
             keeper.leave if keeper else None,
             self.observer,
             self.offers,
+            unwanted,
         )
         self.turn = self._loop.turn  #: handle what is queued at once, if the journal need not be waited for
         self.owning = Owning(self, shared) if shared is not None else None

@@ -33,6 +33,9 @@ SYNC: Final = (f.RunAccepted, f.EffectIntended, f.ToolIntended, f.ApprovalAnswer
 FAILED: Final = "the journal failed"
 TAKEN: Final = "another owner has taken this run over"
 log = structlog.get_logger(__name__)
+Unwanted = Callable[
+    [f.RunAccepted, tuple[f.Fact, ...]], None
+]  #: facts of a run are journaled; what they cancel is let go
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,9 @@ class Loop:
         leave: Callable[[t.TaskMessage], None] | None = None,
         observer: Guarded | None = None,
         offers: Offers | None = None,
+        unwanted: Unwanted | None = None,
     ) -> None:
-        self._offers = offers
+        self._offers, self._unwanted = offers, unwanted
         self._observer = observer
         self._owner = owner  #: of the runs that begin here, where several processes share the journal
         self._journal, self._clock, self._perform, self._park = journal, clock, perform, park
@@ -293,6 +297,8 @@ class Loop:
                 self._observer.journaled(driver.accepted, driver.next_seq, facts)
             if facts and self._offers is not None:
                 self._offers.journaled(driver.accepted, facts)
+            if facts and self._unwanted is not None:
+                self._unwanted(driver.accepted, facts)
             driver.journaled(facts)
             if driver.commands:
                 try:

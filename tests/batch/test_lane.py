@@ -268,3 +268,45 @@ async def test_a_hand_over_that_takes_longer_than_its_lease_is_not_taken_over_by
         group.start_soon(outcomes, second, ["a"])
     assert len(service.batches) == 1
     assert service.calls.count("find") == 0
+
+
+async def asked_by(of: BatchLane, askers: dict[str, anyio.CancelScope]) -> None:
+    """Ask for one item of each asker, until its scope is cancelled."""
+
+    async def one(name: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            await of.outcome(asked(name), name)
+
+    async with anyio.create_task_group() as group:
+        for name, scope in askers.items():
+            group.start_soon(one, name, scope)
+
+
+async def test_a_group_of_which_nobody_wants_anything_is_cancelled_and_no_other() -> None:
+    service, store = FakeService(rounds=10_000), MemoryBatches()
+    of, scopes = lane(service, store), {name: anyio.CancelScope() for name in ("a", "b", "c")}
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked_by, of, scopes)
+        await anyio.sleep(20.0)
+        for name in ("a", "b"):
+            of.unwanted(name)
+            scopes[name].cancel()
+        await anyio.sleep(1.0)
+        assert service.calls.count("cancel") == 0  # c still wants something of it
+        of.unwanted("c")
+        scopes["c"].cancel()
+    assert service.calls.count("cancel") == 1
+    assert [(one.state, one.error) for one in await store.look(["a", "b", "c"])] == [("failed", "unwanted")] * 3
+
+
+async def test_who_only_stops_waiting_leaves_the_group_to_whoever_goes_on() -> None:
+    service, store = FakeService(rounds=10_000), MemoryBatches()
+    of, scopes = lane(service, store), {name: anyio.CancelScope() for name in ("a", "b")}
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked_by, of, scopes)
+        await anyio.sleep(20.0)
+        of.unwanted("a")
+        for scope in scopes.values():
+            scope.cancel()
+    assert service.calls.count("cancel") == 0
+    assert [one.state for one in await store.look(["b"])] == ["sent"]

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from benchmarks.cost.batch import work
 from benchmarks.cost.batch.stand_in import Service, serving
-from orchestrator import Plan, Succeeded
+from orchestrator import Cancelled, Plan, Succeeded
 from orchestrator.app import Engine
 from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history
 from orchestrator.core.story import story
+from orchestrator.engine.operations import Operations
 from orchestrator.engine.recovery import read_all
 from orchestrator.errors import PromiseError
 from orchestrator.ids import RunId
@@ -70,6 +72,27 @@ async def test_after_the_deadline_a_direct_call_is_made_and_the_batch_is_cancell
     assert [one["status"] for one in service.batches.values()] == ["cancelled"]
     assert sorted(one.outcome for one in made) == ["batch_missing", "batch_missing", "ok", "ok"]
     assert [one.unknown for one in made if one.outcome == "batch_missing"] == [True, True]
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_cancelled_run_has_its_batch_cancelled_and_a_closed_engine_does_not(
+    tmp_path: Path, cancelled: bool
+) -> None:
+    with serving(Service(rounds=10**6)) as service:
+        async with Engine(
+            work.settings(service.url, tmp_path / "j.db", gather_s=0.05), pools=[work.writer()]
+        ) as engine:
+            run = await engine.submit(work.plan(), {"questions": ["A", "B"]})
+            with anyio.fail_after(30.0):
+                while not service.looks:  # noqa: ASYNC110  # the service is in a thread
+                    await anyio.sleep(0.005)
+            if cancelled:
+                await Operations(engine.runs).cancel(run.id)
+                with anyio.fail_after(30.0):
+                    while service.status() != ["cancelled"]:  # noqa: ASYNC110  # as above
+                        await anyio.sleep(0.005)
+                assert isinstance(await run.result(), Cancelled)
+        assert service.status() == ["cancelled" if cancelled else "validating"]
 
 
 def test_python_and_yaml_give_one_plan(anyio_backend: str) -> None:

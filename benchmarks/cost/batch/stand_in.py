@@ -37,6 +37,10 @@ class Service:
         lines = [line for one in self.batches.values() for line in self.files[one["input_file_id"]].splitlines()]
         return [json.loads(line)["custom_id"] for line in lines]
 
+    def status(self) -> list[str]:
+        """Of every batch."""
+        return [one["status"] for one in self.batches.values()]
+
     def finish(self, batch: dict[str, Any]) -> None:
         """Work on a batch, in another order than it was given."""
         good, bad = [], []

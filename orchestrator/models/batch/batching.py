@@ -93,7 +93,8 @@ class BatchingModels:
         await cast(NamedMeter, meter).reserve_as(
             charge, self._usd(route, estimate, request.tokens_max), estimate + request.tokens_max
         )
-        entry = await self._lane.outcome(item)
+        # A sample is no asker of its own: all of a step, or of a branch, are given up together.
+        entry = await self._lane.outcome(item, use.key.rpartition("/")[0])
         call = self._call(charge, route, entry, estimate)
         if entry.reply is None:
             meter.called(call)

@@ -20,6 +20,7 @@ from orchestrator.ports.model_errors import ModelBadRequest, ModelError, ModelNo
 SENT_MAX: Final = 2  #: times an item is handed over; given back untouched after that, it is asked directly
 _REFUSED: Final = (ModelBadRequest, ModelUnauthorised, ModelNotFound)  #: the service will not take it next time either
 OPEN: Final = ("waiting", "sent")
+LET_GO_S: Final = 10.0  #: to have a batch stopped that nobody wants any more
 log = structlog.get_logger(__name__)
 
 
@@ -40,6 +41,8 @@ class _Waiter:
 
     item: BatchItem
     entry: BatchEntry  #: as it was at the last look
+    asker: str = ""
+    unwanted: bool = False  #: whoever asked is gone for good, and not only this process
     event: anyio.Event = field(default_factory=anyio.Event)
 
     def wake(self) -> None:
@@ -62,6 +65,7 @@ class _Desk:
 
     waiters: dict[_Waiter, None] = field(default_factory=dict)  #: in the order they came
     busy: bool = False
+    unwanted: dict[str, list[str]] = field(default_factory=dict)  #: ids of items that nobody wants, by group
     heard: bool = False  #: the service has told something since the last look
     fresh: int = 0  #: items that came since then
 
@@ -84,18 +88,20 @@ class BatchLane:
     ) -> None:
         self._services, self._store, self._owner, self._pace, self._now_s = services, store, owner, pace, now_s
         self._desks: dict[str, _Desk] = {}
+        self._askers: dict[str, list[_Waiter]] = {}
         self._cancelled: set[str] = set()
 
-    async def outcome(self, item: BatchItem) -> BatchEntry:
+    async def outcome(self, item: BatchItem, asker: str = "") -> BatchEntry:
         """Keep an item, and wait until it has an end: answered, failed (`late` where its time was over while it was
-        worked on), or withdrawn (its time was over before anybody took it).
+        worked on), or withdrawn (its time was over before anybody took it). `asker`: the name for `unwanted`.
 
         Raises:
             JournalError: the store cannot be read or written.
         """
-        waiter = _Waiter(item, await self._store.put(item))
+        waiter = _Waiter(item, await self._store.put(item), asker)
         desk = self._desks.setdefault(item.line, _Desk())
         desk.waiters[waiter] = None
+        self._askers.setdefault(asker, []).append(waiter)
         desk.fresh += 1
         if desk.fresh >= self._pace.items_max and desk.first is not None:
             desk.first.wake()  # a group is full
@@ -120,9 +126,12 @@ class BatchLane:
                 elif not woken and waiter.entry.state == "waiting" and desk.first is not None:
                     desk.first.wake()  # what has gathered by now is handed over
         except BaseException:
-            if waiter.entry.state == "waiting":
-                with anyio.CancelScope(shield=True):
+            self._leave(desk, waiter)
+            with anyio.CancelScope(shield=True):
+                if waiter.entry.state == "waiting":
                     await self._store.settle([replace(waiter.entry, state="withdrawn")], "waiting")
+                elif waiter.unwanted:
+                    await self._let_go(desk, waiter)
             raise
         finally:
             self._leave(desk, waiter)
@@ -131,7 +140,39 @@ class BatchLane:
     def _until(self, waiter: _Waiter) -> float:
         return waiter.item.until_s + (self._pace.grace_s if waiter.entry.state == "sent" else 0.0)
 
+    def unwanted(self, asker: str) -> None:
+        """Whoever asked under this name will never take an answer: when it stops waiting, its item is not left to be
+        worked on by a group of which nobody wants anything."""
+        for waiter in self._askers.get(asker, ()):
+            waiter.unwanted = True
+
+    async def _let_go(self, desk: _Desk, waiter: _Waiter) -> None:
+        """One stops waiting for what nobody wants; the last one of a group has it cancelled, if all of it is that."""
+        key = waiter.entry.group
+        desk.unwanted.setdefault(key, []).append(waiter.item.id)
+        if any(other.entry.group == key for other in desk.waiters):
+            return
+        ids = desk.unwanted.pop(key)
+        try:
+            with anyio.move_on_after(LET_GO_S):
+                group = next((one for one in await self._store.groups(waiter.item.line) if one.key == key), None)
+                if group is None or not group.batch:
+                    return  # nobody knows yet whether it was handed over
+                entries = await self._store.look(ids)
+                ends = [replace(one, state="failed", error="unwanted") for one in entries if one.group == key]
+                await self._store.settle(ends, "sent")
+                if {item.id for item in group.items} <= set(ids):
+                    await self._services[group.line].cancel(group.batch)
+        except OrchestratorError as error:
+            log.warning("a batch that nobody wants is left to its end", group=key, error=str(error))
+
     def _leave(self, desk: _Desk, waiter: _Waiter) -> None:
+        if waiter not in desk.waiters:
+            return
+        of_asker = self._askers.get(waiter.asker, [])
+        of_asker.remove(waiter)
+        if not of_asker:
+            del self._askers[waiter.asker]
         was_first = desk.first is waiter
         desk.waiters.pop(waiter, None)
         if was_first and desk.first is not None:
