@@ -1,5 +1,4 @@
-"""What stands before every route: how large, how deep, how slow and of what kind a request's body may be, and whether
-there is a seat for one more request.
+"""What stands before every route: a body's size, depth, pace and kind, and a seat for the request.
 
 Pure ASGI, so that streams pass through untouched. A body is read whole before its route is asked: then nothing is
 half done when it is too long, too slow, or no JSON.
