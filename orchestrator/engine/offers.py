@@ -95,6 +95,12 @@ class Offers:
             if len(self._served) > ATTEMPTS_MAX:
                 self._served.popitem(last=False)
 
+    def withdraw(self, accepted: RunAccepted, steps: tuple[StepId, ...], called: tuple[f.ModelCalled, ...]) -> None:
+        """As a quarantine does, for steps whose calls are known from the journal."""
+        for fact in called:
+            self._note(accepted.run, fact)
+        self._withdraw(accepted, steps)
+
     def _withdraw(self, accepted: RunAccepted, steps: tuple[StepId, ...]) -> None:
         """What these steps brought into the cache, and what they had from it, is served no more."""
         for step in steps:

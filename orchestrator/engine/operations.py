@@ -17,6 +17,7 @@ from orchestrator.engine.questions import patched
 from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.engine.run_ids import new_run_id
 from orchestrator.engine.submission import Request, budget_over, check_words, plain_inputs, seen_by
+from orchestrator.engine.withdrawing import withdraw
 from orchestrator.errors import JournalConflict, RunNotFound, WrongState
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
 from orchestrator.plan.inputs import validate_inputs
@@ -133,7 +134,9 @@ class Operations:
             await self._engine.tell(driver, fact)
         else:
             await self._append_audit(run_id, records, fact)
-            self._withdraw(records, fact)
+        if self._engine.offers is not None:
+            wrong = frozenset((fact.step, *affected))
+            await withdraw(self._engine.journal, self._engine.offers, run_id, wrong)
         return affected
 
     async def patch(self, run_id: RunId, patch: Patch, *, by: str = "") -> Digest:
@@ -250,15 +253,6 @@ class Operations:
         if not machine.state.ended:
             raise WrongState(f"run {run_id}", "open", "cancel it, or wait for its end")
         return machine.state, records
-
-    def _withdraw(self, records: list[Recorded], quarantined: f.StepQuarantined) -> None:
-        """Answers that steps of a run which has ended brought into the cache, or had from it, are served no more."""
-        accepted = records[0].fact
-        if self._engine.offers is not None and isinstance(accepted, f.RunAccepted):
-            steps = {quarantined.step, *quarantined.affected}
-            used = (record.fact for record in records)
-            served = tuple(fact for fact in used if isinstance(fact, f.ModelCalled) and fact.step in steps)
-            self._engine.offers.journaled(accepted, (*served, quarantined))
 
     async def _append_audit(self, run_id: RunId, records: list[Recorded], fact: f.Fact) -> None:
         last = records[-1]

@@ -156,6 +156,57 @@ async def test_a_quarantined_result_takes_its_answer_out_of_the_cache_whichever_
         assert await outputs(opened, [plan("What is the fee?")]) == ["right"]
 
 
+TWO = parse_plan("""
+version: 1
+name: faq
+steps:
+  answer: {pool: p, task: What is the fee?, model: {cache: exact}}
+  then:
+    pool: p
+    task: Go on
+    with: {answer: "${{ steps.answer.output }}"}
+    checks: [{rule: output == "ok"}]
+result: ${{ steps.then.output }}
+""")
+OUTER = parse_plan("""
+version: 1
+name: outer
+steps:
+  inner:
+    plan:
+      version: 1
+      name: inner
+      steps:
+        answer: {pool: p, task: What is the fee?, model: {cache: exact}}
+      result: ${{ steps.answer.output }}
+result: ${{ steps.inner.output }}
+""")
+
+
+async def test_a_quarantine_reaches_the_run_whose_result_was_taken_over() -> None:
+    async with ScriptedModel(["wrong", "no", "ok", "no", "right"]) as models, engine(models, MemoryCache()) as opened:
+        run = await opened.submit(TWO)
+        await run.result()
+        again = await Operations(opened.runs).retry(run.id)
+        await again.result()
+        forked = await Operations(opened.runs).fork(again.id, step="then", inputs={})
+        await forked.result()
+        await Operations(opened.runs).quarantine(forked.id, "answer", reason="it is wrong")
+        assert opened.runs.offers is not None
+        await opened.runs.offers.settle()
+        assert await outputs(opened, [plan("What is the fee?")]) == ["right"]
+
+
+async def test_a_quarantine_of_a_sub_plan_takes_its_answers_out_of_the_cache() -> None:
+    async with ScriptedModel(["wrong", "right"]) as models, engine(models, MemoryCache()) as opened:
+        run = await opened.submit(OUTER)
+        assert (await run.result()).output == "wrong"  # type: ignore[union-attr]  # it succeeded
+        await Operations(opened.runs).quarantine(run.id, "inner", reason="it is wrong")
+        assert opened.runs.offers is not None
+        await opened.runs.offers.settle()
+        assert await outputs(opened, [plan("What is the fee?")]) == ["right"]
+
+
 EFFECT = parse_plan("""
 version: 1
 name: effect
