@@ -7,7 +7,7 @@ import structlog
 
 from orchestrator.errors import JournalError
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.webhooks import Due, Webhooks
+from orchestrator.ports.webhooks import Delivery, Due, Webhooks
 from orchestrator.service.webhooks.retrying import settle
 from orchestrator.service.webhooks.sending import SEND_S, Answer, Sender
 from orchestrator.service.webhooks.signing import UNSIGNED, signed_headers, signer
@@ -68,7 +68,7 @@ class Dispatcher:
             answer = Answer(problem=UNSIGNED)
         else:
             headers = signed_headers(delivery.id, self._clock.now_s(), delivery.body, owner.secrets)
-            answer = await self._sender.send(endpoint.url, headers, delivery.body.encode())
+            answer = await self._sent(endpoint.url, headers, delivery)
         self.sent += 1
         settled = settle(delivery, answer, self._clock.now_s())
         if settled.state != "delivered":
@@ -86,3 +86,10 @@ class Dispatcher:
         except JournalError as error:  # it stays leased, and comes again: at least once
             log.error("what became of a webhook could not be kept", id=delivery.id, error=type(error).__name__)
         return answer
+
+    async def _sent(self, url: str, headers: dict[str, str], delivery: Delivery) -> Answer:
+        try:
+            return await self._sender.send(url, headers, delivery.body.encode())
+        except Exception as error:  # noqa: BLE001  # runs are driven beside this: they must not end with it
+            log.error("sending a webhook failed", id=delivery.id, error=f"{type(error).__name__}: {error}")
+            return Answer(problem=f"{type(error).__name__}: a bug of the sender")

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from orchestrator.service.http.limits import Limits
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.serving import Going, open_service, server_of
 from orchestrator.service.http.state import Kept
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, WebhookSettings
 from tests.service.http.house import read_plans
 
 POOLS = "tests.service.http.served_pools"
@@ -37,14 +37,20 @@ class Threaded:
 
 
 @contextmanager
-def threaded(folder: Path, limits: Limits = WIDE) -> Iterator[Threaded]:
-    """A service on a SQLite file, with two tenants and keys of one scope each."""
+def threaded(folder: Path, limits: Limits = WIDE, loopback: Sequence[str] = ()) -> Iterator[Threaded]:
+    """A service on a SQLite file, with two tenants and keys of one scope each; `loopback`: receivers of webhooks."""
     made, up = Threaded(), threading.Event()
     stop: list[anyio.Event] = []
     broken: list[BaseException] = []
 
     async def work() -> None:
-        settings = Settings(store=f"sqlite:///{folder}/journal.db", pools=(POOLS,), drain_s=0.0, open_runs_max=100_000)
+        settings = Settings(
+            store=f"sqlite:///{folder}/journal.db",
+            pools=(POOLS,),
+            drain_s=0.0,
+            open_runs_max=100_000,
+            webhooks=WebhookSettings(loopback=tuple(loopback)),
+        )
         going = Going()
         with socket.create_server(("127.0.0.1", 0)) as sock:
             async with open_service(settings, plans=read_plans(), keyless=False, going=going, limits=limits) as service:

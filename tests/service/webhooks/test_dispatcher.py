@@ -88,6 +88,29 @@ async def test_a_slow_receiver_holds_up_nobody() -> None:
     assert sender.most == {url("slow"): EACH_MAX, url("quick"): EACH_MAX}
 
 
+async def test_a_bug_in_sending_costs_one_attempt_and_not_the_service() -> None:
+    class Broken(Scripted):
+        async def send(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+            if url.endswith("broken"):
+                raise RuntimeError("what nobody thought of")
+            return await super().send(url, headers, body)
+
+    journal = MemoryJournal()
+    store = MemoryWebhooks(journal)
+    for name in ("broken", "well"):
+        await store.put(endpoint(name, url=url(name)))
+    await play(journal, "run-1")
+    sender = Broken({url("well"): (0.0, WELL)})
+    async with sending(store, sender) as dispatcher:
+        while dispatcher.sent < 2:  # noqa: ASYNC110  # nothing tells of it
+            await anyio.sleep(0.1)
+    found = await store.deliveries(DeliveryQuery(tenant=TENANT))
+    assert {one.endpoint_id: (one.state, one.detail) for one in found} == {
+        "broken": ("pending", "RuntimeError: a bug of the sender"),
+        "well": ("delivered", ""),
+    }
+
+
 async def test_no_more_is_under_way_than_the_pool_allows() -> None:
     journal = MemoryJournal()
     store = MemoryWebhooks(journal)
