@@ -4,6 +4,16 @@ import json
 
 from orchestrator.cli.commands import COMMANDS
 
+EVAL = """
+version: 1
+name: chains
+plan: chain.plan.yaml
+pass_at: 0.9
+cases:
+  - {id: three, expect: [{rule: output.n == 6}]}
+  - {id: four, inputs: {n: 4}, expect: [{rule: output.n == 7}]}
+"""
+
 
 def test_every_command(shell) -> None:
     installed = shell.installed
@@ -41,6 +51,8 @@ def test_every_command(shell) -> None:
     assert "0 runs would be forgotten" in call("gc", "--dry-run").err
     assert call("config", "show", "--json").json["pools"] == ["deskpools"]
     assert "there is no model to ask" in call("ask", "What is a gap?", code=2).err
+    (shell.home / "chain.eval.yaml").write_text(EVAL)
+    assert call("eval", "chain.eval.yaml", "--json", code=1).json["accuracy"]["value"] == 0.5
     assert "2 disasters" in call("chaos", "chain.plan.yaml", "--seeds", "2").err
     for process in ("up", "supervise"):
         assert "belongs to one process" in call(process, code=2).err
