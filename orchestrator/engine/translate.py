@@ -1,5 +1,7 @@
 """What workers say, as inputs for the machine."""
 
+import sys
+
 from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input
 from orchestrator.core.state import RunState
@@ -175,10 +177,15 @@ def read_verdict(answer: JsonValue) -> tuple[f.VerdictKind, tuple[str, ...], flo
         given = answer.get("reasons", [])
         score = answer.get("score")
         if isinstance(given, list) and all(isinstance(reason, str) for reason in given):
-            number = float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None
+            number = float(score) if _is_score(score) else None  # type: ignore[arg-type]  # a number, then
             return kind, tuple(str(reason) for reason in given), number, answer.get("evidence")
     words = "true, false, or {verdict: pass|fix|reject|check_broken, reasons: [text], score: number}"
     return "check_broken", (f"the check must give {words}",), None, None
+
+
+def _is_score(value: JsonValue) -> bool:
+    """Whether a value is a number that a journal keeps; what a stranger sends may have any number of digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def verdict_of(

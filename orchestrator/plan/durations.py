@@ -19,15 +19,16 @@ def parse_duration(value: object) -> float:
     """
     if isinstance(value, bool):
         raise ValueError("expected a duration such as 90s, 6m or 24h")
+    seconds: float
     if isinstance(value, int | float):
-        seconds = float(value)
+        seconds = value  # compared as it is: a large integer has no float beside it
     elif isinstance(value, str) and len(value) <= 40 and _PATTERN.fullmatch(value):
         seconds = sum(float(amount) * _UNITS_S[unit] for amount, unit in _PART.findall(value))
     else:
         raise ValueError("expected a duration such as 90s, 6m or 24h (units: ms s m h d)")
     if not 0 < seconds <= DURATION_MAX_S:
         raise ValueError("expected a duration above zero and at most 366 days")
-    return seconds
+    return float(seconds)
 
 
 def format_duration(seconds: float) -> str:

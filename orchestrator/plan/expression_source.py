@@ -20,7 +20,10 @@ BRACKETS_MAX: Final = 20  #: brackets inside brackets
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"' r"|'(?:[^'\\\n]|\\.)*'")
 _CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]")
 _ESCAPE = re.compile(r"""\\(?:[\\'"nrtbf]|u(?!0000|[dD][89a-fA-F])[0-9a-fA-F]{4})|(\\)""")
-_NUMBER = re.compile(r"(?<![\w.])(?!\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))\d[\w.]*")
+_NUMBER = re.compile(
+    r"(?<![\w.])(?!\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))\d[\w.]*"
+    r"|\.(?!\d+(?:[eE][+-]?\d+)?(?![\w.]))\d[\w.]*"  # `.5or`, of which Python's parser would complain on stderr
+)
 _RESERVED_MEMBER = re.compile(r"\.[ \t]*(" + "|".join(keyword.kwlist) + r")\b")
 _OPEN, _CLOSE = "\x01", "\x02"  #: stand for a string's first and other characters; never in an expression itself
 _ADJACENT = re.compile(_CLOSE + r"[ \t]*" + _OPEN)

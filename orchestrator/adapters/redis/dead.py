@@ -1,7 +1,8 @@
 """Dead letters in Redis: one stream per pool."""
 
+import re
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 from orchestrator.adapters.redis import codec, scripts
 from orchestrator.adapters.redis.limits import INLINE_BYTES_MAX, NAMESPACE
@@ -10,6 +11,8 @@ from orchestrator.errors import WrongState
 from orchestrator.ids import PoolName
 from orchestrator.ports.dead_letters import DeadLetter
 from orchestrator.ports.tasks import LANES
+
+_NUMBER: Final = re.compile(r"[0-9]{1,15}")  #: as we write one; what is longer or in other digits is a stranger's
 
 
 class RedisDeadLetters:
@@ -86,7 +89,7 @@ def _letter(pool: PoolName, entry: str, fields: dict[bytes, bytes], *, whole: bo
 
     def number(name: bytes) -> int:
         value = text(name)
-        return int(value) if value.isdigit() else 0
+        return int(value) if _NUMBER.fullmatch(value) else 0
 
     try:
         key = codec.key_of(fields.get(b"k", b""))
