@@ -164,10 +164,11 @@ class Session:
         wait_s: float = 0.0,
         run_id: RunId | None = None,
         trace: str = "",
+        by: str = "",
     ) -> Started:
         """As `begin`, of a turn that is in order; its run gets the id `run_id`, unless the turn was asked before."""
         begun = await self._in_turn(asked, idempotency_key, if_match, wait_s, run_id)
-        run = await self._turns.run(asked, begun, trace)
+        run = await self._turns.run(asked, begun, trace, by)
         self._runs.spawn(self._answer_later, run)
         return _started(begun.head, run, again=begun.again)
 

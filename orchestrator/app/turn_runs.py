@@ -53,7 +53,7 @@ class TurnRuns:
         """Whether a run is in the journal."""
         return bool(await self._runs.journal.runs(RunQuery(run_id=run_id, limit=1)))
 
-    async def run(self, asked: Asked, begun: Begun, trace: str = "") -> Run:
+    async def run(self, asked: Asked, begun: Begun, trace: str = "", by: str = "") -> Run:
         """The run of a turn that has its place: started, or found where the turn was asked before.
 
         Raises:
@@ -79,6 +79,7 @@ class TurnRuns:
                 idempotency_key=f"turn {run_id}",
                 tenant=self._key.tenant,
                 session=seen,
+                by=by,
                 run_id=run_id,
                 trace=trace,
             )

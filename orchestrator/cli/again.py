@@ -7,6 +7,7 @@ import typer
 
 from orchestrator.cli.access import AsJson, Pools, RunName, Store, flags, holding, run_async, settings_of
 from orchestrator.cli.console import say
+from orchestrator.cli.people import who
 
 if TYPE_CHECKING:
     from orchestrator.app import Engine
@@ -86,7 +87,7 @@ def retry(
         raise typer.BadParameter("name a STEP, or say --from-failed", param_hint="STEP")
 
     async def begin(operations: "Operations", desk: "Desk", run_id: "RunId") -> "Run":
-        return await operations.retry(run_id, step=step, budget=_budget(budget_usd))
+        return await operations.retry(run_id, step=step, budget=_budget(budget_usd), by=who())
 
     _start(begin, run, store, pools, as_json=as_json, jsonl=jsonl)
 
@@ -111,7 +112,7 @@ def fork(
 
         plan = machine_of(await read_all(desk.journal, run_id)).state.plan.plan
         values = read_inputs(plan, changes or ())
-        return await operations.fork(run_id, step=step, inputs=values, budget=_budget(budget_usd))
+        return await operations.fork(run_id, step=step, inputs=values, budget=_budget(budget_usd), by=who())
 
     _start(begin, run, store, pools, as_json=as_json, jsonl=jsonl)
 

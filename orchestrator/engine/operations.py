@@ -168,19 +168,20 @@ class Operations:
         budget: Budget | None = None,
         idempotency_key: str | None = None,
         trace: str = "",
+        by: str = "",
     ) -> Run:
         """Start a new run of an ended one: what passed is taken over, the rest runs again.
 
         With `step`, that step and everything below it runs again even where it passed. Quarantined results are
         never taken over. The same `idempotency_key` with the same request gives the run that exists; `trace` is the
-        W3C `traceparent` of whoever asks.
+        W3C `traceparent` of whoever asks, `by` their name.
 
         Raises:
             RunNotFound: no such run.
             WrongState: it is open, a sub-plan, or everything in it has passed.
             IdempotencyConflict: the key belongs to another request.
         """
-        return await self._again(run_id, step=step, changes={}, budget=budget, key=idempotency_key, trace=trace)
+        return await self._again(run_id, step=step, changes={}, budget=budget, key=idempotency_key, trace=trace, by=by)
 
     async def fork(
         self,
@@ -191,6 +192,7 @@ class Operations:
         budget: Budget | None = None,
         idempotency_key: str | None = None,
         trace: str = "",
+        by: str = "",
     ) -> Run:
         """Start a new run from a step of an ended one, with some inputs changed; what is not below the step is kept.
 
@@ -198,7 +200,9 @@ class Operations:
             RunNotFound, WrongState, IdempotencyConflict: as `retry`.
             InputError: a changed input does not fit.
         """
-        return await self._again(run_id, step=step, changes=inputs, budget=budget, key=idempotency_key, trace=trace)
+        return await self._again(
+            run_id, step=step, changes=inputs, budget=budget, key=idempotency_key, trace=trace, by=by
+        )
 
     async def _again(
         self,
@@ -209,6 +213,7 @@ class Operations:
         budget: Budget | None,
         key: str | None,
         trace: str,
+        by: str,
     ) -> Run:
         state, records = await self._ended_state(run_id)
         check_words("normal", "default", key)
@@ -240,6 +245,7 @@ class Operations:
             origin=accepted.origin,
             reuse=reuse,
             trace=trace,
+            by=by,
             asked=f"again {run_id} {step or ''}",
             session=seen_by(state),
         )

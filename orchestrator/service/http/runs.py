@@ -137,7 +137,7 @@ async def retry(
 
     async def begin(_: RunId) -> Run:
         return await Operations(service.engine).retry(
-            row.run_id, step=asked.step, budget=asked.budget, idempotency_key=key, trace=trace
+            row.run_id, step=asked.step, budget=asked.budget, idempotency_key=key, trace=trace, by=who.actor
         )
 
     return _accepted(await _again(who, service, kept, row, asked.budget, key, begin))
@@ -158,6 +158,7 @@ async def fork(
             budget=body.budget,
             idempotency_key=key,
             trace=trace,
+            by=who.actor,
         )
 
     return _accepted(await _again(who, service, kept, row, body.budget, key, begin))

@@ -62,7 +62,14 @@ class _Acting:
         async def begin(run_id: RunId) -> Run:
             await self._service.vet(plan)
             return await self._engine.runs.submit(
-                plan, inputs, budget=budget, lane=lane, idempotency_key=idempotency_key, tenant=tenant, run_id=run_id
+                plan,
+                inputs,
+                budget=budget,
+                lane=lane,
+                idempotency_key=idempotency_key,
+                tenant=tenant,
+                run_id=run_id,
+                by=f"{who.actor}, by schedule {self._schedule.id}",
             )
 
         usd = budget_over(plan, budget).usd

@@ -209,7 +209,13 @@ async def _begin(
     async def begin(run_id: RunId) -> Run:
         async def ask(patience_s: float) -> Started:
             return await talk.begin_asked(
-                asked, idempotency_key=key, if_match=_match(match), wait_s=patience_s, run_id=run_id, trace=trace
+                asked,
+                idempotency_key=key,
+                if_match=_match(match),
+                wait_s=patience_s,
+                run_id=run_id,
+                trace=trace,
+                by=who.actor,
             )
 
         try:

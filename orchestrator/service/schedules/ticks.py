@@ -1,6 +1,7 @@
 """The moments of a schedule, and which of them are to be started: pure rules over times."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +16,7 @@ FIELDS: Final = 5
 CRON_CHARS_MAX: Final = 200
 LATE_S: Final = 60.0  #: a moment that is over for longer was missed
 _WINDOWS_S: Final = (3_600.0, 86_400.0, 31 * 86_400.0, 1_000 * 86_400.0)  #: how far back moments are looked for
+_OWN: Final = ("localtime", "posixrules", "posix/", "right/")  #: of one machine, or with leap seconds counted in
 YEARS: Final = (1970, 9_000)  #: in which clocks and time zones can be worked out
 
 
@@ -24,13 +26,16 @@ def zone_of(name: str) -> ZoneInfo:
     Raises:
         ScheduleRefused: there is none of this name here.
     """
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
+    found: ZoneInfo | None = None
+    if not name.startswith(_OWN):
+        with suppress(ValueError, OSError, KeyError):
+            found = ZoneInfo(name)
+    if found is None:
         raise ScheduleRefused(
             f"there is no time zone {name!r:.80} here",
             "use an IANA name such as Europe/Berlin; the package tzdata has all",
-        ) from None
+        )
+    return found
 
 
 def check_cron(cron: str, zone: str, now_s: float) -> None:

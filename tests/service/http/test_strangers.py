@@ -182,3 +182,17 @@ def test_a_key_of_one_route_cannot_be_spent_on_another(scene: Scene) -> None:
         assert answer.json()["type"].endswith("idempotency-conflict")
     again = scene.acme.post(f"{scene.url}/v1/runs", json={"plan": "double"}, headers=headers)
     assert (again.status_code, again.json()["id"]) == (202, run)
+
+
+def test_whoever_starts_a_run_is_named_in_its_first_record_by_whatever_route(scene: Scene) -> None:
+    acme, url = scene.acme, scene.url
+    run = acme.post(f"{url}/v1/runs", json={"plan": "double"}).json()["id"]
+    acme.get(f"{url}/v1/runs/{run}/events")
+    said = {"plan": "asks", "text": "hello"}
+    turn = acme.post(f"{url}/v1/sessions/named/turns", json=said).json()["run"]
+    acme.post(f"{url}/v1/runs/{turn}/cancel")
+    retried = acme.post(f"{url}/v1/runs/{run}/retry", json={"step": "twice"}).json()["id"]
+    forked = acme.post(f"{url}/v1/runs/{run}/fork", json={"step": "twice", "inputs": {"n": 5}}).json()["id"]
+    for one in (run, turn, retried, forked):
+        first = acme.get(f"{url}/v1/runs/{one}/history?limit=1").json()["events"][0]
+        assert (first["kind"], first["actor"].split(" (")[0]) == ("run.accepted", "acme key"), one

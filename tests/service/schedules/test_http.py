@@ -1,5 +1,6 @@
 """Schedules over HTTP: made, looked at, paused, deleted; another tenant's are not there; a real service starts them."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -102,6 +103,9 @@ async def test_what_is_another_tenants_is_not_there(home: House) -> None:
         {"plan": "double", "cron": "0 7 * *"},
         {"plan": "double", "cron": "0 0 31 2 *"},
         {"plan": "double", "cron": "0 7 * * *", "zone": "Mars/Olympus"},
+        {"plan": "double", "cron": "0 7 * * *", "zone": "localtime"},
+        {"plan": "double", "cron": "0 7 * * *", "zone": "right/UTC"},
+        {"plan": "double", "cron": "0 7 * * *", "zone": "America"},
         {"plan": "double", "at": "2030-01-01T00:00:00"},
         {"plan": "double", "at": "0001-01-01T00:00:00+14:00"},
         {"plan": "double", "cron": "0 7 * * *", "missed": "some"},
@@ -145,6 +149,9 @@ async def test_runs_of_a_schedule_stay_within_the_caps_of_its_key_and_end_with_i
 
         first = await schedule("gated")
         await until(lambda: begun(first), "the first is started")
+        history = await client.get(f"/v1/runs/{(await shown(first))['last_run']}/history?limit=1")
+        [accepted] = history.json()["events"]
+        assert re.fullmatch(rf"acme key \(\w+\), by schedule {first}", accepted["actor"])
         second = await schedule("double")
         await anyio.sleep(1.2)
         assert (await shown(second))["last_run"] is None
