@@ -27,7 +27,17 @@ def said(answer: RouteAnswer | None) -> tuple[str | None, str, str, str]:
     return answer.tier, answer.advised, answer.by, answer.reason
 
 
-def attempts(router: Router, tier: str, passed: int, refused: int, usd: float = 0.0, pool: str = "w") -> None:
+def attempts(
+    router: Router,
+    tier: str,
+    passed: int,
+    refused: int,
+    usd: float = 0.0,
+    pool: str = "w",
+    *,
+    checked: bool = True,
+    served: bool = False,
+) -> None:
     """Let a router see so many attempts, as facts of one run each."""
     for number in range(passed + refused):
         run = RunId(f"{tier}{number}")
@@ -35,10 +45,13 @@ def attempts(router: Router, tier: str, passed: int, refused: int, usd: float = 
         made: list[f.Fact] = [
             f.TierChosen(at_s=1.0, step=StepId("s"), tier=tier, advised=tier, by="cascade"),
             f.StepDispatched(pool=pool, tier=tier, digest=D, **where),  # type: ignore[arg-type]  # the three names
-            f.ModelCalled(model="m", outcome="ok", usd=usd, charge="c", **where),  # type: ignore[arg-type]  # likewise
+            f.ModelCalled(model="m", outcome="ok", usd=usd, charge="c", served="exact" if served else "", **where),  # type: ignore[arg-type]  # likewise
             f.StepProduced(digest=D, output=1, **where),  # type: ignore[arg-type]  # likewise
         ]
         well = number < passed
+        if checked:
+            said = "pass" if well else "reject"
+            made.append(f.CheckVerdict(check=1, name="rule", verdict=said, digest=D, **where))  # type: ignore[arg-type]
         made.append(f.StepPassed(digest=D, **where) if well else f.StepRejected(**where))  # type: ignore[arg-type]
         router.saw(run, made)
 
@@ -182,6 +195,15 @@ def test_what_the_surroundings_spoil_is_no_verdict_and_what_the_model_spoils_is(
 
     router = Router(RoutingSettings())
     assert [failed(router, error) for error in ("provider", "timeout", "worker", "output", "turns")] == [0, 0, 0, 1, 2]
+
+
+def test_what_no_check_looked_at_and_what_a_cache_gave_is_no_verdict() -> None:
+    router = Router(RoutingSettings())
+    attempts(router, "cheap", 40, 0, checked=False)
+    attempts(router, "cheap", 40, 5, served=True)
+    assert router._outcomes.count("w", "cheap") == 0
+    attempts(router, "cheap", 3, 2)
+    assert router._outcomes.count("w", "cheap") == 5
 
 
 def test_a_classifier_takes_part_only_once_it_has_foretold_better_than_the_share() -> None:

@@ -92,9 +92,12 @@ def _attempt(one: Outcome, tier: str, usd: float, attempt: int, *, passed: bool)
     sent = f.StepDispatched(at_s=0.0, step=_S, attempt=attempt, pool=one.subject, tier=tier, digest=_D)
     called = f.ModelCalled(at_s=0.0, step=_S, attempt=attempt, model=tier, outcome="ok", usd=usd, charge=str(attempt))
     made = f.StepProduced(at_s=0.0, step=_S, attempt=attempt, digest=_D, output=None)
+    said = f.CheckVerdict(
+        at_s=0.0, step=_S, attempt=attempt, check=1, name="call", verdict="pass" if passed else "reject", digest=_D
+    )
     end: f.Fact = (
         f.StepPassed(at_s=0.0, step=_S, attempt=attempt, digest=_D)
         if passed
         else f.StepRejected(at_s=0.0, step=_S, attempt=attempt)
     )
-    return [sent, called, made, end]
+    return [sent, called, made, said, end]

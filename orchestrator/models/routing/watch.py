@@ -14,7 +14,8 @@ _OF_THE_MODEL: Final = frozenset({"output", "tools", "turns"})
 
 
 _ENDS: Final = (f.StepPassed, f.StepRejected, f.StepGap, f.StepFailed, f.StepSkipped, f.StepCancelled, f.LeaseLost)
-_READ: Final = (f.TierChosen, f.StepEscalated, f.StepDispatched, f.ModelCalled, f.StepProduced, f.AttemptFailed, *_ENDS)
+_BEFORE: Final = (f.TierChosen, f.StepEscalated, f.StepDispatched, f.ModelCalled, f.StepProduced, f.AttemptFailed)
+_READ: Final = (*_BEFORE, f.CheckVerdict, *_ENDS)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,6 +26,9 @@ class _Attempt:
     escalated: bool
     usd: float = 0.0
     judged: bool = False  #: an output was there, or the model failed to give one
+    checked: bool = False  #: a check has spoken of it: what nobody looked at is no success
+    asked: bool = False  #: a model of the tier answered
+    served: bool = False  #: a kept answer was used: it says nothing of the tier that it did not say before
 
     def verdict(self, *, accepted: bool) -> Verdict:
         return Verdict(accepted=accepted, usd=self.usd, features=self.features, escalated=self.escalated)
@@ -80,12 +84,16 @@ def _step(run: _Run, key: _Unit, fact: f.StepFact) -> tuple[str, str, Verdict] |
         return None
     elif isinstance(fact, f.ModelCalled):
         attempt.usd += fact.usd
+        attempt.asked, attempt.served = attempt.asked or not fact.served, attempt.served or bool(fact.served)
+    elif isinstance(fact, f.CheckVerdict):
+        attempt.checked = attempt.checked or fact.verdict != "check_broken"
     elif isinstance(fact, f.StepProduced):
         attempt.judged = True
     elif isinstance(fact, f.AttemptFailed):
         attempt.judged = fact.error in _OF_THE_MODEL
     else:
         del run.open[key]
-        if attempt.judged and isinstance(fact, f.StepPassed | f.StepRejected):
+        told = isinstance(fact, f.StepRejected) or (isinstance(fact, f.StepPassed) and attempt.checked)
+        if attempt.judged and told and (attempt.asked or not attempt.served):
             return attempt.pool, attempt.tier, attempt.verdict(accepted=isinstance(fact, f.StepPassed))
     return None
