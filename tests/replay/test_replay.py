@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core import facts as f
-from orchestrator.core.codec import decode
+from orchestrator.core.codec import CODEC_VERSION, decode
 from orchestrator.core.history import check_history
 from orchestrator.core.machine import RunMachine
 from orchestrator.engine.recovery import machine_of
@@ -38,12 +38,31 @@ def test_there_are_goldens_of_every_reference_plan() -> None:
     assert names >= {"chain", "diamond", "wide", "nested", "climbing", "asking", "effecting", "cancelled", "limited"}
 
 
+def test_there_are_goldens_of_what_parts_write_into_journals() -> None:
+    written = {
+        record.fact.KIND: record.fact
+        for path in GOLDENS
+        if path.parent.name == f"v{CODEC_VERSION}"
+        for record in records_of(path)
+    }
+    assert {"tier.chosen", "session.pinned", "guard.tripped", "replan.asked", "replan.refused"} <= set(written)
+    assert {"plan.patched", "run.rated", "model.called", "tool.intended", "budget.reserved"} <= set(written)
+    served = [
+        record.fact
+        for record in records_of(golden.FOLDER / f"v{CODEC_VERSION}" / "cached.jsonl")
+        if isinstance(record.fact, f.ModelCalled) and record.fact.served
+    ]
+    assert [(fact.served, fact.saved_cache_usd) for fact in served] == [("exact", 0.02)]
+
+
 @pytest.mark.parametrize("path", GOLDENS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_golden_replays_to_its_end(path: Path) -> None:
     records = records_of(path)
     machine = machine_of(records)
-    last = records[-1].fact
+    ended = next(n for n, record in enumerate(records) if isinstance(record.fact, f.RunEnded))
+    last = records[ended].fact
     assert isinstance(last, f.RunEnded)
+    assert all(isinstance(record.fact, f.RunRated) for record in records[ended + 1 :])
     assert machine.state.ended == last.status
     assert machine.state.ledger.steps == last.steps
     assert machine.facts() == []
