@@ -629,10 +629,6 @@ def quarantined_result_taken_over(patches: pytest.MonkeyPatch) -> None:
     original = operations.taken_over
 
     def taken_over(state: Any, records: Any, step: Any, now_s: float) -> object:
-        for one in state.steps:
-            for unit in one.all_units():
-                unit.quarantined = False
-        state.quarantined = frozenset()
-        return original(state, records, step, now_s)
+        return original(state, [one for one in records if not isinstance(one.fact, f.StepQuarantined)], step, now_s)
 
     patches.setattr(operations, "taken_over", taken_over)
