@@ -9,6 +9,7 @@ from orchestrator.ports.observer import Tracing
 from orchestrator.service.http import problems
 from orchestrator.service.http.access import KeyRing
 from orchestrator.service.http.gate import Gate
+from orchestrator.service.http.origins import OwnPagesAlone
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.rates import Rates
 from orchestrator.service.http.routers import ROUTERS
@@ -22,7 +23,7 @@ def make_app(service: Service, *, local_alone: bool = False) -> FastAPI:
     """The application of a service that is open already; it opens and closes nothing itself.
 
     `local_alone`: only requests to this machine by its own names are answered, so that no page of another site reaches
-    a service without keys through a name that points here.
+    a service without keys through a name that points here; and what changes something is taken from its own page alone.
 
     There are no pages that load scripts from elsewhere; the description is at `/v1/openapi.json`.
     """
@@ -41,6 +42,8 @@ def make_app(service: Service, *, local_alone: bool = False) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    if local_alone:
+        app.add_middleware(OwnPagesAlone)
     app.add_middleware(Gate, limits=service.limits, local_alone=local_alone)
     observer = cast(Tracing | None, service.parts.get(PART))
     if observer is not None:

@@ -166,6 +166,31 @@ async def test_a_service_without_keys_answers_to_local_names_alone() -> None:
                 assert (await client.get("/v1/me", headers={"Host": host})).status_code == 403
 
 
+async def test_a_service_without_keys_takes_nothing_from_pages_of_other_sites() -> None:
+    from orchestrator.service.http.app import make_app
+
+    async with house(keyless=True) as home:
+        home.app = make_app(home.service, local_alone=True)
+        async with home.client(None) as client:
+            client.base_url = "http://localhost:8000"
+            run = (await client.post("/v1/runs", json={"plan": "gated"})).json()["id"]
+            for headers in (
+                {"Origin": "http://evil.example"},
+                {"Origin": "null"},
+                {"Origin": "http://localhost:3000"},
+                {"Origin": "https://localhost:8000"},
+                {"Sec-Fetch-Site": "cross-site"},
+                {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:8000"},
+            ):
+                answer = await client.post(f"/v1/runs/{run}/cancel", headers=headers)
+                assert (headers, answer.status_code) == (headers, 403)
+                assert answer.headers["x-content-type-options"] == "nosniff"
+                assert (await client.get("/v1/me", headers=headers)).status_code == 200
+            assert (await client.get(f"/v1/runs/{run}")).json()["status"] == "running"
+            own = {"Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"}
+            assert (await client.post(f"/v1/runs/{run}/cancel", headers=own)).json()["status"] == "cancelling"
+
+
 async def test_answers_carry_the_headers_that_keep_them_where_they_are(home: House) -> None:
     async with home.client() as client, home.client(None) as nobody:
         for answer in (await client.get("/v1/runs"), await nobody.get("/v1/runs"), await client.post("/v1/runs")):
