@@ -3,6 +3,7 @@
 Real: SQLite's own code paths, the files, the thread of the journal. Simulated: the answer of the disk alone.
 """
 
+import errno
 import random
 import sqlite3
 from pathlib import Path
@@ -138,10 +139,15 @@ async def test_a_read_that_fails_is_an_error_and_not_an_empty_journal(place: Pat
     assert await story.read(path) == whole
 
 
-async def test_a_journal_on_a_full_disk_can_be_opened_and_read(place: Path) -> None:
+async def test_a_journal_on_a_full_disk_can_be_opened_and_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = place / "journal.db"
     await story.write(path, story.Told())
     whole = await story.read(path)
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("orchestrator.adapters.sql.ownership.os.pwrite", full)  # the owner's number, beside the file
     with failing(Disk(place, kinds=frozenset({"write"}), at=1, fault="full", lasting=True)) as disk:
         assert await story.read(path) == whole
     assert disk.failed == 0

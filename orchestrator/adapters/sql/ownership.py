@@ -1,5 +1,6 @@
 """Who owns a journal file: one process, proved by a lock that dies with it. And whether the place can be trusted."""
 
+import contextlib
 import fcntl
 import os
 import re
@@ -52,7 +53,8 @@ class FileLock:
                 raise JournalOwned(str(path), pid)
             time.sleep(0.005)  # the owner has just come, or is just going
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk others are not told who has it; it can be read all the same
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return cls(path, descriptor)
 
     def release(self) -> None:
