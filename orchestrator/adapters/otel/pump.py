@@ -6,6 +6,7 @@ collector that is away costs spans, not runs.
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -25,6 +26,8 @@ from orchestrator.ports.redaction import Redactor
 QUEUE_MAX: Final = 20_000  #: things told and not handled; OTEL_BSP_MAX_QUEUE_SIZE where it is set
 BATCH_MAX: Final = 512  #: spans of one export; OTEL_BSP_MAX_EXPORT_BATCH_SIZE
 DELAY_S: Final = 5.0  #: between two exports where fewer are there; OTEL_BSP_SCHEDULE_DELAY, in milliseconds
+BREATH_WORKS: Final = 32  #: after so many the thread steps aside: an event loop waits for it meanwhile
+BREATH_S: Final = 0.000_05
 CLOSE_S: Final = 5.0  #: that closing waits for what is queued
 SCOPE: Final = InstrumentationScope("hierarchical-orchestrator")
 _SAMPLED: Final = TraceFlags(ids.SAMPLED)
@@ -98,7 +101,7 @@ class Pump:
             detach(token)
 
     def _drain(self) -> None:
-        queue = self._queue
+        queue, done = self._queue, 0
         while queue:
             work = queue.popleft()
             try:
@@ -107,6 +110,9 @@ class Pump:
                 self.broken += 1
                 if self.broken == 1:
                     log.error("no span could be made; this is said once", error=f"{type(error).__name__}: {error}")
+            done += 1
+            if not done % BREATH_WORKS:
+                time.sleep(BREATH_S)
             if len(self._ready) >= self._batch_max:
                 self._export()
         self._export()
