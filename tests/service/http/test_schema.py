@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil
+from pathlib import Path
 
 import pytest
 import requests
@@ -24,6 +25,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.service.http.threaded import Threaded, threaded
 
 CASES = 20_000 if os.environ.get("ORCHESTRATOR_PROVE") == "full" else 100
+#: A file in which a campaign of many minutes keeps how far it is, so that one that was stopped goes on from there.
+PROGRESS = os.environ.get("ORCHESTRATOR_PROVE_PROGRESS", "")
+ROUND = (24, 16)  #: requests of a round to each operation, as described and otherwise
 #: asked without a key; the last one is signed
 OPEN = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/batches/webhook"}
 SEED = 20_260
@@ -93,6 +97,23 @@ class Campaign:
     asked: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    at: int = 0  #: how many operations have been asked, over all rounds
+
+    def go_on(self) -> None:
+        """Take up what a campaign before has kept, if one has."""
+        if PROGRESS and Path(PROGRESS).exists():
+            told = json.loads(Path(PROGRESS).read_text())
+            self.asked, self.at, self.broken = told["asked"], told["at"], told["broken"]
+            self.statuses = Counter({int(status): count for status, count in told["statuses"].items()})
+
+    def keep(self, at: int) -> None:
+        """Write down how far it is, whole or not at all."""
+        self.at = at
+        if PROGRESS:
+            told = {"asked": self.asked, "at": at, "statuses": self.statuses, "broken": self.broken}
+            written = Path(f"{PROGRESS}.new")
+            written.write_text(json.dumps(told))
+            written.replace(PROGRESS)
 
     def ask(self, operation: schemathesis.schemas.APIOperation, mode: GenerationMode, count: int, start: int) -> None:
         """Send `count` requests to one operation."""
@@ -133,13 +154,17 @@ class Campaign:
 def test_the_whole_api_keeps_its_description_whatever_it_is_asked(served: Threaded, there: There) -> None:
     found = operations(served)
     campaign = Campaign(client(served, "acme"), there)
-    rounds = 0
+    campaign.go_on()
+    rounds = campaign.at // len(found)
     while campaign.asked < CASES:  # some operations have nothing that could be wrong
-        each = (CASES - campaign.asked) / len(found)
+        share = min(1.0, (CASES - campaign.asked) / len(found) / sum(ROUND))
         for number, operation in enumerate(found):
+            if rounds * len(found) + number < campaign.at:
+                continue
             start = SEED + 1_000 * rounds + number
-            campaign.ask(operation, GenerationMode.POSITIVE, ceil(each * 0.6), start)
-            campaign.ask(operation, GenerationMode.NEGATIVE, ceil(each * 0.4), start)
+            campaign.ask(operation, GenerationMode.POSITIVE, ceil(share * ROUND[0]), start)
+            campaign.ask(operation, GenerationMode.NEGATIVE, ceil(share * ROUND[1]), start)
+            campaign.keep(rounds * len(found) + number + 1)
         rounds += 1
     asked, statuses = campaign.asked, campaign.statuses
     assert not campaign.broken, f"{len(campaign.broken)} of {asked}\n" + "\n\n".join(campaign.broken[:10])
