@@ -25,7 +25,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytes
 def servers_of(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a page expects its reader to have; what it starts and names in a file `*.pid` does not outlive it."""
     try:
-        if page.stem == "service" and shutil.which("curl") is None:
+        if "$ curl " in page.read_text() and shutil.which("curl") is None and os.environ.get("CI") != "true":
             pytest.skip("this page is typed with curl, which is not here")
         if page.stem != "fleet":
             yield
