@@ -27,7 +27,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -297,7 +297,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, self._file, loader=_Loader(self._code))
 
 
-def judged(mutant: Mutant, found: Reach, own: Sequence[str]) -> str:
+def judged(mutant: Mutant, found: Reach, own: Collection[str]) -> str:
     """What becomes of one mutant: `killed`, `hung` or `alive`."""
     tests = found.of(mutant)
     if not tests:
@@ -358,7 +358,7 @@ def main() -> int:
         told = dict(json.loads(line) for line in results.read_text().splitlines())
     if not asked.show:
         found = reach(asked.package, asked.tests, KEPT / f"{stem}.reach.json")
-        own = ("orchestrator", "workers", "tests")
+        own = {"orchestrator", "workers", "tests", *(_name(path).split("/")[0] for path in (asked.package, asked.tests))}
         pytest.main([*_QUIET, "--collect-only", "-qqq", str(asked.tests)])  # loads what every child will need
         with results.open("a") as kept:
             for mutant in chosen:
