@@ -58,6 +58,10 @@ def evaluate(
         return
     check_inputs(one, plan, str(file))
     before = _baseline(baseline)
+    if before is not None:
+        from orchestrator.service.evaluation.report import check_baseline
+
+        check_baseline(before, plan.name, [case.id for case in one.cases])
 
     async def once() -> bool:
         from orchestrator.service.evaluation.report import compare

@@ -224,6 +224,8 @@ def test_chance_is_not_taken_for_a_fall() -> None:
 def test_only_cases_that_both_have_are_compared() -> None:
     found = compare(report_of(a=True, b=False, new=False), report_of(a=False, b=True, old=True))
     assert (found.shared, found.fixed, found.broken) == (2, ("a",), ("b",))
+    with pytest.raises(PromiseError, match="the baseline is of plan other, not of p"):
+        compare(report_of(a=True), report_of(a=True).model_copy(update={"plan": "other"}))
     with pytest.raises(PromiseError, match="none of these cases"):
         compare(report_of(a=True), report_of(b=True))
 
@@ -391,6 +393,14 @@ def test_ci_learns_from_the_exit_code(folder: Path, command: Command) -> None:
     code, _, err = command("eval", "sizes.eval.yaml")
     assert code == 2
     assert "sizes.eval.yaml:1:1" in err
+
+
+def test_a_baseline_of_another_plan_is_refused_before_anything_runs(folder: Path, command: Command) -> None:
+    (folder / "other.json").write_text(report_of(short=True).model_dump_json())
+    code, out, err = command("eval", "sizes.eval.yaml", "--baseline", "other.json")
+    assert (code, out) == (2, "")
+    assert "the baseline is of plan p, not of sizes" in err
+    assert not (folder / ".orchestrator").exists()
 
 
 def test_a_time_that_is_none_is_refused(command: Command) -> None:

@@ -1,6 +1,6 @@
 """What an evaluation found, as data; and how it stands against an earlier one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, cast
 
@@ -67,15 +67,26 @@ class Comparison:
         return self.change.high < 0
 
 
+def check_baseline(before: Report, plan: str, cases: Iterable[str]) -> None:
+    """That a report can be a baseline for these cases of this plan; asked before anything is spent.
+
+    Raises:
+        PromiseError: it is of another plan, or has none of the cases.
+    """
+    if before.plan != plan:
+        raise PromiseError(f"the baseline is of plan {before.plan}, not of {plan}", "save a new one: --save FILE")
+    if before.cases.keys().isdisjoint(cases):
+        raise PromiseError("the baseline has none of these cases", "save a new one: --save FILE")
+
+
 def compare(now: Report, before: Report) -> Comparison:
     """How a set did against an earlier time.
 
     Raises:
-        PromiseError: they have no case in common.
+        PromiseError: they cannot be compared, as `check_baseline` says.
     """
+    check_baseline(before, now.plan, now.cases)
     names = [name for name in now.cases if name in before.cases]
-    if not names:
-        raise PromiseError("the baseline has none of these cases", "save a new one: --save FILE")
     pairs = [(now.cases[name].right, before.cases[name].right) for name in names]
     return Comparison(
         shared=len(names),
@@ -120,4 +131,4 @@ def _plain(interval: Interval) -> JsonValue:
     return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
-__all__ = ["CaseReport", "Comparison", "Report", "compare", "document", "read_report"]
+__all__ = ["CaseReport", "Comparison", "Report", "check_baseline", "compare", "document", "read_report"]
