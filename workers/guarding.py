@@ -3,13 +3,13 @@
 import contextvars
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final, cast, get_args
 
 import anyio
 
 from orchestrator.errors import PromiseError, TerminalError
 from orchestrator.ids import JsonValue
-from orchestrator.ports.guard import Guard, Label, Passing, Ruling, Stage
+from orchestrator.ports.guard import Guard, Label, Passing, Ruling, Stage, Verdict
 from orchestrator.ports.tasks import StepTask, TaskEvidence, TaskFailed, TaskMessage, TaskProgress, TaskTripped
 from orchestrator.ports.transport import WorkerPort
 from workers.failures import bounded, ends_more_than_one_task
@@ -48,7 +48,9 @@ class StruckPort:
 
     def __init__(self, port: WorkerPort, guards: Sequence[Guard]) -> None:
         self._port = port
-        self._looks: list[Callable[[JsonValue], JsonValue]] = [guard.said for guard in guards if hasattr(guard, "said")]
+        self._looks: list[tuple[str, Callable[[JsonValue], JsonValue]]] = [
+            (guard.name, guard.said) for guard in guards if hasattr(guard, "said")
+        ]
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._port, name)
@@ -65,8 +67,13 @@ class StruckPort:
         self._port.post(message)
 
     def _struck(self, value: JsonValue) -> JsonValue:
-        for look in self._looks:
-            value = look(value)
+        for name, look in self._looks:
+            try:
+                value = plain_copy(look(value))
+            except BaseException as error:
+                if ends_more_than_one_task(error):
+                    raise
+                return f"[guard {name} broke: {type(error).__name__}]"  # what nobody has looked at does not leave
         return value
 
 
@@ -175,11 +182,14 @@ class Guarding:
                 return Ruling(verdict="block", reasons=(f"it said nothing within {GUARD_S:g} s",))
             if not isinstance(ruling, Ruling):
                 return Ruling(verdict="block", reasons=(f"it gave a {type(ruling).__name__} and no ruling",))
+            odd = _oddity(ruling)
+            if odd:
+                return Ruling(verdict="block", reasons=(f"it gave a ruling with {odd}",))
             return replace(ruling, value=plain_copy(ruling.value)) if ruling.verdict == "change" else ruling
         except Exception as error:  # noqa: BLE001 # a guard that breaks must stop what it was asked about
             return Ruling(verdict="block", reasons=(f"it broke: {type(error).__name__}",))
         except BaseException as error:
-            if ends_more_than_one_task(error) or isinstance(error, anyio.get_cancelled_exc_class()):
+            if ends_more_than_one_task(error):
                 raise
             return Ruling(verdict="block", reasons=(f"it broke: {type(error).__name__}",))
 
@@ -197,3 +207,15 @@ class Guarding:
                 reasons=tuple(bounded(reason) for reason in ruling.reasons[:REASONS_MAX]),
             )
         )
+
+
+def _oddity(ruling: Ruling) -> str:
+    """What of a ruling is none of the port's; nothing checks the types of guards that others write."""
+    verdict, reasons, score = cast(tuple[object, object, object], (ruling.verdict, ruling.reasons, ruling.score))
+    if not isinstance(verdict, str) or verdict not in get_args(Verdict):
+        return "no known verdict"
+    if not isinstance(reasons, tuple) or not all(isinstance(reason, str) for reason in reasons):
+        return "reasons that are no tuple of texts"
+    if score is not None and not (isinstance(score, int | float) and 0 <= score <= 1):
+        return "a score that is not from 0 to 1"
+    return ""

@@ -13,6 +13,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.ports.tasks import TaskKey
 
 Stage = Literal["input", "tool_call", "tool_result", "output"]
+Verdict = Literal["pass", "signal", "change", "block"]
 Label = Literal["trusted", "user", "document", "tool", "model"]
 
 
@@ -35,7 +36,7 @@ class Passing:
 class Ruling:
     """What a guard says. `signal`: it was noticed and goes on as it is; a signal is never a wall."""
 
-    verdict: Literal["pass", "signal", "change", "block"] = "pass"
+    verdict: Verdict = "pass"
     value: JsonValue = None  #: of a change: what goes on instead
     reasons: tuple[str, ...] = ()  #: name what was found, never repeat it: they are journaled
     score: float | None = None  #: 0 to 1

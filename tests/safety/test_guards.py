@@ -1,5 +1,7 @@
 """Guards in a run: in order, before anything goes on; what they find is journaled and told; a broken one stops."""
 
+import asyncio
+import math
 import re
 from collections.abc import Mapping
 
@@ -19,7 +21,7 @@ from orchestrator.safety.guards import EffectGate, Hints, OutputLimit
 from orchestrator.safety.pii_guard import PiiGuard
 from orchestrator.settings import Settings
 from orchestrator.testing.scripted import Says, ScriptedModel
-from workers import Pool, tool
+from workers import Pool, WorkContext, tool
 from workers.guarding import GUARDS_MAX
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +39,7 @@ class Own:
     async def look(self, passing: Passing) -> Ruling:
         self.seen.append((passing.stage, passing.value))
         told = self._rulings.get(passing.stage, PASS)
-        if isinstance(told, Exception):
+        if isinstance(told, BaseException):
             raise told
         if told == "sleep":
             await anyio.sleep(60)
@@ -103,6 +105,13 @@ async def test_guards_are_asked_in_order_and_each_sees_what_the_one_before_made(
         ("sleep", "it said nothing within 0.05 s"),
         (None, "it gave a NoneType and no ruling"),
         (Ruling(verdict="change", value=object()), "it broke: NotPlain"),  # type: ignore[arg-type]  # on purpose
+        (Ruling(verdict="blocked"), "it gave a ruling with no known verdict"),  # type: ignore[arg-type]  # likewise
+        (Ruling(verdict=["block"]), "it gave a ruling with no known verdict"),  # type: ignore[arg-type]  # likewise
+        (Ruling(verdict="signal", reasons=7), "it gave a ruling with reasons that are no tuple of texts"),  # type: ignore[arg-type]  # likewise
+        (Ruling(verdict="signal", reasons=(7,)), "it gave a ruling with reasons that are no tuple of texts"),  # type: ignore[arg-type]  # likewise
+        (Ruling(verdict="signal", score=math.nan), "it gave a ruling with a score that is not from 0 to 1"),
+        (Ruling(verdict="signal", score=7.0), "it gave a ruling with a score that is not from 0 to 1"),
+        (asyncio.CancelledError(), "it broke: CancelledError"),
     ],
 )
 @pytest.mark.parametrize("stage", ["input", "output"])
@@ -119,6 +128,38 @@ async def test_a_guard_that_stops_breaks_or_hangs_stops_the_attempt(
     assert trips(facts) == [("own", stage, "block", (why,))]
     assert given == ([] if stage == "input" else [f"to {MAIL}"])
     assert not [fact for fact in facts if isinstance(fact, f.StepPassed)]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (ValueError("secret words"), "ValueError"),
+        (asyncio.CancelledError("secret words"), "CancelledError"),
+        (object(), "NotPlain"),
+        (math.nan, "NotPlain"),
+    ],
+)
+async def test_what_a_worker_says_stays_unsaid_where_a_guard_breaks_over_it(said: object, why: str) -> None:
+    class Odd(Own):
+        def said(self, value: JsonValue) -> JsonValue:
+            if isinstance(said, BaseException):
+                raise said
+            return said  # type: ignore[return-value]  # nonsense on purpose
+
+    pool = Pool("desk", guards=[Odd("odd")])
+
+    @pool.worker
+    async def echo(ctx: WorkContext, text: str) -> str:
+        ctx.evidence("search", {"found": "secret words"})
+        raise ValueError("secret words")
+
+    async with Engine(pools=[pool], store="memory:") as engine:
+        result, facts = await ran(engine, frozen())
+    told = f"[guard odd broke: {why}]"
+    assert isinstance(result, Failed)
+    assert told in result.cause
+    assert [fact.result for fact in facts if isinstance(fact, f.ToolCalled)] == [told]
+    assert "secret words" not in str(facts)
 
 
 def test_guards_that_no_journal_could_tell_apart_are_refused() -> None:
