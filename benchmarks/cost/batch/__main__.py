@@ -5,9 +5,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
+from time import monotonic
 from typing import Final
 
-from benchmarks.cost.batch.killing import Point, Size, chosen, moments, remembered
+from benchmarks.cost.batch.killing import Point, Size, begun, chosen, record_of, remembered
 
 SHOWN_MAX: Final = 20  #: points in the report that did not hold
 
@@ -21,7 +22,7 @@ def report(size: Size, clean: Point, points: Sequence[Point], passed: int) -> st
         "",
         "| | without a kill | over all points |",
         "| --- | --- | --- |",
-        f"| processes killed | 0 | {sum(point.killed for point in points)} of {len(points)} |",
+        f"| processes killed | 0 | {sum(point.killed for point in points)} at {len(points)} moments |",
         f"| questions answered right | {clean.answered:,} | {min(p.answered for p in points):,} at every point |",
         f"| items handed over | {clean.handed_over:,} | {_span([point.handed_over for point in points])} |",
         f"| batches | {clean.batches} | {_span([point.batches for point in points])} |",
@@ -52,16 +53,25 @@ def main() -> int:
     parser.add_argument("--failing", type=int, default=50, help="of the items, in the batch; they are asked directly")
     parser.add_argument("--points", type=int, default=100, help="moments at which a process is killed")
     parser.add_argument("--fresh", action="store_true", help="also where the same code held before, in .prove")
+    parser.add_argument("--minutes", type=float, help="stop after so long, and report; the same command goes on")
     given = parser.parse_args()
+    began = monotonic()
     size = Size(count=given.items, failing=given.failing)
-    names, clean = moments(size)
+    file = record_of(size)
+    if given.fresh:
+        file.unlink(missing_ok=True)
+    names, clean = begun(size, file)
+    asked = [(at, names[at - 1]) for at in chosen(names, given.points)]
+    asked.sort(key=lambda point: (point[1].endswith(" put"), point[0]))  # those that differ come first
     points: list[Point] = []
-    for point, before in remembered(
-        size, [(at, names[at - 1]) for at in chosen(names, given.points)], fresh=given.fresh
-    ):
+    for point, before in remembered(size, asked, file):
         points.append(point)
         said = "; ".join(point.wrong) or ("held before" if before else "held")
-        print(f"{len(points)}: {point.moment}, {point.seconds:.1f} s: {said}", file=sys.stderr, flush=True)
+        print(
+            f"{len(points)} of {len(asked)}: {point.moment}, {point.seconds:.1f} s: {said}", file=sys.stderr, flush=True
+        )
+        if given.minutes is not None and monotonic() - began >= 60 * given.minutes:
+            break
     print(report(size, clean, points, len(names)))
     return 1 if clean.wrong or any(point.wrong for point in points) else 0
 

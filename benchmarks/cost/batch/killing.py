@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -94,15 +94,34 @@ def killed_at(size: Size, at: int, moment: str) -> Point:
         return _judged(service, store, size, at, moment, first.returncode == -9, ended, began)
 
 
-def remembered(size: Size, points: Sequence[tuple[int, str]], *, fresh: bool = False) -> Iterator[tuple[Point, bool]]:
-    """Every point in turn, and whether it was remembered from an earlier series on the same code."""
-    DONE.mkdir(exist_ok=True)
-    file = DONE / f"batch-kill-{_code()}-{size.count}-{size.failing}.jsonl"
+def record_of(size: Size) -> Path:
+    """The file in which a series on this very code is remembered."""
+    return DONE / f"batch-kill-{_code()}-{size.count}-{size.failing}.jsonl"
+
+
+def begun(size: Size, file: Path) -> tuple[list[str], Point]:
+    """The moments of a process that nobody kills: of the series in `file`, which otherwise begins here. They differ a
+    little from time to time, so a series keeps to those that it began with."""
+    if file.exists():
+        row = json.loads(file.read_text().partition("\n")[0])
+        return row["moments"], _point(row["clean"])
+    names, clean = moments(size)
+    if not clean.wrong:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"moments": names, "clean": asdict(clean)}) + "\n")
+    return names, clean
+
+
+def _point(row: dict[str, Any]) -> Point:
+    return Point(**{**row, "wrong": tuple(row["wrong"])})
+
+
+def remembered(size: Size, points: Sequence[tuple[int, str]], file: Path) -> Iterator[tuple[Point, bool]]:
+    """Every point in turn, and whether it is remembered in `file`, where those that hold are written down."""
     known: dict[tuple[int, str], Point] = {}
-    if file.exists() and not fresh:
-        for line in file.read_text().splitlines():
-            row = json.loads(line)
-            known[row["at"], row["moment"]] = Point(**{**row, "wrong": tuple(row["wrong"])})
+    if file.exists():
+        found = (_point(json.loads(line)) for line in file.read_text().splitlines()[1:])
+        known = {(one.at, one.moment): one for one in found}
     for at, moment in points:
         before = known.get((at, moment))
         if before is not None:
