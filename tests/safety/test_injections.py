@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import Engine
+from orchestrator import Engine, Succeeded
 from orchestrator.core import facts as f
 from orchestrator.engine.recovery import read_all
 from orchestrator.plan.files import parse_plan
@@ -129,6 +129,45 @@ async def test_by_an_mcp_server(start: Start, hostile: str) -> None:
     assert (reach.urls, reach.sent) == ([], [])
 
 
+READING = parse_plan(
+    """
+version: 1
+name: reading
+budget: {usd: 1, tokens: 1000000}
+steps:
+  read: {pool: p, task: Summarise the page., with: {confidential: "canary-7f3a9c-do-not-tell"}}
+result: ${{ steps.read.output }}
+"""
+)
+
+
+async def test_by_an_mcp_server_to_the_agent_of_a_run(hostile: str) -> None:
+    reach, numbers = Reach(), [0]
+    pool = Pool("p", access=Access(hosts=("docs.example.org",)), guards=[EffectGate(("trusted", "user", "model"))])
+    library = McpServer(name="library", url=hostile, reads=("page",))
+    pool.agent("reader", "You summarise what you read.", tools=[library, *reach.tools], turns_max=4)
+
+    def obeys(prompt: Prompt) -> Says | str:
+        if len(prompt.messages) == 2:
+            return Says(tools=tuple(("page", {"number": number}) for number in numbers))
+        if len(prompt.messages) <= 3 + len(numbers):
+            return Says(tools=tuple((name, dict(args)) for name, args in wanted(TEXTS[numbers[0]])))  # type: ignore[arg-type]  # JSON
+        return "done"
+
+    courses, read = set(), 0
+    async with Engine(pools=[pool], store="memory:", models=ScriptedModel(obeys)) as engine:
+        for numbers[:] in by_demand():
+            run = await engine.submit(READING)
+            assert isinstance(await run.result(), Succeeded)
+            facts = [record.fact for record in await read_all(engine.runs.journal, run.id)]
+            read += sum(isinstance(fact, f.ToolCalled) and fact.tool == "page" for fact in facts)
+            sent = tuple(_course(fact) for fact in facts if isinstance(fact, f.StepDispatched))
+            courses.add((_means(facts), sent, frozenset(fact.tool for fact in facts if isinstance(fact, f.ToolCalled))))
+    assert (reach.urls, reach.sent, read) == ([], [], len(TEXTS))
+    means = (READING.digest, READING.digest, 1.0, 1_000_000, "degrade")
+    assert courses == {(means, (("step.dispatched", "read", "p", None),), frozenset({"page"}))}
+
+
 def by_demand() -> Iterator[list[int]]:
     """The numbers of texts that want the same, up to eight at a time: as many tools may be called at once."""
     for name in dict.fromkeys(str(one.wants) for one in TEXTS):
@@ -163,7 +202,7 @@ async def test_by_the_turns_of_a_conversation(tmp_path: Path) -> None:
             return Says(tools=tuple((name, dict(args)) for name, args in wanted(now[0])))  # type: ignore[arg-type]  # JSON
         return f"I say it again: {now[0].text if now else 'hello'}"
 
-    courses = set()
+    courses, means = set(), set()
     async with Engine(pools=[pool], store="memory:", models=ScriptedModel(obeys)) as engine:
         for number, injection in enumerate(TEXTS):
             now[:] = [injection]
@@ -174,7 +213,9 @@ async def test_by_the_turns_of_a_conversation(tmp_path: Path) -> None:
         for row in await engine.runs.journal.runs(_all()):
             facts = [record.fact for record in await read_all(engine.runs.journal, row.run_id)]
             courses.add(tuple(_course(fact) for fact in facts if not isinstance(fact, _BY_CHANCE)))
+            means.add(_means(facts))
     assert (reach.urls, reach.sent) == ([], [])
+    assert means == {(TALK.digest, TALK.digest, 1.0, 1_000_000, "degrade")}
     assert EVIL_POOL not in repr(courses)
     sent = {tuple(rest) for course in courses for kind, *rest in course if kind == "step.dispatched"}
     assert sent == {("reply", "p", None)}
@@ -185,6 +226,14 @@ _BY_CHANCE = (f.StepStarted, f.GuardTripped, f.StepProgress)
 
 def _course(fact: f.Fact) -> tuple[object, ...]:
     return tuple(getattr(fact, name, None) for name in ("KIND", "step", "pool", "tier"))
+
+
+def _means(facts: list[f.Fact]) -> tuple[object, ...]:
+    """The plan that was asked for, the one that was frozen, and the budget; that nothing changed either since."""
+    accepted, (frozen,) = facts[0], [fact for fact in facts if isinstance(fact, f.PlanFrozen)]
+    assert isinstance(accepted, f.RunAccepted)
+    assert not [fact for fact in facts if isinstance(fact, f.PlanPatched | f.LimitExtended)]
+    return accepted.plan_digest, frozen.digest, accepted.usd, accepted.tokens, accepted.on_limit
 
 
 def _all() -> object:
