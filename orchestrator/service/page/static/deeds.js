@@ -1,4 +1,4 @@
-// What can be done to a run: cancel, retry, fork, quarantine, download. Each asks once more before it acts, and says what follows.
+// What can be done to a run: cancel, retry, fork, quarantine, rate, download. Each asks once more before it acts, and says what follows.
 import { html, useEffect, useRef, useState, download, number, plural } from "./base.js";
 import { get, post, key } from "./api.js";
 import { go } from "./route.js";
@@ -128,6 +128,38 @@ async function file(id) {
   download(id + ".html", await answer.text(), "text/html");
 }
 
+const THUMBS = [["up", "good result", "M4 14H2V7h2M4 7l3-5c1.4 0 1.6 1 1.4 2L8 6h4.6c.9 0 1.5.8 1.3 1.6l-1.2 5c-.2.8-.8 1.4-1.6 1.4H4z"], ["down", "bad result", "M4 2H2v7h2M4 9l3 5c1.4 0 1.6-1 1.4-2L8 10h4.6c.9 0 1.5-.8 1.3-1.6l-1.2-5c-.2-.8-.8-1.4-1.6-1.4H4z"]];
+
+/** Whether the result was good: one click; a second one changes the mind. Only a bad result is asked for its reason. */
+function Thumbs({ id }) {
+  const [value, setValue] = useState("");
+  const [asked, setAsked] = useState(false);
+  const [reason, setReason] = useState("");
+  const [error, setError] = useState(null);
+  const say = async (given, why) => {
+    await post("/v1/runs/" + encodeURIComponent(id) + "/thumbs", { value: given, reason: why });
+    setValue(given);
+  };
+  const click = async (given) => {
+    setError(null);
+    if (given === "down") {
+      setAsked(true);
+      return;
+    }
+    try {
+      await say(given, "");
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  return html`<span class="buttons thumbs" role="group" aria-label="Was the result good?">${THUMBS.map(([given, word, drawn]) => html`<button key=${given} type="button" aria-pressed=${value === given} aria-label=${word} title=${word} onClick=${() => click(given)}>
+      <svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><path d=${drawn} /></svg></button>`)}
+    <span class="unseen" role="status">${value ? "rated: " + value : ""}</span>${error ? html`<span class="bad" role="alert">${error.message}</span>` : null}
+    ${asked ? html`<${Ask} title="Was this result bad?" word="rate it bad" work=${() => say("down", reason)} close=${() => setAsked(false)}>
+      <p>The rating becomes a record of the run's journal, under your name. It changes nothing else.</p>
+      <label for="thumb-why">Why, for people</label><input id="thumb-why" type="text" maxlength="2000" value=${reason} onInput=${(event) => setReason(event.target.value)} autocomplete="off" /><//>` : null}</span>`;
+}
+
 /** The buttons of a run. */
 function Deeds({ document }) {
   const { head, run } = document;
@@ -145,6 +177,7 @@ function Deeds({ document }) {
   const close = () => setAsked("");
   return html`<span class="buttons">
     ${open ? html`<button type="button" class="danger" disabled=${run.status === "cancelling"} onClick=${() => setAsked("cancel")}>cancel</button>` : null}
+    ${open ? null : html`<${Thumbs} key=${head.id} id=${head.id} />`}
     ${!open && run.status !== "succeeded" ? html`<button type="button" onClick=${() => setAsked("retry")}>retry</button>` : null}
     <details class="menu"><summary>download</summary><div>
       <button type="button" onClick=${take(log)}>events, as JSON lines</button><button type="button" onClick=${take(plan)}>plan, as JSON</button>
