@@ -27,7 +27,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -38,7 +38,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".prove"
 SLOWER = 5.0  #: times what its tests took unchanged, and then
-SLOWER_S = 10.0  #: seconds of processor time on top, before a mutant counts as hung
+PATIENCE_S = 10.0  #: seconds of processor time on top, before a mutant counts as hung
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -297,21 +297,30 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, self._file, loader=_Loader(self._code))
 
 
-def judged(mutant: Mutant, found: Reach, own: Collection[str]) -> str:
+def _ours(module: ModuleType) -> bool:
+    """Whether a module may have been made of what is changed: anything of this checkout but this file."""
+    file = getattr(module, "__file__", None)
+    if file is None or module.__name__ == "__main__":
+        return False
+    inside = Path(file).parts[len(ROOT.parts) :] if Path(file).is_relative_to(ROOT) else (".venv",)
+    return not inside[0].startswith(".venv")
+
+
+def judged(mutant: Mutant, found: Reach, patience_s: float) -> str:
     """What becomes of one mutant: `killed`, `hung` or `alive`."""
     tests = found.of(mutant)
     if not tests:
         return "alive"
     child = os.fork()
     if child == 0:
-        limit_s = int(SLOWER * sum(found.seconds[test] for test in tests) + SLOWER_S)
+        limit_s = int(SLOWER * sum(found.seconds[test] for test in tests) + patience_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
         signal.alarm(20 * limit_s)  # of the wall: it may wait for ever, too
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
-        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        for name in [name for name, held in sys.modules.items() if _ours(held)]:
             del sys.modules[name]
         module = mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         sys.meta_path.insert(0, _Finder(module, ROOT / mutant.file, code_of(mutant)))
@@ -342,6 +351,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=300, help="mutants; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0.0, help="of processor time for this run; 0: no limit")
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds before a mutant counts as hung")
     parser.add_argument("--least", type=float, default=0.0, help="score in per cent that is asked for")
     parser.add_argument("--show", action="store_true", help="print what is alive of the results so far, and no more")
     asked = parser.parse_args()
@@ -358,7 +368,6 @@ def main() -> int:
         told = dict(json.loads(line) for line in results.read_text().splitlines())
     if not asked.show:
         found = reach(asked.package, asked.tests, KEPT / f"{stem}.reach.json")
-        own = {"orchestrator", "workers", "tests", *(_name(path).split("/")[0] for path in (asked.package, asked.tests))}
         pytest.main([*_QUIET, "--collect-only", "-qqq", str(asked.tests)])  # loads what every child will need
         with results.open("a") as kept:
             for mutant in chosen:
@@ -366,7 +375,7 @@ def main() -> int:
                 if asked.minutes and used.ru_utime + used.ru_stime > 60 * asked.minutes:
                     break
                 if mutant.name not in told:
-                    told[mutant.name] = judged(mutant, found, own)
+                    told[mutant.name] = judged(mutant, found, asked.patience)
                     kept.write(json.dumps([mutant.name, told[mutant.name]]) + "\n")
                     kept.flush()
     return _report(chosen, told, len(everything), asked.least)
