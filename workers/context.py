@@ -139,6 +139,12 @@ class WorkContext:
         return self._task.key.attempt
 
     @property
+    def traceparent(self) -> str:
+        """The W3C `traceparent` of the attempt, for code that traces where no current span reaches it, as in a child
+        process; empty where the run is not traced."""
+        return self._task.trace
+
+    @property
     def tenant(self) -> str:
         """Whose data this is."""
         return self._task.tenant

@@ -39,6 +39,7 @@ def told(here: WorkContext) -> JsonValue:
         "step": here.step_id,
         "branch": here.branch,
         "attempt": here.attempt,
+        "traceparent": here.traceparent,
         "tenant": here.tenant,
         "plan": here.plan,
         "tier": here.tier,

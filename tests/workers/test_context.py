@@ -21,6 +21,7 @@ from workers import Pool, WorkContext, current_context
 
 pytestmark = pytest.mark.anyio
 Start = Callable[[Pool], AbstractAsyncContextManager[Bench]]
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 FIELDS = {
     "instruction": "do it",
     "constraints": ("one", "two"),
@@ -28,6 +29,7 @@ FIELDS = {
     "reasons": ("too short",),
     "idempotency_key": "key",
     "plan": "plan",
+    "trace": TRACE,
     "tenant": "tenant",
     "timeout_s": 60.0,
     "output_schema": {"type": "object"},
@@ -84,6 +86,7 @@ async def test_everything_said_arrives_in_order(start: Start, isolation: str) ->
         "step": "step",
         "branch": None,
         "attempt": 1,
+        "traceparent": TRACE,
         "tenant": "tenant",
         "plan": "plan",
         "tier": "strong",
