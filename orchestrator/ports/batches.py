@@ -78,8 +78,9 @@ class BatchService(Protocol):
         """
         ...
 
-    async def find(self, key: str) -> str:
-        """The service's id of a group that was handed over under this key; empty where there is none.
+    async def find(self, key: str, since_s: float) -> str:
+        """The service's id of a group that was handed over under this key; empty where there is none. It was not made
+        before `since_s` (seconds since the epoch), so older ones need not be looked at.
 
         Raises:
             ModelError: the service cannot be asked.

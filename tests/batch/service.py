@@ -53,7 +53,7 @@ class FakeService:
         self._called("submit", after=True)
         return made
 
-    async def find(self, key: str) -> str:
+    async def find(self, key: str, since_s: float) -> str:
         self._called("find", after=False)
         found = next((name for name, batch in self.batches.items() if batch.key == key), "")
         self._called("find", after=True)

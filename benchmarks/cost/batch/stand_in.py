@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ class Service:
                     "id": f"batch_{len(self.batches) + 1}",
                     "object": "batch",
                     "status": "validating",
-                    "created_at": 1,
+                    "created_at": int(time.time()),
                 }
                 self.batches[made["id"]] = batch = {**made, **asked}
                 return 200, batch

@@ -23,6 +23,7 @@ ITEMS_MAX: Final = 50_000  #: of one batch, and
 FILE_BYTES_MAX: Final = 200_000_000  #: of its file: limits of the service
 RESULT_BYTES_MAX: Final = 1 << 30  #: of one file of results
 LOOKED_AT_MAX: Final = 1_000  #: newest batches among which a group is looked for
+CLOCK_OFF_S: Final = 3_600.0  #: by which the service's clock may be behind
 AGAIN_S: Final = 60.0  #: advice, where it is among none of them
 CALL_S: Final = 120.0  #: one request
 _NO_KEY: Final = "none"
@@ -61,13 +62,16 @@ class OpenAIBatches:
             raise translated(error, _MODEL) from error
         return _id_of(batch)
 
-    async def find(self, key: str) -> str:
+    async def find(self, key: str, since_s: float) -> str:
         seen = 0
         try:
             async for batch in self._client.batches.list(limit=100):
                 seen += 1
                 if (getattr(batch, "metadata", None) or {}).get(KEY) == key:
                     return _id_of(batch)
+                made_s = getattr(batch, "created_at", None)
+                if isinstance(made_s, int | float) and made_s < since_s - CLOCK_OFF_S:
+                    return ""  # the newest come first
                 if seen >= LOOKED_AT_MAX:
                     reason = f"the group is not among the newest {LOOKED_AT_MAX:,} batches, so nobody knows of it"
                     raise ModelUnavailable(_MODEL, reason, AGAIN_S)

@@ -237,7 +237,7 @@ class BatchLane:
                 if not await self._store.claim(group, owner=self._owner, now_s=now_s):
                     return
                 group = replace(group, owner=self._owner, at_s=now_s)
-            batch = await service.find(group.key)
+            batch = await service.find(group.key, min((item.asked_at_s for item in group.items), default=0.0))
             if batch:
                 await self._store.claim(group, owner=self._owner, now_s=now_s, batch=batch)
             else:
