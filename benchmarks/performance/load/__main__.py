@@ -26,12 +26,13 @@ from benchmarks.performance.load.measuring import few, measured
 from benchmarks.performance.load.rungs import Rung, Servers, numbers, read, rung_site
 from benchmarks.performance.load.served import site, tenants
 from benchmarks.performance.load.users import Habits
+from orchestrator.service.http.limits import REQUESTS_AT_ONCE
 
 USERS_MAX = 10_000
 #: How a rung is measured, where flags say nothing else: seconds of the model, questions, seconds between, common share.
 LATENCY_S, TURNS, THINK_S, COMMON = 1.0, 2, 20.0, 0.3
 #: Users of a rung where --crowd says nothing: of the highest as many as one small machine can stand for.
-CROWD = {10: 10, 100: 100, 1_000: 1_000, 10_000: 1_500}
+CROWD = {10: 10, 100: 100, 1_000: 1_000, 10_000: 500}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _read(arguments)
     if asked.table:
         rows = recorded.read()
-        print(f"{recorded.table(rows)}\n\n{recorded.conditions(rows)}")
+        for part in (recorded.of_rungs(rows), recorded.of_one_process(rows)):
+            print(f"{recorded.table(part)}\n\n{recorded.conditions(part)}\n")
         return 0
     if asked.rung is not None:
         return _rung(asked)
@@ -49,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     rows = []
     with tempfile.TemporaryDirectory(prefix="ho-load-") as scratch:
-        print(machine.text(machine.facts(Path(scratch), ["uvicorn", "fastapi", "openai", "asyncpg"])))
+        facts = machine.facts(Path(scratch), ["uvicorn", "fastapi", "openai", "asyncpg"])
+        print(machine.text(facts))
         kind = "PostgreSQL" if asked.store else "SQLite"
         habits = _habits(asked, latency_s=0.2, turns=3, think_s=5.0, common=0.0)
         print(
@@ -62,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 row = measured(where, _with(habits, users))
             rows.append(row)
             print("\n" + text(row))
+            if asked.record:
+                at_once = asked.at_once or REQUESTS_AT_ONCE
+                recorded.record(row, _load(asked, habits, rung=0) | {"at_once": at_once}, facts)
     _write(asked.json, rows)
     return 1 if any(row["errors"] for row in rows) else 0
 
@@ -76,7 +82,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--users", default="10,100", help="sizes, at most 10000 (default: 10,100)")
     what.add_argument("--rung", type=int, choices=numbers(), help="a rung of docs/scaling.md")
     what.add_argument("--table", action="store_true", help="print what was recorded last, and measure nothing")
-    parser.add_argument("--crowd", type=int, help="users on a rung (default: the rung's own number; 10000: 1500)")
+    parser.add_argument("--crowd", type=int, help="users on a rung (default: the rung's own number; 10000: 500)")
     parser.add_argument("--turns", type=int, help="questions of each user (default: 3; on a rung 2)")
     parser.add_argument("--think", type=float, help="seconds before each, on average (default: 5; on a rung 20)")
     parser.add_argument("--latency", type=float, help="seconds of the model (default: 0.2; on a rung 1)")
@@ -85,7 +91,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--store", help="postgresql://… instead of a new SQLite file; its tables are made")
     parser.add_argument("--transport", help="redis://… of a rung that needs one")
     parser.add_argument("--json", help="write the figures to this file too")
-    parser.add_argument("--record", action="store_true", help="keep a rung's figures as those that the guide shows")
+    parser.add_argument("--record", action="store_true", help="keep the figures as those that the guide shows")
     return parser.parse_args(arguments)
 
 
@@ -104,6 +110,17 @@ def _habits(
 
 def _with(habits: Habits, users: int) -> Habits:
     return Habits(users=users, turns=habits.turns, think_s=habits.think_s, common=habits.common)
+
+
+def _load(asked: argparse.Namespace, habits: Habits, *, rung: int) -> dict[str, object]:
+    """What the crowd did, as it is recorded; rung 0: one process with its limits out of the way."""
+    return {
+        "rung": rung,
+        "latency_s": asked.latency,
+        "turns": habits.turns,
+        "think_s": habits.think_s,
+        "common": habits.common,
+    }
 
 
 def _rung(asked: argparse.Namespace) -> int:
@@ -129,13 +146,7 @@ def _rung(asked: argparse.Namespace) -> int:
         ) as where:
             row = measured(where, habits, alone=few(habits))
     print("\n" + text(row))
-    load = {
-        "rung": rung.number,
-        "latency_s": asked.latency,
-        "turns": habits.turns,
-        "think_s": habits.think_s,
-        "common": habits.common,
-    }
+    load = _load(asked, habits, rung=rung.number)
     if asked.record:
         recorded.record(row, load, facts)
     _write(asked.json, [{**load, **row}])

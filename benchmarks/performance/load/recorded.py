@@ -10,6 +10,7 @@ FILE = Path(__file__).with_name("measured.json")
 HEAD = (
     "Rung", "Users", "Processes", "Answers a second", "Submit p50 / p95", "Job p50 / p95", "Turn p50 / p95",
     "Job above the model p50", "Without the model", "Refused (told in p95)", "Errors", "Processor an answer", "Memory",
+    "Machine busy before",
 )  # fmt: skip
 MACHINE = ("cpu", "cores", "memory_gib", "python", "sqlite")
 
@@ -26,6 +27,16 @@ def read(path: Path = FILE) -> list[Row]:
     """All rows, by rung and crowd."""
     found: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return found
+
+
+def of_rungs(rows: Sequence[Row]) -> list[Row]:
+    """The rows of rungs."""
+    return [row for row in rows if row["rung"]]
+
+
+def of_one_process(rows: Sequence[Row]) -> list[Row]:
+    """The rows of one process whose limits were out of the way, but for the requests it works on at once."""
+    return [row for row in rows if not row["rung"]]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -46,12 +57,13 @@ def conditions(rows: Sequence[Row]) -> str:
             f"{_number(row['think_s'])} s apart on average; {_number(row['common'], 100)} % of the questions of jobs "
             "are among ten that many ask"
         )
-        said.setdefault(text, []).append(f"{row['rung']:,}/{row['users']:,}")
-    return "\n".join(f"- {', '.join(places)} (rung/users): {text}." for text, places in said.items())
+        name = f"rung {row['rung']:,}" if row["rung"] else "no rung"
+        said.setdefault(text, []).append(f"{name} with {row['users']:,} users")
+    return "\n".join(f"- {', '.join(dict.fromkeys(places))}: {text}." for text, places in said.items())
 
 
-def _place(row: Mapping[str, object]) -> tuple[object, object]:
-    return (row["rung"], row["users"])
+def _place(row: Mapping[str, object]) -> tuple[object, object, object]:
+    return (row["rung"], row["users"], row.get("at_once", 0))
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -59,14 +71,16 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    answers = _int(row["answers"])
+    answers, machine = _int(row["answers"]), row["machine"]
+    assert isinstance(machine, dict), "facts by name"
+    busy = machine["load_at_start"]
     refused = row["refused"]
     assert isinstance(refused, dict), "counts by status"
     told = f" ({_two(row['refusal_ms'])[1]})" if refused else ""
     errors = row["errors"]
     assert isinstance(errors, dict), "counts by kind"
     return [
-        f"{row['rung']:,}",
+        f"{row['rung']:,}" if row["rung"] else f"none, {row['at_once']:,} at once",
         f"{row['users']:,}",
         f"{row['processes']}",
         f"{row['per_second']}",
@@ -79,6 +93,7 @@ def _cells(row: Row) -> list[str]:
         f"{sum(errors.values()):,} of {answers + sum(errors.values()):,}",
         f"{_float(row['service_cpu_s']) / answers * 1e3:.0f} ms" if answers else "nothing",
         f"{_float(row['memory_peak_mib']):,.0f} MiB",
+        f"{busy[0]:.1f}",
     ]
 
 

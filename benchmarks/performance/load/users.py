@@ -172,4 +172,5 @@ def _said(answer: Answered) -> str:
         told = json.loads(answer.body)
     except ValueError:
         return str(answer.status)
-    return f"{answer.status} {str(told.get('type', told.get('status', ''))).rpartition(':')[2]}"
+    kind = str(told.get("type", told.get("status", ""))).rpartition(":")[2]
+    return " ".join(filter(None, (str(answer.status), kind, str(told.get("reason", "")))))
