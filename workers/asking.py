@@ -1,6 +1,7 @@
 """How a worker asks a model: the step that asks pays, and whoever watches the run sees the answer grow."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Protocol
@@ -31,6 +32,10 @@ class Streamed(Protocol):
 
     def rest(self) -> str:
         """What was held back, at the end of an answer."""
+        ...
+
+    def another(self) -> "Streamed":
+        """The same for one more answer, which may stream at the same time."""
         ...
 
 
@@ -109,11 +114,20 @@ class StepMeter:
         guarding = STREAMED.get()
         self._show(text if guarding is None else guarding.piece(text))
 
-    def rest(self) -> None:
-        """Show what guards still held back of an answer that has ended."""
+    @contextmanager
+    def answer(self) -> Iterator[None]:
+        """Around one answer: guards look at its pieces by themselves, and show the rest at its end."""
         guarding = STREAMED.get()
-        if guarding is not None:
-            self._show(guarding.rest())
+        if guarding is None:
+            yield
+            return
+        own = guarding.another()
+        token = STREAMED.set(own)
+        try:
+            yield
+        finally:
+            STREAMED.reset(token)
+            self._show(own.rest())
 
     def _show(self, text: str) -> None:
         if text and not self._unwanted():
@@ -140,10 +154,8 @@ class WorkerModels:
             BudgetExceeded: the run has not enough left for the call; nothing was sent.
             PromiseError: the engine has no models.
         """
-        try:
+        with self._meter.answer():
             return await self._line.complete(self._asked(prompt), meter or self._meter, on_delta)
-        finally:
-            self._meter.rest()
 
     def complete_blocking(self, prompt: Prompt) -> Completion:
         """As `complete`, from code that cannot await."""

@@ -122,6 +122,10 @@ class Guarding:
         """The result that the agent may see. Raises Refused: a guard stopped it."""
         return await self._looked("tool_result", result, tool=tool)
 
+    def another(self) -> "Guarding":
+        """See `Streamed`."""
+        return Guarding(self._guards, self._pool, self._task, self._worker, self._post)
+
     def piece(self, text: str) -> str:
         """What watchers may be shown of a model's words after this piece."""
         for guard in self._guards:

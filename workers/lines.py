@@ -76,8 +76,9 @@ class ThreadLine:
         """Ask a model; blocks this thread until it has answered."""
         return anyio.from_thread.run(self._complete, prompt, meter.on(self._line))
 
-    async def _complete(self, prompt: Prompt, meter: Meter) -> Completion:
-        return await self._line.complete(prompt, meter, None)
+    async def _complete(self, prompt: Prompt, meter: StepMeter) -> Completion:
+        with meter.answer():
+            return await self._line.complete(prompt, meter, None)
 
     async def _ask(self, request: OwnerRequest) -> OwnerReply:
         return await self._line.ask(request)

@@ -72,7 +72,7 @@ class StreamGuard(Protocol):
         ...
 
     def piece(self, memory: dict[str, object], text: str) -> str:
-        """What may be shown after this piece; the rest is held back."""
+        """What may be shown after this piece; the rest is held back. `memory` lasts for one answer of a model."""
         ...
 
     def rest(self, memory: dict[str, object]) -> str:
