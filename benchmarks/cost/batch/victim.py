@@ -1,5 +1,7 @@
-"""A process that runs questions over the Batch API and kills itself at a numbered moment: before or after one of its
-calls of the store or of the service. `python -m benchmarks.cost.batch.victim URL STORE COUNT FAILING AT`; 0 never dies.
+"""A process that runs questions over the Batch API and kills itself at a numbered moment.
+
+A moment is before or after one of its calls of the store or of the service.
+`python -m benchmarks.cost.batch.victim URL STORE COUNT FAILING AT`; 0 never dies.
 
 It ends with one line of JSON: the run's status, its output, and the moments that it passed.
 """
