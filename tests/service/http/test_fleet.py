@@ -3,35 +3,67 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 import requests
 
 from tests.servers.postgres import postgres_server, postgres_url
 from tests.servers.redis import redis_server
 from tests.service.http.process import Shop, shop
+from tests.service.http.test_serve import client
+from tests.service.webhooks.receiver import Receiver, receiving
 
 __all__ = ["postgres_server", "postgres_url"]
+pytestmark = pytest.mark.anyio
 WAIT_S = 60.0
+TALK = """
+version: 1
+name: talk
+inputs: {text: {type: string}}
+steps:
+  reply: {pool: desk, call: note, with: {text: "${{ inputs.text }}"}}
+result: ${{ steps.reply.output }}
+"""
 
 
 @pytest.fixture
-def place(tmp_path: Path, postgres_url: str) -> Iterator[Shop]:
-    with redis_server("valkey") as redis, shop(tmp_path, DATABASE_URL=postgres_url, REDIS_URL=redis.url) as made:
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as made:
         yield made
 
 
-def test_a_service_hands_runs_to_a_fleet_and_tells_of_them(place: Shop) -> None:
-    key = place.key("fleet")
+async def test_a_service_hands_all_kinds_of_work_to_a_fleet_and_tells_of_it(
+    tmp_path: Path, postgres_url: str, receiver: Receiver
+) -> None:
+    env = {"DATABASE_URL": postgres_url, "ORCHESTRATOR_WEBHOOKS__LOOPBACK": json.dumps([receiver.allowed])}
+    with redis_server("valkey") as redis, shop(tmp_path, REDIS_URL=redis.url, **env) as place:
+        (tmp_path / "plans" / "talk.plan.yaml").write_text(TALK)
+        await anyio.to_thread.run_sync(_story, place, receiver)
+
+
+def _story(place: Shop, receiver: Receiver) -> None:
+    key = place.key("ada", "--scope", "read", "--scope", "run", "--scope", "manage", "--scope", "approve")
     service = place.serve()
     assert "supervisors drive the runs" in place.said()
     supervisor = place.start("supervise")
     worker = place.start("worker", "--pool", "desk")
-    session = requests.Session()
-    session.headers["Authorization"] = f"Bearer {key}"
+    session = client(key)
+    _jobs(place, session)
+    _turns_webhooks_thumbs_retries_schedules(place, session, receiver)
+    end_s = time.monotonic() + WAIT_S
+    place.command("keys", "revoke", key)
+    while session.get(f"{place.url}/v1/me").status_code != 401:
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+    for child in (service, worker, supervisor):
+        child.send_signal(signal.SIGTERM)
+    assert [child.wait(40) for child in (service, worker, supervisor)] == [0, 0, 0]
 
+
+def _jobs(place: Shop, session: requests.Session) -> None:
     def post(path: str, body: dict, **headers: str) -> requests.Response:
         return session.post(f"{place.url}{path}", json=body, headers=headers, timeout=WAIT_S)
 
@@ -62,10 +94,37 @@ def test_a_service_hands_runs_to_a_fleet_and_tells_of_them(place: Shop) -> None:
     with session.get(f"{place.url}/v1/runs/{held}/events", stream=True, timeout=WAIT_S) as events:
         assert any(b'"reason":"ended"' in line for line in events.iter_lines())
     assert session.get(f"{place.url}/v1/runs/{held}").json()["status"] == "cancelled"
-    place.command("keys", "revoke", key)
-    while session.get(f"{place.url}/v1/me").status_code != 401:
-        assert time.monotonic() < end_s
+
+
+def _turns_webhooks_thumbs_retries_schedules(place: Shop, session: requests.Session, receiver: Receiver) -> None:
+    end_s = time.monotonic() + WAIT_S
+
+    def post(path: str, body: dict, **headers: str) -> dict:
+        answer = session.post(f"{place.url}/v1/{path}", json=body, headers=headers, timeout=WAIT_S)
+        assert answer.status_code < 300, (path, answer.text, place.said())
+        return dict(answer.json())
+
+    secret = post("webhooks", {"url": receiver.url})["secret"]
+    said = {"plan": "talk", "text": "hello"}
+    turn = post("sessions/anna/turns", said, **{"Prefer": "wait=30", "Idempotency-Key": "t1"})
+    assert (turn["turn"], turn["status"], turn["answer"]) == (1, "succeeded", "hello")
+    assert post("sessions/anna/turns", said, **{"Idempotency-Key": "t1"})["run"] == turn["run"]
+    turns = session.get(f"{place.url}/v1/sessions/anna/turns").json()["turns"]
+    assert [(one["role"], one["content"]) for one in turns] == [("user", "hello"), ("assistant", "hello")]
+    rated = [post(f"runs/{turn['run']}/thumbs", {"value": value})["new"] for value in ("up", "up", "down")]
+    assert rated == [True, False, True]
+    again = post(f"runs/{turn['run']}/retry", {"step": "reply"})["id"]
+    schedule = post("schedules", {"plan": "double", "at": "2026-01-01T00:00:00Z"})["id"]
+    begun = None
+    while begun is None:
+        assert time.monotonic() < end_s, place.said()
         time.sleep(0.05)
-    for child in (service, worker, supervisor):
-        child.send_signal(signal.SIGTERM)
-    assert [child.wait(40) for child in (service, worker, supervisor)] == [0, 0, 0]
+        begun = session.get(f"{place.url}/v1/schedules/{schedule}").json()["last_run"]
+    runs = {str(turn["run"]), str(again), str(begun)}
+    while not runs <= {json.loads(one.body)["data"]["run"] for one in [*receiver.got]}:
+        assert time.monotonic() < end_s, place.said()
+        time.sleep(0.05)
+    assert {one["type"] for one in receiver.verified(secret)} == {"run.succeeded"}  # type: ignore[index]
+    for run, name in ((turn["run"], "ada ("), (again, "ada ("), (begun, "ada (")):
+        first = session.get(f"{place.url}/v1/runs/{run}/history?limit=1").json()["events"][0]
+        assert first["actor"].startswith(name)
