@@ -390,6 +390,14 @@ def test_a_file_that_cannot_be_read_is_no_reason_to_stop(tmp_path) -> None:  # t
     asyncio.run(reader.catch_up())
 
 
+def test_what_code_calls_its_evidence_is_no_label_unless_it_has_the_form_of_a_tool() -> None:
+    tally = Tally()
+    run = tally.begin(made_up.accepted())
+    for seq, name in enumerate(("search", "ann@example.org.pdf", "letter of Ann Smith", ""), 1):
+        tally.add(run, seq, f.ToolCalled(at_s=1.0, step=StepId("s"), attempt=1, tool=name, result=None))
+    assert tally.values.of("tool_calls_total") == {("search",): 1, (OTHER,): 3}
+
+
 def test_what_a_guard_found_is_counted_by_its_verdict() -> None:
     tally = Tally()
     run = tally.begin(made_up.accepted())

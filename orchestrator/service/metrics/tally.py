@@ -1,12 +1,13 @@
 """Counts facts into metrics. Pure: a fact counts once, and what it counts depends on the facts of its run alone."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.core import facts as f
 from orchestrator.core.settle import charge_of
-from orchestrator.service.metrics.values import Values
+from orchestrator.service.metrics.values import OTHER, Values
 
 AGREES_WITHIN: Final = 0.2  #: a vote of a judge agrees when it is this near to the score of the verdict
 RATED_MAX: Final = 10_000  #: cases of evaluations whose latest rating is known
@@ -20,6 +21,7 @@ _SETTLED: Final[Mapping[type[f.Fact], str]] = {
     f.StepFailed: "failed",
     f.StepCancelled: "cancelled",
 }
+_TOOL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")  #: the form of a tool's name
 _RESOLVED: Final = frozenset({"succeeded", "degraded"})
 
 
@@ -229,7 +231,8 @@ class Tally:
         self._spend(run, fact.charge, fact.usd)
 
     def _tool(self, _: Seen, fact: f.ToolCalled) -> None:
-        self._add("tool_calls_total", fact.tool)
+        # Code may call its evidence what it likes, by a file or a person: no such word belongs in a label.
+        self._add("tool_calls_total", fact.tool if _TOOL.fullmatch(fact.tool) else OTHER)
 
     # ---- quality
 
