@@ -45,8 +45,8 @@ COMMANDS: Final = (
     Entry("backup", "store:backup", "Copy the journal while it is in use.", STORE),
     Entry("restore", "store:restore", "Put a copy in the journal's place.", STORE),
     Entry("gc", "store:gc", "Forget old runs.", STORE),
-    Entry("db", "db:app", "Bring the tables of the store to this release.", STORE),
     Entry("cache", "cache:app", "Forget kept answers of models.", STORE),
+    Entry("db", "db:app", "Bring the tables of the store to this release.", STORE),
     Entry("bench", "bench:app", "Compare architectures of agents on your tasks.", PLANS),
     Entry("config", "config:app", "Show the settings in force.", STORE),
 )

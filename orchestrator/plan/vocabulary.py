@@ -79,7 +79,8 @@ SESSION_MEMBERS: Final[dict[str, Member]] = {
         meaning="what was said before `turns`, with every pinned fact; says so where turns were left out of it",
     ),
     "turns": Member(
-        kinds=_LIST, meaning="the newest turns, oldest first, each with `role` and `content`; the last is what was asked"
+        kinds=_LIST,
+        meaning="the newest turns, oldest first, each with `role` and `content`; the last is what was asked",
     ),
     "facts": Member(kinds=_LIST, meaning="the pinned facts, as texts"),
     "dropped": Member(kinds=_NUMBER, meaning="turns that are neither in `turns` nor in the summary"),
