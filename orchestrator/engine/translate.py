@@ -19,6 +19,14 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
         return _of_check(message, run, now_s)
     match message:
         case t.TaskDone():
+            try:
+                digest = digest_of(message.output)
+            except ValueError:  # numbers and characters that no journal keeps; a worker of ours refuses them itself
+                told = "the output holds a number or a character that JSON has not"
+                broken = t.TaskFailed(
+                    key=key, worker=message.worker, error="output", message=told, started_at_s=message.started_at_s
+                )
+                return input_of(broken, run, now_s)
             return f.StepProduced(
                 at_s=now_s,
                 actor=message.worker,
@@ -26,7 +34,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
                 branch=key.branch,
                 attempt=key.attempt,
                 sample=key.sample,
-                digest=digest_of(message.output),
+                digest=digest,
                 started_at_s=message.started_at_s,
                 output=message.output,
             )
