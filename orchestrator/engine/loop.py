@@ -32,6 +32,7 @@ PROGRESS_MAX: Final = 32  #: progress messages of one task that are journaled fr
 SYNC: Final = (f.RunAccepted, f.EffectIntended, f.ToolIntended, f.ApprovalAnswered)
 FAILED: Final = "the journal failed"
 TAKEN: Final = "another owner has taken this run over"
+GIVEN_UP: Final = "its owner gave it up"  #: whoever adopts it goes on
 log = structlog.get_logger(__name__)
 Unwanted = Callable[
     [f.RunAccepted, tuple[f.Fact, ...]], None
@@ -343,7 +344,7 @@ class Loop:
 
 def goes_on(reason: str) -> bool:
     """Whether a run that is parked so may go on at once: with another owner, or when it can be journaled."""
-    return FAILED in reason or TAKEN in reason
+    return FAILED in reason or TAKEN in reason or GIVEN_UP in reason
 
 
 def parking_reason(error: OrchestratorError) -> str:

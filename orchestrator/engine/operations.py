@@ -10,6 +10,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
 from orchestrator.core.rebuild import built_on, locked
 from orchestrator.core.state import RunState, Status, StepState
+from orchestrator.engine.doubts import Result, doubted_of
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.handle import Run
@@ -173,8 +174,8 @@ class Operations:
         """Start a new run of an ended one: what passed is taken over, the rest runs again.
 
         With `step`, that step and everything below it runs again even where it passed. Quarantined results are
-        never taken over. The same `idempotency_key` with the same request gives the run that exists; `trace` is the
-        W3C `traceparent` of whoever asks, `by` their name.
+        never taken over, in whichever run of the same origin they were found wrong. The same `idempotency_key` with
+        the same request gives the run that exists; `trace` is the W3C `traceparent` of whoever asks, `by` their name.
 
         Raises:
             RunNotFound: no such run.
@@ -224,7 +225,8 @@ class Operations:
         assert accepted is not None, "an ended run was accepted"
         if accepted.parent is not None:  # nobody would take its result; and its inputs are no caller's own words
             raise WrongState(f"run {run_id}", "a sub-plan", f"run its parent again: {accepted.parent}")
-        reuse = taken_over(state, records, step, now_s)
+        doubted = await doubted_of(self._engine.journal, accepted.origin)
+        reuse = taken_over(state, records, step, now_s, doubted)
         if step is None and len({fact.step for fact in reuse if isinstance(fact, f.StepReused)}) == len(state.steps):
             raise WrongState(f"run {run_id}", "everything in it has passed", "name a step to run it again from there")
         before = Budget(
@@ -302,7 +304,7 @@ def _question(driver: RunDriver, step: str, asked: f.ApprovalAsked) -> OpenAppro
 
 
 def taken_over(
-    state: RunState, records: list[Recorded], step: str | None, now_s: float
+    state: RunState, records: list[Recorded], step: str | None, now_s: float, doubted: frozenset[Result] = frozenset()
 ) -> tuple[f.StepReused | f.StepExpanded, ...]:
     """The facts by which a new run takes over what passed in an old one.
 
@@ -318,6 +320,9 @@ def taken_over(
     for record in records:
         if isinstance(record.fact, f.StepQuarantined):
             again |= {record.fact.step, *record.fact.affected}
+    for one in state.steps:
+        if any((one.spec.id, unit.digest) in doubted for unit in one.all_units() if unit.status is Status.PASSED):
+            again |= {one.spec.id, *_below(state, one)}
     facts: list[f.StepReused | f.StepExpanded] = []
     stable: set[int] = set()  #: steps that will be in the new run just what they were in the old one
     kept: set[int] = set()  #: steps of which something is taken over

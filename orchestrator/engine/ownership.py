@@ -13,7 +13,7 @@ import anyio
 import structlog
 
 from orchestrator.core.facts import RunEnded
-from orchestrator.engine.loop import TAKEN, goes_on
+from orchestrator.engine.loop import GIVEN_UP, TAKEN, goes_on
 from orchestrator.engine.petitioning import Petitioner, serve
 from orchestrator.engine.plan_book import remember
 from orchestrator.engine.takeover import parents_first
@@ -135,7 +135,7 @@ class Owning:
         engine, root = self._engine, run_id.partition(".")[0]
         for driver in engine.drivers():
             if driver.run_id.partition(".")[0] == root:
-                engine.park(driver, reason or "given up")
+                engine.park(driver, reason or GIVEN_UP)
         mine_alone = (
             not reason or goes_on(reason) or any(name in engine.takeover.unfit for name in (run_id, RunId(root)))
         )

@@ -263,6 +263,20 @@ async def test_what_was_quarantined_is_never_taken_over(open_engine: OpenEngine,
     assert SEEN == ["sums", "last"]
 
 
+async def test_nor_where_it_was_found_wrong_in_the_run_that_it_came_from(open_engine: OpenEngine, pool: Pool) -> None:
+    async with open_engine(pool) as engine:
+        operations = Operations(engine.runs)
+        first = await engine.submit(tree(), {"xs": [1, 2], "y": 9})
+        await first.result()
+        second = await operations.retry(first.id, step="last")
+        await second.result()
+        await operations.quarantine(first.id, "sums", reason="wrong", by="anna")
+        SEEN.clear()
+        third = await operations.retry(second.id, step="last")
+        assert isinstance(await third.result(), Succeeded)
+    assert SEEN == ["sums", "last"]
+
+
 async def test_fork_changes_inputs_and_keeps_what_does_not_hang_on_the_step(
     open_engine: OpenEngine, pool: Pool
 ) -> None:

@@ -628,7 +628,7 @@ def quarantined_result_taken_over(patches: pytest.MonkeyPatch) -> None:
     """A retry builds on what was found to be wrong."""
     original = operations.taken_over
 
-    def taken_over(state: Any, records: Any, step: Any, now_s: float) -> object:
+    def taken_over(state: Any, records: Any, step: Any, now_s: float, _doubted: object) -> object:
         return original(state, [one for one in records if not isinstance(one.fact, f.StepQuarantined)], step, now_s)
 
     patches.setattr(operations, "taken_over", taken_over)
