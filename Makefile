@@ -8,7 +8,7 @@ BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help demo demo-fleet bench-queues test check cover test-all test-live prove soak bench lint types fmt lock clean env env-run env-bench
+.PHONY: help demo demo-fleet bench-queues test check cover test-all test-live prove mutate soak bench lint types fmt lock clean env env-run env-bench
 
 help: ## list these entries
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-live: env ## a real model on this machine, chat to `ask`, as it answers (OR
 
 prove: env ## the default suite at full sizes (long; goes on where it was interrupted)
 	@JOBS=$(JOBS) tools/prove.sh $(ARGS)
+
+mutate: env ## a seeded sample of changes to the core, each against its tests; fails under 85 % noticed
+	@$(BIN)/python tools/mutate.py --least 85 $(ARGS)
 
 soak: env ## the crash tests at full sizes, over and over, until one fails or SOAK_ROUNDS (default 10) are done
 	@for round in $$(seq 1 $${SOAK_ROUNDS:-10}); do \
