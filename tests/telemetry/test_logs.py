@@ -51,6 +51,7 @@ async def lines_of(form: logs.Form, telemetry: Telemetry, redactor: Redactor = C
     structlog.configure(
         processors=logs.processors(form, telemetry.trace_of_run, redactor),
         logger_factory=out,
+        wrapper_class=structlog.make_filtering_bound_logger("info"),  # a command in this process may have raised it
         cache_logger_on_first_use=False,
     )
     try:
