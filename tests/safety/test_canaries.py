@@ -77,6 +77,7 @@ def lines() -> Iterator[Lines]:
     structlog.configure(
         processors=logs.processors("json", redactor=redactor_of(Settings().safety)),
         logger_factory=out,
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),  # a command in this process may have raised it
         cache_logger_on_first_use=False,
     )
     yield out
