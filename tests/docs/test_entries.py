@@ -21,6 +21,7 @@ ENTRIES = [
         "help",
         "lint",
         "lock",
+        "mutate",
         "prove",
         "soak",
         "test",
