@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core import costs as module
 from orchestrator.core import facts as f
 from orchestrator.core.costs import ALARM_FACTOR, Costs, alarms, forecast, rendered
 from orchestrator.ids import StepId
@@ -131,3 +133,18 @@ result: ${{ steps.a.output }}
         "  never ran: b",
     ]
     assert rendered(forecast(plan, []).document()) == ("forecast: no run of a plan of this name has ended in the store")
+
+
+def test_rows_of_a_side_are_bounded_and_the_others_are_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_MAX", 2)
+    costs = added(*(called(str(number), model=f"m{number}") for number in range(4)))
+
+    assert {name: row.calls for name, row in costs.by["model"].items()} == {"m0": 1, "m1": 1, module.OTHERS: 2}
+
+
+def test_a_forecast_of_steps_that_cost_nothing_names_none_and_tells_which_never_ran() -> None:
+    told = {"runs": 1, "usd": {"p10": 0.0, "p50": 0.0, "p90": 0.0}, "steps": {"a": {"usd_mean": 0.0, "runs": 1}}}
+
+    line = "forecast: 0.0000 USD; 10 to 90 % of 1 earlier runs cost 0.0000 to 0.0000"
+    assert rendered({**told, "unknown": ["b", "c"]}) == f"{line}\n  never ran: b, c"
+    assert rendered({**told, "unknown": []}) == line
