@@ -148,3 +148,18 @@ def test_a_forecast_of_steps_that_cost_nothing_names_none_and_tells_which_never_
     line = "forecast: 0.0000 USD; 10 to 90 % of 1 earlier runs cost 0.0000 to 0.0000"
     assert rendered({**told, "unknown": ["b", "c"]}) == f"{line}\n  never ran: b, c"
     assert rendered({**told, "unknown": []}) == line
+
+
+def test_the_end_of_a_run_and_what_cost_nothing_make_no_row() -> None:
+    nothing = f.StepProduced(at_s=0.0, step=StepId("a"), attempt=1, digest="sha256:0", output=1)  # type: ignore[arg-type]  # a digest
+    over = f.RunEnded(at_s=1.0, status="succeeded", usd=0.0, tokens=0, steps=1)
+
+    costs = added(dispatched(), nothing, over)
+
+    assert costs.by == {side: {} for side in costs.by}
+
+
+def test_an_alarm_as_json() -> None:
+    alarm = module.Alarm(tenant="t", day="2026-11-27", usd=20.0, habit_usd=1.0, times=20.0)
+
+    assert alarm.document() == {"tenant": "t", "day": "2026-11-27", "usd": 20.0, "habit_usd": 1.0, "times": 20.0}

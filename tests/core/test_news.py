@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core.story import story
 from orchestrator.ids import Digest, JsonValue, StepId
 from orchestrator.plan import limits
 from orchestrator.plan.models import Plan, digest_of
@@ -164,3 +165,11 @@ def test_a_cancelled_run_takes_the_question_back() -> None:
 
     assert bench.cancel()[-1] == "run.ended cancelled"
     assert c.Revoke(step=StepId("a"), branch=-1, attempt=1, sample=0) in bench.commands
+
+
+def test_the_story_tells_news_apart_from_a_failure() -> None:
+    bench = Bench(PLAN)
+    bench.done("a", 2)
+
+    told = [line.text for line in story(bench.all, "a")]
+    assert "its output is news: the planner is asked whether what comes after should change" in told
