@@ -1,15 +1,31 @@
 """What workers say, as inputs for the machine."""
 
 import sys
+from typing import TypedDict
 
 from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input
 from orchestrator.core.state import RunState
-from orchestrator.ids import Digest, JsonValue
+from orchestrator.ids import Digest, JsonValue, StepId
 from orchestrator.plan.models import digest_of
 from orchestrator.ports import tasks as t
 
 _VERDICTS = ("pass", "fix", "reject", "check_broken")
+
+
+class _Place(TypedDict):
+    """Who speaks, and of which sample of which attempt."""
+
+    actor: str
+    step: StepId
+    branch: int
+    attempt: int
+    sample: int
+
+
+def _place(message: t.TaskMessage) -> _Place:
+    key = message.key
+    return _Place(actor=message.worker, step=key.step_id, branch=key.branch, attempt=key.attempt, sample=key.sample)
 
 
 def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | None:
@@ -17,6 +33,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
     key = message.key
     if key.purpose == "check":
         return _of_check(message, run, now_s)
+    place = _place(message)
     match message:
         case t.TaskDone():
             try:
@@ -29,11 +46,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
                 return input_of(broken, run, now_s)
             return f.StepProduced(
                 at_s=now_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
+                **place,
                 digest=digest,
                 started_at_s=message.started_at_s,
                 output=message.output,
@@ -41,11 +54,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
         case t.TaskFailed():
             return f.AttemptFailed(
                 at_s=now_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
+                **place,
                 error=message.error,
                 retry_after_s=message.retry_after_s,
                 started_at_s=message.started_at_s,
@@ -54,11 +63,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
         case t.TaskSpent():
             return f.BudgetSettled(
                 at_s=now_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
+                **place,
                 charge=message.charge,
                 usd=message.usd,
                 tokens=message.tokens,
@@ -70,11 +75,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
         case t.TaskEvidence():
             return f.ToolCalled(
                 at_s=now_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
+                **place,
                 tool=message.tool,
                 result=message.result,
                 seconds=message.seconds,
@@ -82,11 +83,7 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
         case t.TaskTripped():
             return f.GuardTripped(
                 at_s=now_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
+                **place,
                 guard=message.guard,
                 stage=message.stage,
                 verdict=message.verdict,
@@ -97,36 +94,24 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
         case t.TaskStarted():
             return f.StepStarted(
                 at_s=message.at_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
+                **place,
             )
         case t.TaskProgress():
             if not message.journal:
                 return None
             return f.StepProgress(
                 at_s=now_s,
-                actor=message.worker,
-                step=key.step_id,
-                branch=key.branch,
-                attempt=key.attempt,
-                sample=key.sample,
+                **place,
                 fraction=message.fraction,
                 message=message.message,
             )
 
 
 def _called(message: t.TaskCalled, now_s: float) -> f.ModelCalled:
-    key, call = message.key, message.call
+    call = message.call
     return f.ModelCalled(
         at_s=now_s,
-        actor=message.worker,
-        step=key.step_id,
-        branch=key.branch,
-        attempt=key.attempt,
-        sample=key.sample,
+        **_place(message),
         model=call.model,
         outcome=call.outcome,
         usd=call.usd,
