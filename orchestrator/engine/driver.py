@@ -6,7 +6,7 @@ import anyio
 import structlog
 
 from orchestrator.core.commands import Command
-from orchestrator.core.facts import Fact, RunAccepted, RunAdopted, RunEnded
+from orchestrator.core.facts import Fact, RunAccepted, RunAdopted, RunEnded, StepDispatched
 from orchestrator.core.machine import RunMachine
 from orchestrator.ids import RunId
 from orchestrator.ports.tasks import TaskDelta, TaskKey, TaskProgress
@@ -33,6 +33,7 @@ class RunDriver:
         "inflight",
         "last_at_s",
         "machine",
+        "new_tasks",
         "next_seq",
         "on_journaled",
         "on_resume",
@@ -76,7 +77,8 @@ class RunDriver:
         self.done: anyio.Event | None = None
         self.ended: RunEnded | None = None
         self.parked = ""  #: why the run is not driven any more, although it has not ended
-        self.resuming = False  #: what is sent next may have been sent by an owner before
+        self.resuming = False  #: what is sent next may have been sent by an owner before, but for `new_tasks`
+        self.new_tasks: frozenset[TaskKey] = frozenset()  #: journaled for the first time in the turn of a take-over
         self.recovered = False  #: read back from the journal: its sub-plans may exist already
         self.watchers: list[Callable[[Heard], None]] = []
         self.saw: Callable[[RunId, tuple[Fact, ...]], None] | None = None  #: who learns from what is journaled
@@ -118,6 +120,9 @@ class RunDriver:
         """The run has ended, or is not driven here any more."""
         return self.ended is not None or bool(self.parked)
 
+    def _key(self, sent: StepDispatched) -> TaskKey:
+        return TaskKey(self.run_id, sent.step, sent.branch, sent.attempt, sent.sample, sent.purpose, sent.check)
+
     def journaled(self, facts: tuple[Fact, ...]) -> None:
         """Facts are in the journal, or nothing followed: wake whoever follows the run."""
         if not facts:
@@ -126,6 +131,8 @@ class RunDriver:
                 self._wake_all()
             return
         self.next_seq += len(facts)
+        if self.resuming:
+            self.new_tasks = frozenset(self._key(fact) for fact in facts if isinstance(fact, StepDispatched))
         if self.saw is not None:
             self.saw(self.run_id, facts)
         last = facts[-1]

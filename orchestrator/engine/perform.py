@@ -68,12 +68,14 @@ class Performer:
         self._transport, self._timers, self._clock = transport, timers, clock
         self._children, self._questions = children, questions
         self._send: Callable[[StepTask], None] | None = None  #: while a run is resumed: how its tasks go on
+        self._new: frozenset[TaskKey] = frozenset()  #: of these, those that nobody can have sent
 
     def perform(self, driver: RunDriver) -> None:
         """Carry out all commands of a run, in order."""
         commands, driver.commands = driver.commands, []
         self._send = resuming(self._transport) if driver.resuming else None
         driver.resuming = False
+        self._new, driver.new_tasks = driver.new_tasks, frozenset()
         for command in commands:
             match command:
                 case c.Dispatch():
@@ -122,7 +124,7 @@ class Performer:
         if command.idle_s is not None:
             self._timers.arm(driver, idle_timer(key, now_s + command.idle_s))
         plan = driver.machine.state.plan.plan
-        send = self._send or self._transport.send
+        send = self._transport.send if self._send is None or key in self._new else self._send
         send(
             StepTask(
                 key=key,

@@ -71,7 +71,7 @@ def test_a_worker_whose_function_does_not_fit_takes_nothing_and_says_why(site: S
     site.start("worker", "--pool", "steady", log="steady.log")
     run = site.start("run", str(PLAN), "--inputs", site.inputs(numbers=[1, 2, 3], seconds=0.01), log="run.log")
     site.until("3 branches", "run.log")
-    end_s = time.monotonic() + 60  # of a server that is younger than a lease, an owner first makes sure what it lost
+    end_s = time.monotonic() + 60  # they are sent behind the line that was waited for
     while pools_of(site)["bursting"]["waiting"] != 3:
         assert time.monotonic() < end_s, site.said("supervisor.log")
     time.sleep(1.0)  # long enough for a worker that would take them
