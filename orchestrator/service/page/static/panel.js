@@ -127,10 +127,7 @@ function Panel({ source, run, step, branch, attempt, first, tab, changed, now, l
     if (heading.current && document.activeElement && document.activeElement.closest(".rowlink")) heading.current.focus();
   }, [name]);
   const shown = TABS.some(([id]) => id === tab) ? tab : "attempts";
-  const onKey = (event) => {
-    if (event.key === "Escape") close();
-  };
-  return html`<aside class="panel" aria-label=${"Step " + name} onKeyDown=${onKey}>
+  return html`<aside class="panel" aria-label=${"Step " + name}>
     <header><h2 ref=${heading} tabindex="-1">${branch >= 0 ? html`<a href=${link({ branch: null, attempt: null })}>${step}</a>[${branch}]` : step}</h2>
       ${page ? html`<${Status} status=${page.status} />` : null}<span class="fill"></span>
       ${page && act ? act(step, branch, page) : null}

@@ -121,10 +121,24 @@ function Run({ document, state, source, route, actions, act, answer, below = [] 
     if (run.ended_at || params.step) opened.current = head.id;
   }, [head.id, run.ended_at]);
   const choose = (id) => go(route.path, { ...params, branch: "", attempt: "", first: "", ...(id.startsWith("group:") ? { node: id, step: "" } : { step: id, node: "" }) });
-  const close = () => go(route.path, { ...params, step: "", node: "", branch: "", attempt: "", first: "", tab: "" });
+  const close = () => {
+    go(route.path, { ...params, step: "", node: "", branch: "", attempt: "", first: "", tab: "" });
+    // The keyboard goes on where it was: at the node that was open.
+    const box = window.document.querySelector('[data-node="' + CSS.escape(chosen) + '"]');
+    if (box) box.focus({ preventScroll: true });
+  };
   const view = VIEWS.some(([id]) => id === params.view) ? params.view : "graph";
   const changed = chosen && known.has(chosen) ? nodes[chosen] : document.seq;
   const open = Boolean(node || params.step);
+  useEffect(() => {
+    if (!open) return;
+    // Anywhere on the page: what had the focus may have been drawn anew meanwhile. A dialog and a field have an Escape of their own.
+    const escape = (event) => {
+      if (event.key === "Escape" && !event.target.closest?.("dialog, input, textarea, select")) close();
+    };
+    addEventListener("keydown", escape);
+    return () => removeEventListener("keydown", escape);
+  }, [open, chosen, route]);
   const attempt = params.attempt ? Number(params.attempt) : 0;
   const first = params.first ? Number(params.first) : 0;
   return html`<main class=${"run" + (open ? " open" : "") + (open && wide ? " widened" : "")}>
