@@ -15,6 +15,7 @@ from orchestrator.engine.recovery import read_all
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, Journal, RunQuery
 from tests.crash.reference import REFERENCES, WITNESS, Reference, pool
+from tests.crash.tally import tally
 from tests.sizes import SIZES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
@@ -81,6 +82,7 @@ async def uninterrupted(reference: Reference) -> tuple[RunResult, int]:
 @pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
 async def test_a_crash_at_any_append_changes_nothing(reference: Reference, written: bool) -> None:
     expected, appends = await uninterrupted(reference)
+    crashes = 0
     for at in range(1, appends + 1, SIZES.crash_stride):
         journal = CrashingJournal()
         journal.at, journal.written = at, written
@@ -89,9 +91,11 @@ async def test_a_crash_at_any_append_changes_nothing(reference: Reference, writt
             try:
                 result = await finish(reference, journal)  # the last appends may come after the result
             except* Crash:
+                crashes += 1
                 before = await produced(journal)
                 WITNESS.clear()
                 result = await finish(reference, journal)
                 again = {line.split(" ")[0] for line in WITNESS} & before
                 assert not again, f"crash at append {at}: executed again although journaled: {again}"
         assert plain(result) == expected, f"crash at append {at} of {appends}"
+    tally("appends in memory", f"{reference.name}, {'after' if written else 'before'}", crashes)

@@ -24,6 +24,7 @@ from orchestrator.engine.recovery import read_all
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, Journal, Recorded, RunQuery
 from tests.crash.reference import REFERENCES, WITNESS, Reference
+from tests.crash.tally import tally
 from tests.crash.test_crash_points import Crash, finish, plain, produced
 from tests.sizes import SIZES
 
@@ -190,6 +191,7 @@ async def prove(kind: Literal["memory", "files"], reference: Reference, pairs: i
         if kind == "files":
             shutil.rmtree(folder / str(number))
     assert found == pairs, f"only {found} pairs crashed twice"
+    tally("pairs", f"{reference.name}, {kind}", found)
 
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=[reference.name for reference in REFERENCES])

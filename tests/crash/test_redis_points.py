@@ -22,6 +22,7 @@ import pytest
 from orchestrator.adapters.sql.journal import SqliteJournal
 from tests.conftest import ROOT
 from tests.crash.reference import REFERENCES
+from tests.crash.tally import tally
 from tests.crash.test_crash_points import produced
 from tests.crash.test_pairs import Story, must_be_right, story
 from tests.servers.redis import RedisServer, redis_server
@@ -186,6 +187,7 @@ def test_an_owner_killed_at_any_command_changes_nothing(
         workers.end()
         assert case.said() == expected, f"killed {moment} command {at} of {count}"
     assert killed == OWNER_POINTS
+    tally("commands to Redis", f"{plan}, owner", killed)
 
 
 @pytest.mark.parametrize("plan", PLANS if FULL else ["diamond", "effecting"])
@@ -216,3 +218,4 @@ def test_a_worker_killed_at_any_command_changes_nothing(
         assert case.said() == expected, f"killed {moment} command {at} of {count}"
         must_be_right([], case.journal()[0])
     assert killed == WORKER_POINTS
+    tally("commands to Redis", f"{plan}, worker", killed)

@@ -17,6 +17,7 @@ from orchestrator.adapters.sql.journal import SqliteJournal
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, RunQuery
 from tests.crash.reference import REFERENCES, WITNESS, Reference
+from tests.crash.tally import tally
 from tests.crash.test_crash_points import Crash, finish, plain, produced
 from tests.sizes import SIZES
 
@@ -69,6 +70,7 @@ async def test_a_crash_at_any_append_changes_nothing(reference: Reference, postg
 
     moments: tuple[Moment, ...] = get_args(Moment)
     points = [(at, moment) for at in range(1, calm.appends + 1, STRIDE) for moment in moments]  # type: ignore[attr-defined] # it counts
+    crashes = 0
     for at, moment in points * ROUNDS:
         await sql(postgres_url, f"TRUNCATE {TABLES}")
         WITNESS.clear()
@@ -78,6 +80,7 @@ async def test_a_crash_at_any_append_changes_nothing(reference: Reference, postg
             try:
                 result = await finish(reference, first)  # the last appends may come after the result
             except* Crash:
+                crashes += 1
                 await sql(postgres_url, "UPDATE owners SET lease_until = '-infinity'")
                 before = await produced(heir)
                 WITNESS.clear()
@@ -89,3 +92,4 @@ async def test_a_crash_at_any_append_changes_nothing(reference: Reference, postg
             assert await heir.verify_run(row.run_id) == row.last_seq
         await first.close()
         await heir.close()
+    tally("appends to PostgreSQL", reference.name, crashes)

@@ -22,6 +22,7 @@ from orchestrator.ports.journal import RunQuery
 from orchestrator.service.control_proving import verify
 from orchestrator.testing.facts import accepted, ended, produced
 from orchestrator.testing.journal_contract import entry
+from tests.crash.tally import tally
 from tests.sizes import SIZES
 from tests.storage import story
 
@@ -130,9 +131,9 @@ async def test_no_flipped_bit_gives_a_wrong_answer(place: Path) -> None:
         outcomes[outcome] += 1
         if outcome.startswith("WRONG"):
             wrong.append(f"page {bit // 8 // PAGE_BYTES + 1}, byte {bit // 8 % PAGE_BYTES}, bit {bit % 8}")
-    print(dict(outcomes))
     assert not wrong
     assert outcomes["found by the proof"] > FLIPS / 4
+    tally("flipped bits", "journal", FLIPS, outcomes)
 
 
 async def test_damage_to_what_the_list_of_runs_is_searched_by_is_found(place: Path) -> None:

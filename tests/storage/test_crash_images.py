@@ -17,6 +17,7 @@ from orchestrator.errors import JournalError
 from orchestrator.ids import RunId
 from orchestrator.ports.journal import Recorded
 from orchestrator.service.control_proving import verify
+from tests.crash.tally import tally
 from tests.sizes import SIZES
 from tests.storage import story
 from tests.storage.disk import Disk, Done, failing
@@ -149,6 +150,7 @@ async def test_a_kill_between_or_amid_writes_loses_nothing_acknowledged(day: Day
         least = day.acknowledged(upto)
         assert there == story.entries()[: len(there)]
         assert least <= len(there) <= least + 1
+    tally("killed writers", "journal", KILLS)
 
 
 async def test_a_power_cut_leaves_a_beginning_with_all_that_had_to_be_on_the_disk(day: Day, place: Path) -> None:
@@ -164,6 +166,7 @@ async def test_a_power_cut_leaves_a_beginning_with_all_that_had_to_be_on_the_dis
         assert len(there) <= day.acknowledged(upto) + 1
         lengths.add(len(there))
     assert len(lengths) > 5
+    tally("power cuts", "journal", POWER_CUTS)
 
 
 def harmed(log: bytes, chance: random.Random) -> tuple[str, bytes]:
@@ -215,6 +218,8 @@ async def test_a_log_with_anything_wrong_is_read_up_to_there(day: Day, place: Pa
         lengths.add(len(there))
     assert len(lengths) > 5
     assert refused < TORN_LOGS / 4
+    outcomes = {"read up to there": TORN_LOGS - refused, "refused by name": refused}
+    tally("torn logs", "journal", TORN_LOGS, outcomes)
 
 
 async def test_a_log_that_is_lost_or_of_another_hour_is_no_silent_wrong_state(day: Day, place: Path) -> None:

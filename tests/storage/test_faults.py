@@ -15,6 +15,7 @@ from orchestrator.adapters.sql.journal import SqliteJournal
 from orchestrator.errors import JournalError, JournalFull
 from orchestrator.ports.journal import RunQuery
 from orchestrator.testing.facts import ended
+from tests.crash.tally import tally
 from tests.sizes import SIZES
 from tests.storage import story
 from tests.storage.disk import Disk, Fault, Kind, failing
@@ -84,6 +85,7 @@ async def test_a_disk_that_fails_once_or_for_good_loses_nothing_acknowledged(pla
         assert [r.fact for run in found.values() for r in run].count(ended()) == story.RUNS - 1
         assert sound(path)
     assert failed == FAILURES
+    tally("failing disks", "journal", failed)
 
 
 async def test_a_full_disk_takes_nothing_and_goes_on_when_there_is_room(place: Path) -> None:
@@ -120,6 +122,7 @@ async def test_a_full_disk_takes_nothing_and_goes_on_when_there_is_room(place: P
         assert story.must_be_a_beginning(await story.read(path), told) == len(story.entries())
         assert sound(path)
     assert refused > FULL_DISKS / 2
+    tally("full disks", "journal", refused)
 
 
 async def test_a_read_that_fails_is_an_error_and_not_an_empty_journal(place: Path) -> None:

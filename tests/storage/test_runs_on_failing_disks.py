@@ -17,6 +17,7 @@ from orchestrator.engine.handle import Run
 from orchestrator.errors import JournalFull, OrchestratorError
 from orchestrator.ports.journal import RunQuery
 from tests.crash.reference import REFERENCES, Reference, pool
+from tests.crash.tally import tally
 from tests.crash.test_crash_points import plain
 from tests.crash.test_pairs import Story, must_be_right, story
 from tests.sizes import SIZES
@@ -72,6 +73,7 @@ async def calm(reference: Reference, place: Path, kinds: frozenset[Kind]) -> tup
 async def test_a_run_outlives_a_failing_disk(reference: Reference, place: Path) -> None:
     expected, count = await calm(reference, place, KINDS)
     chance = random.Random(f"failing {reference.name}")
+    failed = 0
     for number in range(FAILURES):
         folder = place / str(number)
         folder.mkdir()
@@ -79,18 +81,21 @@ async def test_a_run_outlives_a_failing_disk(reference: Reference, place: Path) 
         at, fault, lasting = chance.randint(1, count), chance.choice(FAULTS), chance.random() < 0.5
         where = f"{fault} at {at} of {count}, {lasting=}"
         result: RunResult | None = None
-        with failing(Disk(folder, kinds=KINDS, at=at, fault=fault, lasting=lasting)), anyio.fail_after(PATIENCE_S):
+        disk = Disk(folder, kinds=KINDS, at=at, fault=fault, lasting=lasting)
+        with failing(disk), anyio.fail_after(PATIENCE_S):
             try:
                 result = await finish(reference, path)
             except* OrchestratorError as errors:
                 told = str(errors.exceptions[0])
                 assert str(path) in told, told
+        failed += disk.failed > 0
         before = [] if not path.exists() or not path.stat().st_size else [await left(path)]
         with anyio.fail_after(PATIENCE_S):
             if result is None:
                 result = await finish(reference, path)
         assert result == expected, where
         must_be_right(before, await left(path))
+    tally("failing disks", reference.name, failed)
 
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=[reference.name for reference in REFERENCES])
@@ -123,3 +128,4 @@ async def test_a_run_waits_while_the_disk_is_full(
         waited += disk.failed > 0
         must_be_right([], await left(path))
     assert waited
+    tally("full disks", reference.name, waited)
