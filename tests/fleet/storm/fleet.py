@@ -18,6 +18,20 @@ TAIL_S = 1.0  #: what `appendfsync everysec` may lose
 STARTS_MAX = 6  #: of Redis after a kill
 POOLS = "tests.fleet.storm.storm_pool"
 NAMESPACE = "{orchestrator}"
+LEFT = """
+local left = 0
+for _, pool in ipairs({'calculating', 'publishing'}) do
+  left = left + redis.call('ZCARD', ARGV[1] .. ':delay:' .. pool)
+  for lane = 1, 4 do
+    local queue = ARGV[1] .. ':q:' .. pool .. ':' .. lane
+    left = left + redis.call('XLEN', queue)
+    for _, group in ipairs(redis.call('EXISTS', queue) == 1 and redis.call('XINFO', 'GROUPS', queue) or {}) do
+      left = left + group[6]
+    end
+  end
+end
+return left
+"""
 
 
 class Member:
@@ -144,6 +158,10 @@ class StormFleet:
             os.truncate(path, size - lost)
         self.start_redis()
         return lost
+
+    def left(self) -> int:
+        """How many tasks are held, wait or are delayed in Redis."""
+        return int(self.redis.command("EVAL", LEFT, "0", NAMESPACE)[1:])
 
     def heal(self) -> None:
         """All faults off."""

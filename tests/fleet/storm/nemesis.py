@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.fleet.storm.fleet import NAMESPACE, Member, StormFleet
 
@@ -34,6 +35,7 @@ class Nemesis:
     freeze_s: tuple[float, float]  #: shortest and longest
     counts: Counter[str] = field(default_factory=Counter)
     said: list[str] = field(default_factory=list)
+    struck_s: list[float] = field(default_factory=list)  #: when each fault began, by this machine's own clock
 
     def __post_init__(self) -> None:
         self._draw = random.Random(self.seed)
@@ -44,6 +46,7 @@ class Nemesis:
         names, weights = zip(*FAULTS, strict=True)
         (name,) = self._draw.choices(names, weights)
         self.counts[name] += 1
+        self.struck_s.append(time.monotonic())
         self.said.append(f"{time.time():.3f} {name} {self._do(name)}")
 
     def look(self) -> None:
@@ -62,6 +65,14 @@ class Nemesis:
             undo()
         self._later.clear()
         self.fleet.heal()
+
+    def lasted_s(self) -> float:
+        """Seconds from the first fault to the last one."""
+        return self.struck_s[-1] - self.struck_s[0] if self.struck_s else 0.0
+
+    def gaps_s(self) -> list[float]:
+        """Seconds between the beginnings of two faults that followed each other."""
+        return [later - earlier for earlier, later in pairwise(self.struck_s)]
 
     def _after(self, pause_s: float, undo: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + pause_s, undo))
