@@ -119,6 +119,36 @@ def test_no_rule_and_no_cascade_goes_below_the_floor() -> None:
     assert said(router.choose(question()))[0] == "standard"
 
 
+def test_where_checks_miss_more_than_success_allows_only_so_many_are_tried_blind() -> None:
+    """At 85 % found and 90 % asked for, an unknown tier could bring too many wrong ones: the floor is hard."""
+    router = Router(RoutingSettings(success=0.9, detection=0.85, tiers=("cheap", "strong"), fallback="strong"))
+    first = [said(router.choose(question())) for _ in range(30)]
+    assert {one[::2] for one in first} == {("cheap", "cascade")}
+    assert first[0][3] == (
+        "under 30 verdicts in pool w: the lowest tier first, and strong where a check refuses it, "
+        "for 30 tasks alone, since the checks miss more than success allows"
+    )
+    later = [said(router.choose(question())) for _ in range(20)]
+    assert [one[0] for one in later] == [*["strong"] * 9, "cheap"] * 2
+    assert later[0][3] == (
+        "30 tasks of pool w are being tried with cheap, and the checks miss more than success allows: "
+        "strong until their verdicts are there, but for every 10th"
+    )
+    assert said(router.choose(question(pool="other")))[0] == "cheap"
+    attempts(router, "cheap", 30, 0, usd=0.001)
+    assert said(router.choose(question()))[2] == "verdicts"
+
+
+def test_where_checks_find_enough_all_begin_low_until_verdicts_are_there() -> None:
+    router = Router(RoutingSettings(success=0.9, detection=0.9))
+    assert {said(router.choose(question()))[0] for _ in range(100)} == {"cheap"}
+
+
+def test_shadow_has_nothing_to_spare() -> None:
+    router = Router(RoutingSettings(mode="shadow", detection=0.5))
+    assert {said(router.choose(question()))[1] for _ in range(100)} == {"cheap"}
+
+
 def test_verdicts_choose_the_cheapest_way_that_is_sure_enough() -> None:
     router = Router(RoutingSettings(success=0.9))
     attempts(router, "cheap", 95, 5, usd=0.001)

@@ -1,7 +1,8 @@
 """The router: rules first, then what verdicts have taught, then a cascade on the checks; each with its reason."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from orchestrator.core.facts import Fact
 from orchestrator.core.route import ChosenBy, RouteAnswer, RouteQuestion
@@ -15,6 +16,8 @@ from orchestrator.ports.model import Tier
 from orchestrator.settings import RoutingRule, RoutingSettings
 
 ORDER: tuple[Tier, ...] = ("cheap", "standard", "strong")
+TRIED_EVERY: Final = 10  #: task that is still tried blind after the first: of those some may never get a verdict
+POOLS_MAX: Final = 256  #: pools whose trials are counted; further ones begin with the highest tier
 
 
 class _Chosen(NamedTuple):
@@ -27,7 +30,8 @@ class _Chosen(NamedTuple):
 
 class Router:
     """Answers the routing port by settings. Never below `floor`; a tier with too few verdicts is only begun with where
-    a check and an `escalate` rung stand behind it."""
+    a check and an `escalate` rung stand behind it, and, where the checks miss more wrong outputs than `success` allows,
+    by no more tasks of a pool than it takes to know it."""
 
     def __init__(self, settings: RoutingSettings) -> None:
         self.settings = settings
@@ -35,6 +39,7 @@ class Router:
         self._tiers = tuple(tier for tier in ORDER if tier in settings.tiers)
         self._able = tuple(tier for tier in self._tiers if ORDER.index(tier) >= ORDER.index(settings.floor))
         self._outcomes, self._watch = Outcomes(), Watch()
+        self._tried: Counter[str] = Counter()  # pool -> tasks since its lowest tier was first begun with blind
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
@@ -79,10 +84,29 @@ class Router:
         first = self._able[0]
         then = next((tier for tier in reversed(question.escalates) if _above(tier, first)), "")
         if question.checked and then:
-            few = f"under {self.settings.examples_min} verdicts in pool {question.pool}"
-            return _Chosen(first, "cascade", f"{few}: the lowest tier first, and {then} where a check refuses it")
+            return self._cascade(question.pool, first, then)
         why = "no check stands behind it" if not question.checked else "no rung escalates"
         return _Chosen(self.settings.fallback, "fallback", f"too few verdicts in pool {question.pool}, and {why}")
+
+    def _cascade(self, pool: str, first: Tier, then: str) -> "_Chosen":
+        """The lowest tier, unknown as it is. At worst all its outputs are wrong: where the checks refuse too few of
+        them for `success`, that is ventured for as many tasks as verdicts are wanted, and then for every tenth."""
+        settings = self.settings
+        few = f"under {settings.examples_min} verdicts in pool {pool}"
+        reason = f"{few}: the lowest tier first, and {then} where a check refuses it"
+        if settings.detection >= settings.success or settings.mode == "shadow":
+            return _Chosen(first, "cascade", reason)
+        missed = "the checks miss more than success allows"
+        if pool in self._tried or len(self._tried) < POOLS_MAX:
+            self._tried[pool] += 1
+            if self._tried[pool] <= settings.examples_min:
+                return _Chosen(first, "cascade", f"{reason}, for {settings.examples_min} tasks alone, since {missed}")
+            if self._tried[pool] % TRIED_EVERY == 0:
+                return _Chosen(first, "cascade", f"{reason}, for every {TRIED_EVERY}th task alone, since {missed}")
+        highest = self._able[-1]
+        tried = f"{settings.examples_min} tasks of pool {pool} are being tried with {first}, and {missed}"
+        waits = f"{highest} until their verdicts are there, but for every {TRIED_EVERY}th"
+        return _Chosen(highest, "cascade", f"{tried}: {waits}")
 
     def _learnt(self, question: RouteQuestion, features: tuple[float, ...]) -> "_Chosen | None":
         """The choice by what became of earlier attempts; None while a tier that a cascade protects is still unknown."""
