@@ -1,14 +1,13 @@
 """The fuzzer: seeded inputs out of a corpus, and the bars that each of them must stay under.
 
 An input is a function of (target, number), so a failure is repeated by its number, and a long proof is a range of
-numbers that goes on where it stopped (`.prove/fuzz-<target>-<state>`). Of every corpus file the bytes themselves come
+numbers that goes on where it stopped (progress.py). Of every corpus file the bytes themselves come
 first; then mutations of one, splices of two, and words of the target put anywhere.
 
 A crash that was found becomes a file of the corpus: it is asked again in every run, unchanged.
 """
 
 import copy
-import hashlib
 import json
 import os
 import random
@@ -23,9 +22,9 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.errors import OrchestratorError
+from tests.fuzz.progress import Progress
 
 CORPUS = Path(__file__).parent / "corpus"
-ROOT = Path(__file__).resolve().parents[2]
 FULL = os.environ.get("ORCHESTRATOR_PROVE") == "full"
 INPUTS = 300  #: of a target, by default
 INPUTS_FULL = 100_000
@@ -34,7 +33,6 @@ STUCK_S = 10.0  #: of processor time, after which an input is stopped where it i
 MEMORY_BYTES = 48 << 20  #: new memory at the peak of one input
 WEIGHED_EACH = 8  #: of so many inputs one is weighed: it takes several times as long then
 INPUT_BYTES_MAX = 4_096
-KEPT_EACH = 200  #: inputs after which a long proof notes how far it is
 
 
 class Stuck(BaseException):
@@ -242,28 +240,13 @@ def _weighed(target: Target, data: bytes) -> int:
 
 def run(target: Target, inputs: int | None = None) -> Counter[str]:
     """Feed the inputs of this session; a full one goes on where it was interrupted. How each ended, counted."""
-    most = inputs or (INPUTS_FULL if FULL else INPUTS)
     kept = target.corpus()
-    progress = ROOT / ".prove" / f"fuzz-{target.name}-{_state(kept)}"
-    first = int(progress.read_text()) if FULL and progress.exists() else 0
-    found: Counter[str] = Counter()
-    for number in range(first, most):
+    progress = Progress(target.name, kept, full=FULL)
+    for number in progress.numbers(inputs or (INPUTS_FULL if FULL else INPUTS)):
         data = input_of(target, number, kept)
         weighed = number < len(kept) or number % WEIGHED_EACH == 0
         try:
-            found[check(target, data, weighed=weighed)] += 1
+            progress.found[check(target, data, weighed=weighed)] += 1
         except AssertionError as error:
             raise AssertionError(f"input {number}: {error}") from error
-        if FULL and number % KEPT_EACH == 0:
-            progress.parent.mkdir(exist_ok=True)
-            progress.write_text(str(number))
-    return found
-
-
-def _state(kept: list[bytes]) -> str:
-    """Names the source and the corpus that a range of numbers was proved for."""
-    seen = hashlib.sha256(b"\0".join(kept))
-    for folder in ("orchestrator", "workers", "tests/fuzz"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            seen.update(path.read_bytes())
-    return seen.hexdigest()[:12]
+    return progress.found

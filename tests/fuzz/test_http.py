@@ -4,7 +4,6 @@ import json
 import random
 import time
 import tracemalloc
-from collections import Counter
 from collections.abc import AsyncIterator
 
 import anyio
@@ -12,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.fuzz.fuzzer import FULL, INPUTS, INPUTS_FULL, MEMORY_BYTES, WEIGHED_EACH, Target, input_of
+from tests.fuzz.progress import Progress
 from tests.service.http.house import House, house, until_ended
 from tests.service.http.test_streams import messages
 
@@ -29,6 +29,7 @@ WORDS = (
     b"Accept: */*",
 )  # fmt: skip
 TARGET = Target(name="http", feed=len, words=WORDS)
+WEIGHED_EACH_FULL = 80  #: to weigh a request takes ten times as long as to answer it
 CUTS = 2_000 if FULL else 60
 
 
@@ -98,11 +99,12 @@ async def test_every_request_is_answered_in_words_of_ours(home: House) -> None:
     async with home.client() as client:
         run = (await client.post("/v1/runs", json={"plan": "double"})).json()["id"]
         await until_ended(client, run)
-        kept, found = TARGET.corpus(), Counter[str]()
-        most = min(INPUTS_FULL, 20_000) if FULL else INPUTS  # each starts a run, or tries to
-        for number in range(most):
+        kept = TARGET.corpus()
+        progress = Progress(TARGET.name, kept, full=FULL)
+        found = progress.found
+        for number in progress.numbers(INPUTS_FULL if FULL else INPUTS):
             data = input_of(TARGET, number, kept).replace(b"RUN", run.encode())
-            weighed = number % WEIGHED_EACH == 0
+            weighed = number % (WEIGHED_EACH_FULL if FULL else WEIGHED_EACH) == 0
             if weighed:
                 tracemalloc.start()
             began_s = time.process_time()
