@@ -24,8 +24,12 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.service.http.threaded import Threaded, threaded
 
-CASES = 20_000 if os.environ.get("ORCHESTRATOR_PROVE") == "full" else 100
-#: A file in which a campaign of many minutes keeps how far it is, so that one that was stopped goes on from there.
+FULL = os.environ.get("ORCHESTRATOR_PROVE") == "full"
+CASES = 20_000 if FULL else 100
+#: Making cases up costs four times what answering them does: processes share them (`-n`), each with its own service.
+SHARES = 8 if FULL else 1
+#: A file, with the number of the share behind its name, in which a campaign of many minutes keeps how far it is, so
+#: that one that was stopped goes on from there.
 PROGRESS = os.environ.get("ORCHESTRATOR_PROVE_PROGRESS", "")
 ROUND = (24, 16)  #: requests of a round to each operation, as described and otherwise
 #: asked without a key; the last one is signed
@@ -94,6 +98,7 @@ class Campaign:
 
     session: requests.Session
     there: There
+    kept: Path | None  #: how far it is
     asked: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
@@ -101,19 +106,19 @@ class Campaign:
 
     def go_on(self) -> None:
         """Take up what a campaign before has kept, if one has."""
-        if PROGRESS and Path(PROGRESS).exists():
-            told = json.loads(Path(PROGRESS).read_text())
+        if self.kept is not None and self.kept.exists():
+            told = json.loads(self.kept.read_text())
             self.asked, self.at, self.broken = told["asked"], told["at"], told["broken"]
             self.statuses = Counter({int(status): count for status, count in told["statuses"].items()})
 
     def keep(self, at: int) -> None:
         """Write down how far it is, whole or not at all."""
         self.at = at
-        if PROGRESS:
+        if self.kept is not None:
             told = {"asked": self.asked, "at": at, "statuses": self.statuses, "broken": self.broken}
-            written = Path(f"{PROGRESS}.new")
+            written = Path(f"{self.kept}.new")
             written.write_text(json.dumps(told))
-            written.replace(PROGRESS)
+            written.replace(self.kept)
 
     def ask(self, operation: schemathesis.schemas.APIOperation, mode: GenerationMode, count: int, start: int) -> None:
         """Send `count` requests to one operation."""
@@ -151,26 +156,27 @@ class Campaign:
             self.broken.append(f"{answer.status_code} {case.as_curl_command()}\n{said}\n{answer.text[:500]}")
 
 
-def test_the_whole_api_keeps_its_description_whatever_it_is_asked(served: Threaded, there: There) -> None:
-    found = operations(served)
-    campaign = Campaign(client(served, "acme"), there)
+@pytest.mark.parametrize("share", range(SHARES))
+def test_the_whole_api_keeps_its_description_whatever_it_is_asked(served: Threaded, there: There, share: int) -> None:
+    found, cases = operations(served), CASES // SHARES
+    campaign = Campaign(client(served, "acme"), there, Path(f"{PROGRESS}.{share}") if PROGRESS else None)
     campaign.go_on()
     rounds = campaign.at // len(found)
-    while campaign.asked < CASES:  # some operations have nothing that could be wrong
-        share = min(1.0, (CASES - campaign.asked) / len(found) / sum(ROUND))
+    while campaign.asked < cases:  # some operations have nothing that could be wrong
+        part = min(1.0, (cases - campaign.asked) / len(found) / sum(ROUND))
         for number, operation in enumerate(found):
             if rounds * len(found) + number < campaign.at:
                 continue
-            start = SEED + 1_000 * rounds + number
-            campaign.ask(operation, GenerationMode.POSITIVE, ceil(share * ROUND[0]), start)
-            campaign.ask(operation, GenerationMode.NEGATIVE, ceil(share * ROUND[1]), start)
+            start = SEED + 1_000_000 * share + 1_000 * rounds + number
+            campaign.ask(operation, GenerationMode.POSITIVE, ceil(part * ROUND[0]), start)
+            campaign.ask(operation, GenerationMode.NEGATIVE, ceil(part * ROUND[1]), start)
             campaign.keep(rounds * len(found) + number + 1)
         rounds += 1
     asked, statuses = campaign.asked, campaign.statuses
     assert not campaign.broken, f"{len(campaign.broken)} of {asked}\n" + "\n\n".join(campaign.broken[:10])
     assert not [status for status in statuses if status >= 500]
     assert statuses[200] > asked / 20  # it did not fail at the door
-    print(f"{asked} cases over {len(found)} operations: {dict(sorted(statuses.items()))}")
+    print(f"share {share}: {asked} cases over {len(found)} operations: {dict(sorted(statuses.items()))}")
 
 
 def test_no_operation_is_reached_without_a_key(served: Threaded, there: There) -> None:

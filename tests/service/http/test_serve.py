@@ -119,8 +119,10 @@ class Load:
 
     def _work(self) -> None:
         session = client(self._key)
-        while self._todo and not self.refused:
-            with self._lock:
+        while not self.refused:
+            with self._lock:  # between a look and a taking, another may take the last one
+                if not self._todo:
+                    return
                 name = self._todo.pop(0)
             while not self._handed_in(session, name) and not self.refused:
                 time.sleep(0.05)
