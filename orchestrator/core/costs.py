@@ -94,7 +94,7 @@ class Costs:
         tokens = fact.tokens_in + fact.tokens_out if isinstance(fact, f.ModelCalled) else fact.tokens
         if not (fact.usd or tokens or isinstance(fact, f.ModelCalled)):
             return
-        day = datetime.fromtimestamp(fact.at_s, UTC).date().isoformat()
+        day = _day(fact.at_s)
         pool = self._pools.get((accepted.run, fact.step, fact.branch, fact.attempt), "")
         names: dict[Side, str] = {
             "run": accepted.run,
@@ -107,14 +107,26 @@ class Costs:
         }
         for row in (self.total, *(self._row(side, name) for side, name in names.items())):
             _book(row, fact, tokens)
-        of_tenant = self.days.setdefault(accepted.tenant, {})
-        of_tenant[day] = of_tenant.get(day, 0.0) + fact.usd
+        self._spent_on(accepted.tenant, day, fact.usd)
+
+    def add_older(self, tenant: str, at_s: float, usd: float) -> None:
+        """A run whose facts are not read: only what its tenant spent on the day of `at_s`, for the habit."""
+        if usd:
+            self._spent_on(tenant, _day(at_s), usd)
+
+    def _spent_on(self, tenant: str, day: str, usd: float) -> None:
+        of_tenant = self.days.setdefault(tenant, {})
+        of_tenant[day] = of_tenant.get(day, 0.0) + usd
 
     def _row(self, side: Side, name: str) -> Spent:
         rows = self.by[side]
         if name not in rows and len(rows) >= ROWS_MAX:
             name = OTHERS
         return rows.setdefault(name, Spent())
+
+
+def _day(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).date().isoformat()
 
 
 def _book(row: Spent, fact: f.Fact, tokens: int) -> None:

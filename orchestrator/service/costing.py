@@ -8,12 +8,13 @@ from orchestrator.core.costs import SAVERS, Costs, Forecast, Side, alarms, forec
 from orchestrator.core.facts import RunAccepted
 from orchestrator.core.summary import tally
 from orchestrator.engine.recovery import read_all
-from orchestrator.ids import JsonValue, TenantId
+from orchestrator.ids import JsonValue, RunId, TenantId
 from orchestrator.plan.models import Plan
 from orchestrator.ports.journal import Journal, RunQuery, RunRow
 
 RUNS_MAX: Final = 10_000  #: read for one answer, the newest
 PAGE: Final = 500  #: rows asked for at once
+HABIT_REACH_S: Final = 60 * 86_400.0  #: before the newest run, that a habit is taken from
 HISTORY_MAX: Final = 200  #: ended runs that a forecast reads
 
 
@@ -29,26 +30,33 @@ class Read:
 async def costs_of(
     journal: Journal, *, since_s: float = 0.0, tenant: str | None = None, runs_max: int = RUNS_MAX
 ) -> Read:
-    """Costs of the runs that were accepted at or after `since_s` (seconds since the epoch), sub-plans included."""
+    """Costs of the runs that were accepted at or after `since_s` (seconds since the epoch), sub-plans included.
+
+    For the habit that alarms compare with, the older ones of the `HABIT_REACH_S` before the newest count too, each by
+    its own sum on the day it was accepted: narrowing what is told must not silence an alarm.
+    """
     costs, runs, whole = Costs(), 0, True
-    before: RunRow | None = None
+    before: RunId | None = None
+    reach_s = 0.0
     while True:
-        query = RunQuery(
-            tenant=None if tenant is None else TenantId(tenant),
-            before=None if before is None else before.run_id,
-            limit=min(PAGE, runs_max - runs + 1),
+        rows = await journal.runs(
+            RunQuery(tenant=None if tenant is None else TenantId(tenant), before=before, limit=PAGE)
         )
-        rows = await journal.runs(query)
+        if rows and before is None:
+            reach_s = rows[0].accepted_at_s - HABIT_REACH_S
         for row in rows:
-            if row.accepted_at_s < since_s:
-                continue  # lists are by id, whose time may differ a little from that of the record
-            if runs == runs_max:
-                return Read(costs=costs, runs=runs, whole=False)
-            await _add(journal, row, costs)
-            runs += 1
-        if len(rows) < query.limit or rows[-1].accepted_at_s < since_s:
+            wanted = row.accepted_at_s >= since_s  # lists are by id, whose time may differ a little from the record's
+            if wanted and runs < runs_max:
+                await _add(journal, row, costs)
+                runs += 1
+                continue
+            whole = whole and not wanted
+            if row.parent is None and row.accepted_at_s >= reach_s:  # its sum holds that of its sub-plans
+                costs.add_older(row.tenant, row.accepted_at_s, row.usd)
+        done = runs == runs_max or not rows or rows[-1].accepted_at_s < since_s
+        if len(rows) < PAGE or (done and rows[-1].accepted_at_s < reach_s):
             return Read(costs=costs, runs=runs, whole=whole)
-        before = rows[-1]
+        before = rows[-1].run_id
 
 
 async def _add(journal: Journal, row: RunRow, costs: Costs) -> None:

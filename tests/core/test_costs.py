@@ -163,3 +163,13 @@ def test_an_alarm_as_json() -> None:
     alarm = module.Alarm(tenant="t", day="2026-11-27", usd=20.0, habit_usd=1.0, times=20.0)
 
     assert alarm.document() == {"tenant": "t", "day": "2026-11-27", "usd": 20.0, "habit_usd": 1.0, "times": 20.0}
+
+
+def test_runs_that_are_not_read_count_for_the_habit_alone() -> None:
+    costs = added(dispatched(), called("1"))
+    told = costs.total.document()
+    costs.add_older("default", 9 * DAY_S, 0.25)
+    costs.add_older("default", 9 * DAY_S + 5, 0.5)
+    costs.add_older("idle", 9 * DAY_S, 0.0)
+    assert costs.total.document() == told
+    assert costs.days == {"default": {"1970-01-11": 0.2, "1970-01-10": 0.75}}

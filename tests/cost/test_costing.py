@@ -40,6 +40,26 @@ async def test_an_alarm_is_raised_for_who_spends_ten_times_its_habit_today() -> 
     assert document_of(read, "tenant", 5 * DAY_S)["alarms"] == []
 
 
+@pytest.mark.parametrize("narrowed", [{"since_s": 6 * DAY_S}, {"runs_max": 2}, {"runs_max": 2, "tenant": "wild"}])
+async def test_an_alarm_knows_the_habit_of_runs_that_are_not_added_up(narrowed: dict[str, object]) -> None:
+    made = await journal(*(("wild", day, 0.5) for day in range(1, 6)), ("wild", 6, 3.0), ("wild", 6, 3.0))
+    read = await costs_of(made, **narrowed)  # type: ignore[arg-type]  # by name
+    assert (read.runs, read.costs.total.usd) == (2, 6.0)
+    (alarm,) = document_of(read, "tenant", 6 * DAY_S + 100)["alarms"]  # type: ignore[misc]  # one
+    assert alarm == {"tenant": "wild", "day": "1970-01-07", "usd": 6.0, "habit_usd": 0.5, "times": 12.0}
+
+
+async def test_a_habit_does_not_reach_back_for_ever_and_counts_a_sub_plan_once() -> None:
+    made = await journal(*(("wild", day, 0.5) for day in (1, 2, 3, 64, 65)), ("wild", 66, 60.0))
+    assert document_of(await costs_of(made, runs_max=1), "tenant", 66 * DAY_S)["alarms"] == []
+    below = RunId("01a20000-0000-7000-8000-000000000099.a")
+    first = replace(accepted(), run=below, parent=RunId("01a20000-0000-7000-8000-000000000099"), at_s=64 * DAY_S)
+    await made.append([Append(run_id=below, first_seq=1, epoch=1, facts=(first, replace(ended(), at_s=64 * DAY_S)))])
+    read = await costs_of(made, runs_max=1)
+    assert read.costs.days["wild"] == {"1970-03-06": 0.5, "1970-03-07": 0.5, "1970-03-08": 60.0}
+    assert set(read.costs.days) == {"wild"}
+
+
 async def test_what_is_read_can_be_narrowed_and_has_an_end() -> None:
     made = await journal(("a", 1, 1.0), ("b", 2, 2.0), ("a", 3, 4.0))
     assert [(read.runs, read.whole, read.costs.total.usd) for read in (
