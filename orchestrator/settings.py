@@ -92,7 +92,7 @@ class RoutingRule(_Part):
 
 
 class RoutingSettings(_Part):
-    """Who chooses the tier of steps that say `model: {tier: auto}`. Floor and success are hard: nothing goes below."""
+    """Who chooses the tier of steps that say `model: {tier: auto}`. Nothing goes below the floor."""
 
     mode: Literal["on", "shadow"] = "on"  #: shadow: decides for every task and journals it, and changes nothing
     rules: tuple[RoutingRule, ...] = ()
