@@ -31,6 +31,7 @@ SHARES = 8 if FULL else 1
 #: A file, with the number of the share behind its name, in which a campaign of many minutes keeps how far it is, so
 #: that one that was stopped goes on from there.
 PROGRESS = os.environ.get("ORCHESTRATOR_PROVE_PROGRESS", "")
+PATIENCE_S = 120.0  #: for one answer on a busy machine
 ROUND = (24, 16)  #: requests of a round to each operation, as described and otherwise
 #: asked without a key; the last one is signed
 OPEN = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/batches/webhook"}
@@ -88,7 +89,7 @@ def client(served: Threaded, key: str | None) -> requests.Session:
 
 
 def operations(served: Threaded) -> list[schemathesis.schemas.APIOperation]:
-    schema = schemathesis.openapi.from_url(f"{served.url}/v1/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{served.url}/v1/openapi.json", timeout=PATIENCE_S)
     return [found.ok() for found in schema.get_all_operations()]
 
 
@@ -146,7 +147,7 @@ class Campaign:
             for name, values in self.there.values.items():
                 if name in case.path_parameters:
                     case.path_parameters[name] = dice.choice(values)
-        answer = case.call(session=self.session, timeout=20)
+        answer = case.call(session=self.session, timeout=PATIENCE_S)
         self.asked += 1
         self.statuses[answer.status_code] += 1
         try:
@@ -198,7 +199,7 @@ def test_no_operation_is_reached_without_a_key(served: Threaded, there: There) -
                 f"{served.url}{path}?key={served.keys['acme']}&access_token={served.keys['acme']}",
                 headers=headers,
                 data=json.dumps({"plan": "double"}) if operation.method in {"post", "put", "patch"} else None,
-                timeout=20,
+                timeout=PATIENCE_S,
             )
             asked += 1
             if operation.method in {"post", "put", "patch"} and answer.status_code == 415:
@@ -218,7 +219,7 @@ def test_a_key_reaches_what_its_scopes_name_and_nothing_else(served: Threaded, t
         for scope in ("read", "run", "approve", "manage", "metrics"):
             body = {"json": {}} if operation.method in {"post", "put", "patch"} else {}
             answer = client(served, f"acme:{scope}").request(
-                operation.method.upper(), f"{served.url}{path}", timeout=20, **body
+                operation.method.upper(), f"{served.url}{path}", timeout=PATIENCE_S, **body
             )
             if answer.status_code == 403:
                 refused += 1
