@@ -28,7 +28,7 @@ compile requirements.lock "Runtime and build back-end" --group build --constrain
 compile requirements-fleet.lock "What the image holds: runtime, PostgreSQL and the fast Redis parser, build back-end" \
   --group build --extra postgres --extra redis-fast --extra otlp --extra prometheus --constraint requirements-dev.lock pyproject.toml
 compile requirements-bench.lock "Runtime, build back-end and the contestants of 'make bench'" \
-  --group build --extra bench --constraint requirements-dev.lock pyproject.toml
+  --group build --extra bench --extra postgres --constraint requirements-dev.lock pyproject.toml
 compile tools/requirements-bench-tasks.lock "Task packages of the comparison harness, without their dependencies" --no-deps tools/bench-tasks.in
 compile tools/requirements-uv.lock "uv, the installer that stands in where Python comes without ensurepip" - <<<"uv>=0.9"
 

@@ -1,8 +1,10 @@
 """The benchmark runs: a reduced chain, answers checked, tables printed, results written."""
 
 import json
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,18 @@ def test_a_contestant_that_nobody_knows_is_a_usage_error(root: Path, tmp_path: P
     assert done.returncode == 2
     assert "no contestant 'nobody'" in done.stderr
     assert not (tmp_path / "none.json").exists()
+
+
+def test_all_that_the_benchmark_imports_is_in_the_lock_of_its_environment(root: Path) -> None:
+    code = "import sys, benchmarks.performance.__main__; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    locked = set(re.findall(r"^([a-z0-9.-]+)==", (root / "requirements-bench.lock").read_text(), re.MULTILINE))
+
+    of = packages_distributions()
+    needed = {re.sub(r"[-_.]+", "-", one).lower() for name in done.stdout.split() for one in of.get(name, [])[:1]}
+
+    assert {"asyncpg", "pydantic", "networkx"} <= needed
+    assert needed - locked - {"hierarchical-orchestrator"} == set()
 
 
 @pytest.mark.parametrize(("delta", "word"), [(0.0, "MET"), (0.01, "MISSED")])
