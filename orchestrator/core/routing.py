@@ -17,6 +17,8 @@ def choose_tier(turn: Turn, state: StepState, unit: Unit) -> None:
     spec = state.spec
     if unit.first_at_s >= 0 or unit.tier is not None or spec.kind not in ("task", "call"):
         return
+    if spec.kind == "call" and spec.tier != AUTO:
+        return  # a function whose tier is said, or that asks no model: nothing to choose, and nothing to learn from
     if turn.route is None:
         if spec.tier == AUTO:
             raise ExpressionError("model.tier", "it is auto, and the engine that has the run now has no routing")
