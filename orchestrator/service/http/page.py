@@ -23,11 +23,9 @@ from orchestrator.service.http.pools import backlogs
 from orchestrator.service.http.problems import Problem, retry_after
 from orchestrator.service.http.state import Kept
 from orchestrator.service.http.streams import Stream
-from orchestrator.service.page.costs import DETAILED_MAX, RECORDS_MAX, ROWS_MAX, costs
 from orchestrator.service.page.feeds import READERS_MAX, PageFeeds
 from orchestrator.service.page.offline import RUNS_MAX, offline_file
 from orchestrator.service.page.pools import pool_board
-from orchestrator.service.page.run import RunPage
 from orchestrator.service.page.step import BRANCHES_PAGE
 
 POLICY: Final = (
@@ -173,20 +171,6 @@ async def file(who: Reader, service: Parts, run: RunName) -> Response:
     # It is handed over, not shown: here it would be under this page's policy, and in this page's origin.
     headers = {"Content-Disposition": 'attachment; filename="run.html"'}
     return Response(text, media_type="text/html; charset=utf-8", headers=headers)
-
-
-@router.get("/v1/page/costs")
-async def all_costs(request: Request, who: Reader, service: Parts) -> Response:
-    """What the tenant's runs have cost."""
-    rows = await service.journal.runs(RunQuery(tenant=who.tenant, top_level=True, limit=ROWS_MAX))
-    detailed: dict[str, RunPage] = {}
-    feeds = _feeds(request, service)
-    left = RECORDS_MAX
-    for row in rows[:DETAILED_MAX]:
-        left -= row.last_seq
-        if left >= 0:
-            detailed[row.run_id] = await feeds.page(row.run_id, row.last_seq)
-    return answer(costs(rows, detailed))
 
 
 @router.get("/v1/page/pools")
