@@ -11,7 +11,7 @@ from orchestrator.core.inputs import Input
 from orchestrator.core.state import Status
 from orchestrator.core.turn import open_samples
 from orchestrator.engine.driver import RunDriver
-from orchestrator.errors import EngineClosed, JournalConflict, OrchestratorError, RunNotFound, ValueRefused
+from orchestrator.errors import EngineClosed, JournalError, RunNotFound, ValueRefused
 from orchestrator.ids import RunId
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.tasks import IntentRequest, OwnerReply, OwnerRequest, SpendRequest, StartRequest, TaskKey
@@ -35,22 +35,39 @@ class Grants:
         self._clock, self._driver, self._tell, self._ended = clock, driver, tell, ended
 
     async def answer(self, request: OwnerRequest) -> OwnerReply:
-        """Granted once it is journaled; `limit` and `left` say what stood against it."""
-        if isinstance(request, StartRequest):
-            return await self._start(request)
-        driver = self._driver(request.key.run_id)
-        if driver is None or driver.over:
-            return UNWANTED
-        try:
-            match request:
-                case SpendRequest():
-                    return await self._money(driver, request)
-                case IntentRequest():
-                    return await self._intent(driver, request)
-                case _:
-                    assert_never(request)
-        except (EngineClosed, JournalConflict):
-            return UNWANTED
+        """Granted once it is journaled; `limit` and `left` say what stood against it.
+
+        Only the owner of a run can say no to its worker: of a run that is open and not driven here, the question is
+        left to whoever drives it, and the worker asks that one next.
+        """
+        if request.key.purpose == "check" and not isinstance(request, SpendRequest):
+            return UNWANTED  # a check that changes the world is none
+        looks = 0
+        while looks < LOOKS_MAX:
+            driver = self._driver(request.key.run_id)
+            try:
+                if driver is not None and not driver.over:
+                    return await self._as_owner(driver, request)
+                if await self._ended(request.key.run_id) is not None:
+                    return UNWANTED
+                looks += 1
+            except RunNotFound:
+                return UNWANTED
+            except (EngineClosed, JournalError):
+                pass  # another has it now, or the store does not answer
+            await anyio.sleep(LOOK_S)
+        return UNWANTED
+
+    async def _as_owner(self, driver: RunDriver, request: OwnerRequest) -> OwnerReply:
+        match request:
+            case SpendRequest():
+                return await self._money(driver, request)
+            case IntentRequest():
+                return await self._intent(driver, request)
+            case StartRequest():
+                return await self._begin(driver, request)
+            case _:
+                assert_never(request)
 
     async def _money(self, driver: RunDriver, request: SpendRequest) -> OwnerReply:
         key = request.key
@@ -74,8 +91,6 @@ class Grants:
 
     async def _intent(self, driver: RunDriver, request: IntentRequest) -> OwnerReply:
         key = request.key
-        if key.purpose == "check":
-            return UNWANTED  # a check that changes the world is none
         intended = f.ToolIntended(
             at_s=self._clock.now_s(),
             step=key.step_id,
@@ -90,26 +105,6 @@ class Grants:
         except ValueRefused:
             return OwnerReply(granted=False, limit="value", left=0.0)
         return OwnerReply(granted=True) if _at_work(driver, key) else UNWANTED
-
-    async def _start(self, request: StartRequest) -> OwnerReply:
-        """Whether an effect may begin. Only the owner of the run can say that it may not: of a run that is open and
-        not driven here, the question is left to whoever drives it, and the worker asks that one next."""
-        key = request.key
-        if key.purpose == "check":
-            return UNWANTED  # a check that changes the world is none
-        for _ in range(LOOKS_MAX):
-            driver = self._driver(key.run_id)
-            try:
-                if driver is not None and not driver.over:
-                    return await self._begin(driver, request)
-                if await self._ended(key.run_id) is not None:
-                    return UNWANTED
-            except RunNotFound:
-                return UNWANTED
-            except OrchestratorError:
-                pass  # another has it now, or the store does not answer
-            await anyio.sleep(LOOK_S)
-        return UNWANTED
 
     async def _begin(self, driver: RunDriver, request: StartRequest) -> OwnerReply:
         key, now_s = request.key, self._clock.now_s()
