@@ -156,7 +156,8 @@ def _arguments(
         if name not in given and not (in_check and name == "output"):
             issues.error(path, f"{who} needs `{name}`", f"`{name}` under `with`", key=True)
     scope = Scope(checking.types, step_id, in_check=in_check)
-    uses = {use.path: use for use in checking.uses[step_id]}
+    texts = any(isinstance(value, str) and "${{" in value for value in given.values())
+    uses = {use.path: use for use in checking.uses[step_id]} if texts else {}
     for name, value in given.items():
         wanted = known.get(name)
         if wanted is None:

@@ -24,11 +24,13 @@ _WORDS = frozenset({*ITEM_NAMES_RESERVED, *FUNCTIONS, *CONSTANTS, "and", "or", "
 
 def check_flow(checking: Checking) -> None:
     """Report what the edges, joins and conditions of the plan make impossible."""
+    ends = any(step.finally_ for step in checking.plan.steps.values())
     for step_id, step in checking.plan.steps.items():
         issues = checking.at(step_id)
         _needs(checking, step_id, step, issues)
         _foreach(step, issues)
-        _finally(checking, step_id, step, issues)
+        if ends:
+            _finally(checking, step_id, step, issues)
         _join(checking, step_id, step, issues)
     for use, ref in refs_to_steps(checking.result):
         target = checking.plan.steps.get(str(ref.path[0])) if ref.path else None

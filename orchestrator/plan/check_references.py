@@ -20,7 +20,8 @@ _REMEDY = "a guard: `if` of this step, or `x if not steps.{0}.skipped else y`; s
 
 def check_references(checking: Checking) -> None:
     """Report every wrong reference, clash of kinds and unguarded read."""
-    for step_id, uses in checking.uses.items():
+    for step_id, read in checking.uses.items():
+        uses = [use for use in read if not _harmless(checking, step_id, use)]
         if not uses:
             continue
         step, issues = checking.plan.steps[step_id], checking.at(step_id)
@@ -28,8 +29,6 @@ def check_references(checking: Checking) -> None:
         before = Scope(checking.types, None)  # the list is worked out before there are items
         guarded = _asked(use.expression for use in uses if use.path == ("if",))
         for use in uses:
-            if _harmless(checking, step_id, use):
-                continue
             over = use.path[:2] == ("foreach", "over")
             scope = in_check if use.in_check else before if over else plain
             _kinds(use, scope, _names(step_id, use, scope, issues), issues)

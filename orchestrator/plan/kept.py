@@ -1,31 +1,33 @@
 """Refuses what no journal can keep of a plan: NUL, halves of characters, huge integers."""
 
-import json
 import re
+from collections.abc import Callable
 from typing import Final
 
 from orchestrator.errors import PlanError, PlanIssue
 from orchestrator.ids import JsonValue
 from orchestrator.plan.limits import OUTPUT_INTEGER_BITS_MAX
 
-__all__ = ["refuse_unkept"]
+__all__ = ["kept_text"]
 
-_LONG: Final = re.compile(r"[0-9]{308}")  #: fewer digits are less than 1023 bits
+_LONG: Final = re.compile(rb"[0-9]{308}")  #: fewer digits are less than 1023 bits
 
 
-def refuse_unkept(data: dict[str, JsonValue]) -> None:
-    """Look through a plan; the usual one costs one pass over its text in compiled code.
+def kept_text(data: dict[str, JsonValue], write: Callable[[JsonValue], str]) -> bytes:
+    """A plan as `write` writes it, looked through; the usual one costs one pass over its text in compiled code.
 
     Raises:
         PlanError: names the first place and what is wrong with it.
+        ValueError: `write` refuses something that is none of these, such as a number that is infinite.
     """
     try:
-        text = json.dumps(data, ensure_ascii=False)
-        text.encode()
+        text = write(data).encode()
     except ValueError:  # half a character, or more digits than Python writes
-        text = ""
-    if not text or "\\u0000" in text or _LONG.search(text):
         _walk(data)
+        raise
+    if b"\\u0000" in text or _LONG.search(text):
+        _walk(data)
+    return text
 
 
 def _walk(data: JsonValue) -> None:

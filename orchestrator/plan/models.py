@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StrictBool, field_validator, model_valid
 
 from orchestrator.ids import Digest, JsonValue, StepId
 from orchestrator.plan import limits
-from orchestrator.plan.kept import refuse_unkept
+from orchestrator.plan.kept import kept_text
 from orchestrator.plan.parts import (
     Budget,
     Check,
@@ -192,8 +192,7 @@ class Plan(Part):
             PlanError: a text holds NUL or half a character, or an integer has more than `OUTPUT_INTEGER_BITS_MAX` bits:
                 no journal could keep the plan.
         """
-        refuse_unkept(self.data)
-        return digest_of(self.data)
+        return _digest(kept_text(self.data, canonical_json))
 
     def step(self, step_id: StepId) -> Step:
         """The step of this id; KeyError when there is none."""
@@ -230,7 +229,11 @@ def digest_of(value: JsonValue) -> Digest:
     Raises:
         ValueError: a number is NaN or infinite, or a string holds a lone surrogate.
     """
-    return Digest("sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest())
+    return _digest(canonical_json(value).encode())
+
+
+def _digest(text: bytes) -> Digest:
+    return Digest("sha256:" + hashlib.sha256(text).hexdigest())
 
 
 Step.model_rebuild()

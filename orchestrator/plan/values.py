@@ -127,7 +127,9 @@ def references(value: JsonValue, path: str) -> list[Ref]:
                 parts = text_parts(each)
             except ExpressionError as error:
                 raise refusal(str(error), path=path) from error
-            found += [ref for part in parts if isinstance(part, Expression) for ref in part.refs]
+            for part in parts:
+                if isinstance(part, Expression):
+                    found += part.refs
     return found
 
 
