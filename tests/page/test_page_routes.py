@@ -14,6 +14,7 @@ from orchestrator.ports.tasks import Backlog
 from orchestrator.service.http.page import POLICY
 from orchestrator.service.page.pools import pool_board
 from orchestrator.service.page.run import RunPage
+from orchestrator.service.work_seen import WorkSeen
 from tests.page.plays import brief, wide
 from tests.page.serving import served
 from tests.page.test_run_page import merged
@@ -235,16 +236,18 @@ def test_a_board_of_pools_with_a_fleet() -> None:
         pool="research", waiting=5, delayed=1, running=3, oldest_wait_s=2.5, by_lane={"high": 2, "normal": 3}
     )  # type: ignore[arg-type]  # a name is a name
     row = {"backlog": 0, "waiting": 0, "delayed": 0, "running": 0, "oldest_wait_s": 0, "by_lane": {}, "functions": [],
-           "agent": False, "dead": 0, "refused": []}  # fmt: skip
+           "tenants": "all", "agent": False, "dead": 0, "refused": []}  # fmt: skip
 
-    told = pool_board(Known(), {"research": backlog}, workers, {"lost": 7})  # type: ignore[arg-type]  # as much as is read
+    told = pool_board(Known(), WorkSeen(everybody={"research": backlog}), workers, {"lost": 7})  # type: ignore[arg-type]  # as much as is read
     assert told == {
+        "tenants": "all",
         "pools": [
             {**row, "by_lane": told["pools"][0]["by_lane"], "pool": "extra", "workers": 1, "slots": 1},  # type: ignore[index]
             {**row, "by_lane": told["pools"][1]["by_lane"], "pool": "lost", "workers": 0, "slots": 0, "dead": 7},  # type: ignore[index]
             {
                 "pool": "research", "backlog": 9, "waiting": 5, "delayed": 1, "running": 3, "oldest_wait_s": 2.5,
-                "by_lane": {"high": 2, "normal": 3}, "functions": ["find"], "agent": True, "workers": 1, "slots": 4,
+                "tenants": "all", "by_lane": {"high": 2, "normal": 3}, "functions": ["find"], "agent": True,
+                "workers": 1, "slots": 4,
                 "dead": 0, "refused": ["another contract of find"],
             },
         ],
@@ -255,3 +258,18 @@ def test_a_board_of_pools_with_a_fleet() -> None:
         ],
         "workers_total": 3,
     }  # fmt: skip
+
+
+def test_a_board_for_one_tenant_tells_nothing_of_queues_and_workers() -> None:
+    told = pool_board(Known(), WorkSeen(own={"research": 2, "gone": 1}))  # type: ignore[arg-type]  # as much as is read
+    names = ("waiting", "delayed", "running", "oldest_wait_s", "by_lane", "workers", "slots", "dead")
+    hidden = {**dict.fromkeys(names), "tenants": "own", "refused": []}
+    assert told == {
+        "tenants": "own",
+        "pools": [
+            {**hidden, "pool": "gone", "backlog": 1, "functions": [], "agent": False},
+            {**hidden, "pool": "research", "backlog": 2, "functions": ["find"], "agent": True},
+        ],
+        "workers": None,
+        "workers_total": 0,
+    }

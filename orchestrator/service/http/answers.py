@@ -235,10 +235,11 @@ class ModelCallOut(Out):
 
 
 class ToolCallOut(Out):
-    """What a tool gave a worker."""
+    """What a tool gave a worker, or that it gave nothing."""
 
-    tool: str
+    tool: str = Field(description="Empty where a model named one that there is not.")
     result: JsonValue
+    error: str = Field(description="The kind of failure in one word; empty where there was a result.")
     seconds: Annotated[float, Field(ge=0)]
     at: At
 
@@ -336,36 +337,37 @@ class QuarantineOut(Out):
     affected: list[str] = Field(description="Steps built on it.")
 
 
-class PoolOut(Out):
-    """A pool and what it has to do."""
-
-    pool: str
-    functions: list[str]
-    agent: bool = Field(description="Whether it does `task` steps.")
-    backlog: Count = Field(description="What scalers go by: waiting + delayed + running.")
-    waiting: Count
-    delayed: Count
-    running: Count
-    oldest_wait_s: Annotated[float, Field(ge=0)]
-    by_lane: dict[str, Count]
-
-
-class PoolsOut(Out):
-    """All pools, by name."""
-
-    pools: list[PoolOut]
+#: With `own`, what tells of the shared queues is null.
+Whose = Annotated[
+    Literal["own", "all"],
+    Field(description="Whose work is counted: of the key's tenant, or, with the scope `metrics`, of all."),
+]
 
 
 class BacklogOut(Out):
     """How much a pool has to do."""
 
     pool: str
-    backlog: Count
-    waiting: Count
-    delayed: Count
-    running: Count
-    oldest_wait_s: Annotated[float, Field(ge=0)]
-    by_lane: dict[str, Count]
+    backlog: Count = Field(description="Tasks that were sent and are not answered; scalers go by that of all tenants.")
+    tenants: Whose
+    waiting: Count | None
+    delayed: Count | None
+    running: Count | None
+    oldest_wait_s: Annotated[float, Field(ge=0)] | None
+    by_lane: dict[str, Count] | None
+
+
+class PoolOut(BacklogOut):
+    """A pool and what it has to do."""
+
+    functions: list[str]
+    agent: bool = Field(description="Whether it does `task` steps.")
+
+
+class PoolsOut(Out):
+    """All pools, by name."""
+
+    pools: list[PoolOut]
 
 
 class MeOut(Out):

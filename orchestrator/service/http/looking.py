@@ -1,6 +1,6 @@
 """Looking at runs: whose they are, how far they have come, what they ask. Every look is within one tenant."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from typing import Final, cast
 
@@ -14,26 +14,29 @@ from orchestrator.ports.journal import Recorded, RunQuery, RunRow
 from orchestrator.service.http.access import Caller
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.problems import Problem
+from orchestrator.service.http.under_way import UnderWay
 
 TALLIES_MAX: Final = 4_000  #: runs whose counts are kept between requests: all that may ask, and those looked at
 CHILDREN_MAX: Final = 10_000  #: sub-plans that one answer names
-OPEN_MAX: Final = 2_000  #: open runs that are looked through for questions, newest first
+OPEN_MAX: Final = 2_000  #: open runs that are looked through for questions and for work, newest first
 Document = dict[str, JsonValue]
 
 
 class Told(RunTally):
     """Counts of a run, and what else answers need of its facts."""
 
-    __slots__ = ("plan", "seq")
+    __slots__ = ("plan", "seq", "under_way")
 
     def __init__(self) -> None:
         super().__init__()
         self.seq = 0  #: of the last record that was counted
         self.plan: Document | None = None  #: as it was frozen
+        self.under_way = UnderWay()
 
     def take(self, record: Recorded) -> None:
         """Count one more record."""
         self.add(record)
+        self.under_way.take(record.fact)
         self.seq = record.seq
         if isinstance(record.fact, PlanFrozen) and not record.forgotten:
             self.plan = record.fact.plan
@@ -177,6 +180,14 @@ async def questions_of(
     for row in await _may_ask(service, tenant, under):
         found += asked_in(row, await tallies.of(row))
     return sorted(found, key=lambda one: (cast(float, one["expires_at"]), str(one["run"]), str(one["step"])))
+
+
+async def work_of(service: Service, tallies: Tallies, tenant: TenantId) -> Counter[str]:
+    """How many tasks of a tenant's open runs each pool has, of the newest `OPEN_MAX` runs."""
+    found: Counter[str] = Counter()
+    for row in await service.journal.runs(RunQuery(tenant=tenant, status=("open",), limit=OPEN_MAX)):
+        found.update((await tallies.of(row)).under_way.by_pool())
+    return found
 
 
 async def _may_ask(service: Service, tenant: TenantId, under: RunId | None) -> list[RunRow]:

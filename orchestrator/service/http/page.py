@@ -19,9 +19,9 @@ from orchestrator.service.http.bodies import SEQ_MAX, RunName, StepName
 from orchestrator.service.http.limits import RETRY_AFTER_S
 from orchestrator.service.http.looking import find
 from orchestrator.service.http.parts import Parts, Service
-from orchestrator.service.http.pools import backlogs
+from orchestrator.service.http.pools import work_seen
 from orchestrator.service.http.problems import Problem, retry_after
-from orchestrator.service.http.state import Kept
+from orchestrator.service.http.state import Keeps, Kept
 from orchestrator.service.http.streams import Stream
 from orchestrator.service.page.feeds import READERS_MAX, PageFeeds
 from orchestrator.service.page.offline import RUNS_MAX, offline_file
@@ -174,12 +174,13 @@ async def file(who: Reader, service: Parts, run: RunName) -> Response:
 
 
 @router.get("/v1/page/pools")
-async def all_pools(_: Reader, service: Parts) -> Response:
-    """Pools with their work and their workers, over all tenants."""
-    busy, fleet = await backlogs(service), service.fleet
+async def all_pools(who: Reader, service: Parts, kept: Keeps) -> Response:
+    """Pools with their work; for whoever may see all tenants, with their workers and what was given up too."""
+    work = await work_seen(who, service, kept)
+    fleet = service.fleet if work.everybody is not None else None
     workers = await fleet.workers() if fleet is not None else None
     dead = await fleet.dead() if fleet is not None else None
-    return answer(pool_board(service.desk.pools_known, busy, workers, dead))
+    return answer(pool_board(service.desk.pools_known, work, workers, dead))
 
 
 __all__ = ["router"]

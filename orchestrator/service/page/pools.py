@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.ids import JsonValue
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.ports.fleet import WorkerSeen
-from orchestrator.ports.tasks import Backlog
-from orchestrator.service.health import document
+from orchestrator.service.work_seen import WorkSeen
 
 WORKERS_MAX = 500  #: told by name; the counts are of all
 Document = dict[str, JsonValue]
@@ -14,16 +13,18 @@ Document = dict[str, JsonValue]
 
 def pool_board(
     known: PoolCatalogue,
-    backlogs: Mapping[str, Backlog],
+    work: WorkSeen,
     workers: Sequence[WorkerSeen] | None = None,
     dead: Mapping[str, int] | None = None,
 ) -> Document:
-    """{pools, workers}: pools that are known, have work, a worker or dead letters; workers as they say of themselves.
+    """{tenants, pools, workers}: pools that are known, have work, a worker or dead letters; workers by their own word.
 
-    Without `workers` this process does all work itself: `workers` is then null, and so are the counts of them.
+    Without `workers` this process does all work itself,
+    or who does it is not theirs to see: `workers` is then null, and so are the counts of them; so are dead letters
+    without `dead`.
     """
     seen, given_up = workers or (), dead or {}
-    names = {*known.pools(), *backlogs, *given_up, *(pool for one in seen for pool in one.offer.concurrency)}
+    names = {*known.pools(), *work.pools, *given_up, *(pool for one in seen for pool in one.offer.concurrency)}
     rows: list[JsonValue] = []
     for name in sorted(names):
         here = name in known.pools()
@@ -31,12 +32,12 @@ def pool_board(
         functions: list[JsonValue] = [*known.functions(name)] if here else []
         rows.append(
             {
-                **document(backlogs.get(name), name),
+                **work.of(name),
                 "functions": functions,
                 "agent": here and known.has_agent(name),
                 "workers": len(serving) if workers is not None else None,
                 "slots": sum(one.offer.concurrency[name] for one in serving) if workers is not None else None,
-                "dead": given_up.get(name, 0),
+                "dead": given_up.get(name, 0) if dead is not None else None,
                 "refused": [*sorted({why for one in seen for why in one.offer.refused.get(name, ())})],
             }
         )
@@ -50,4 +51,9 @@ def pool_board(
         }
         for one in sorted(seen, key=lambda one: one.name)[:WORKERS_MAX]
     ]
-    return {"pools": rows, "workers": told if workers is not None else None, "workers_total": len(seen)}
+    return {
+        "tenants": work.tenants,
+        "pools": rows,
+        "workers": told if workers is not None else None,
+        "workers_total": len(seen),
+    }

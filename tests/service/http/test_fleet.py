@@ -45,7 +45,8 @@ async def test_a_service_hands_all_kinds_of_work_to_a_fleet_and_tells_of_it(
 
 
 def _story(place: Shop, receiver: Receiver) -> None:
-    key = place.key("ada", "--scope", "read", "--scope", "run", "--scope", "manage", "--scope", "approve")
+    scopes = ("read", "run", "manage", "approve", "metrics")
+    key = place.key("ada", *(word for scope in scopes for word in ("--scope", scope)))
     service = place.serve()
     assert "supervisors drive the runs" in place.said()
     supervisor = place.start("supervise")
