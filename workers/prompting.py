@@ -66,9 +66,21 @@ def question_of(instruction: str, args: Mapping[str, JsonValue]) -> str:
 
 
 def asked_of(instruction: str, args: Mapping[str, JsonValue]) -> str:
-    """The task with those of its values that are short enough to be a part of the question, and no document."""
-    short = {name: value for name, value in args.items() if len(str(value)) <= ASKED_CHARS_MAX}
-    return question_of(instruction, short)
+    """The task with those of its values that are short enough to be a part of the question, and no document; of a list
+    that is longer its end, since a conversation asks with its last turn."""
+    short = {name: _end_of(value) if isinstance(value, list) else value for name, value in args.items()}
+    return question_of(instruction, {name: value for name, value in short.items() if _is_short(value)})
+
+
+def _end_of(values: list[JsonValue]) -> list[JsonValue]:
+    first = len(values)
+    while first and _is_short(values[first - 1 :]):
+        first -= 1
+    return values[first:]
+
+
+def _is_short(value: JsonValue) -> bool:
+    return len(str(value)) <= ASKED_CHARS_MAX
 
 
 def block(name: str, text: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.adapters.memory.cache import MemoryCache
 from orchestrator.errors import CacheError
+from orchestrator.ids import JsonValue
 from orchestrator.models.cache.caching import ANSWER_CHARS_MAX, CachingModels
 from orchestrator.models.cache.keys import keys_of
 from orchestrator.models.cache.policy import Policy, unfit
@@ -18,6 +19,7 @@ from orchestrator.ports.model import CacheUse, Completion, Message, Prompt, Tool
 from orchestrator.ports.model_errors import ModelUnavailable
 from orchestrator.testing import Purse, Says, ScriptedModel
 from orchestrator.testing.cache_contract import Clock, unit
+from workers.prompting import asked_of
 
 pytestmark = pytest.mark.anyio
 VECTORS = {
@@ -111,6 +113,19 @@ def test_a_like_question_is_looked_for_in_the_same_conversation_alone() -> None:
 )
 def test_what_may_never_be_kept(text: str, why: str) -> None:
     assert unfit(asked(text)) == why
+
+
+@pytest.mark.parametrize(("last", "why"), [("And now?", "the answer depends on the time (now)"), ("And then?", "")])
+def test_the_last_turn_of_a_long_conversation_is_asked_for_the_time(last: str, why: str) -> None:
+    turns: list[JsonValue] = [{"role": "user", "text": f"turn {n}, which is about pallets"} for n in range(40)]
+    asked = asked_of("Answer the last turn", {"turns": [*turns, {"role": "user", "text": last}], "memo": "now " * 200})
+    prompt = Prompt(
+        tier="cheap",
+        messages=(Message(role="user", content="-"),),
+        cache=CacheUse(tenant="default", mode="exact", tags=(), instruction=asked),
+    )
+    assert unfit(prompt) == why
+    assert len(asked) < 600
 
 
 async def test_a_like_question_is_served_once_enough_was_learnt_and_a_trap_never() -> None:
