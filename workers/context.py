@@ -21,6 +21,7 @@ from orchestrator.ports.tasks import (
     TaskEvidence,
     TaskProgress,
     TaskSpent,
+    TaskToolFailed,
 )
 from workers.asking import Line, StepMeter, WorkerModels
 from workers.limits import MESSAGE_CHARS_MAX, NAME_CHARS_MAX, TOKENS_MAX
@@ -276,6 +277,13 @@ class WorkContext:
         name = storable(tool, NAME_CHARS_MAX)
         said = TaskEvidence(key=self._task.key, worker=self._line.worker, tool=name, result=plain, seconds=seconds)
         self._line.post(said)
+
+    def fruitless(self, tool: str, error: str, *, seconds: float = 0.0) -> None:
+        """Record that a call of a tool came to nothing: `error` is its kind in one word. Its words belong nowhere."""
+        if not self._cancelled:
+            name, kind = storable(tool, NAME_CHARS_MAX), storable(error, NAME_CHARS_MAX)
+            key, worker = self._task.key, self._line.worker
+            self._line.post(TaskToolFailed(key=key, worker=worker, tool=name, error=kind, seconds=seconds))
 
     def cost(self, usd: float = 0.0, tokens: int = 0, charge: str | None = None) -> Awaitable[None]:
         """Book money (USD) or tokens that were spent. Booked by the call itself; asynchronous code may await it.

@@ -11,7 +11,7 @@ import anyio
 from orchestrator.errors import BudgetExceeded, PromiseError, RetryableError, TerminalError
 from orchestrator.ports.model_errors import ModelError
 from orchestrator.ports.tasks import TaskFailed, TaskKey
-from workers.limits import ERROR_CHARS_MAX, FRAMES_MAX
+from workers.limits import ERROR_CHARS_MAX, FRAMES_MAX, NAME_CHARS_MAX
 from workers.plain import NotPlain, storable
 from workers.signature import BadArguments
 
@@ -68,6 +68,11 @@ def failed(
         retry_after_s=retry_after_s,
         started_at_s=started_at_s,
     )
+
+
+def word_of(error: BaseException) -> str:
+    """The one word for what kind of failure `error` stands for."""
+    return storable(_words(cause_of(error), None)[0], NAME_CHARS_MAX)
 
 
 def bounded(text: str) -> str:

@@ -23,6 +23,7 @@ from orchestrator.ports.tasks import (
     TaskOffered,
     TaskProgress,
     TaskSpent,
+    TaskToolFailed,
 )
 from workers.context import WorkContext
 from workers.failures import ChildDied, ChildFailed, failed
@@ -113,7 +114,15 @@ class _Child:
         await self._send(Job(function=spec.importable, task=task))
         while True:
             match await self._receive():
-                case TaskProgress() | TaskEvidence() | TaskSpent() | TaskCalled() | TaskDelta() | TaskOffered() as said:
+                case (
+                    TaskProgress()
+                    | TaskEvidence()
+                    | TaskToolFailed()
+                    | TaskSpent()
+                    | TaskCalled()
+                    | TaskDelta()
+                    | TaskOffered()
+                ) as said:
                     line.post(replace(said, key=task.key, worker=line.worker))
                 case SpendRequest() | IntentRequest() as request:
                     await self._send(await line.ask(replace(request, key=task.key)))

@@ -20,6 +20,7 @@ from orchestrator.ports.tasks import (
     TaskOffered,
     TaskProgress,
     TaskSpent,
+    TaskToolFailed,
 )
 
 LINE_BYTES_MAX: Final = 6 * OUTPUT_BYTES_MAX + 2**20  #: the largest output, every character escaped, and its frame
@@ -68,7 +69,8 @@ class ModelAnswered:
     left: float = 0.0
 
 
-Said = TaskProgress | TaskEvidence | TaskSpent | TaskCalled | TaskDelta | TaskOffered  #: what a worker says on its way
+#: what a worker says on its way
+Said = TaskProgress | TaskEvidence | TaskToolFailed | TaskSpent | TaskCalled | TaskDelta | TaskOffered
 Frame = Job | OwnerReply | OwnerRequest | Said | ModelAsked | ModelAnswered | Returned | Raised
 
 _KINDS: Final[tuple[type[Frame], ...]] = (
@@ -78,6 +80,7 @@ _KINDS: Final[tuple[type[Frame], ...]] = (
     IntentRequest,
     TaskProgress,
     TaskEvidence,
+    TaskToolFailed,
     TaskSpent,
     TaskCalled,
     TaskDelta,

@@ -14,7 +14,7 @@ from orchestrator.core.rebuild import built_on, locked
 from orchestrator.core.reports import (
     book_late,
     charge,
-    guard_tripped,
+    noticed,
     reserve,
     sign_of_life,
     started,
@@ -314,7 +314,8 @@ ARRIVALS: Final[dict[type[Input], Arrival]] = dict(
         _on(f.StepProgress, sign_of_life),
         _on(f.ToolIntended, tool_intended),
         _on(f.ToolCalled, tool_called),
-        _on(f.GuardTripped, guard_tripped),
+        _on(f.ToolFailed, noticed),
+        _on(f.GuardTripped, noticed),
         _on(f.ModelCalled, charge),
         _on(f.BudgetSettled, charge),
         _on(f.BudgetReserved, reserve),

@@ -36,6 +36,7 @@ EVOLVE: Final[dict[type[f.Fact], Rule]] = dict(
         _rule(f.GuardTripped, sides.on_nothing),
         _rule(f.ToolIntended, sides.on_nothing),
         _rule(f.ToolCalled, steps.on_tool_called),
+        _rule(f.ToolFailed, sides.on_nothing),
         _rule(f.ModelCalled, sides.on_model_called),
         _rule(f.EffectIntended, steps.on_effect_intended),
         _rule(f.EffectDone, steps.on_effect_done),

@@ -65,6 +65,7 @@ from orchestrator.core.step_facts import (
     StepSkipped,
     StepStarted,
     ToolCalled,
+    ToolFailed,
     ToolIntended,
 )
 
@@ -77,6 +78,7 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     BudgetReserved, BudgetSettled, PlanDrafted, PatternChosen, GoalPlanned, JudgeVoted,
     SessionPinned,
     TierChosen,
+    ToolFailed,
 )  # fmt: skip
 FACT_BY_KIND: Final[dict[str, type[Fact]]] = {fact.KIND: fact for fact in FACTS}
 
@@ -137,6 +139,7 @@ __all__ = [
     "StepStarted",
     "TierChosen",
     "ToolCalled",
+    "ToolFailed",
     "ToolIntended",
     "VerdictKind",
 ]

@@ -34,8 +34,8 @@ def tool_called(turn: Turn, event: f.ToolCalled) -> Sequence[Pair]:
     return NOBODY
 
 
-def guard_tripped(turn: Turn, event: f.GuardTripped) -> Sequence[Pair]:
-    """What a guard found counts while the attempt runs."""
+def noticed(turn: Turn, event: f.GuardTripped | f.ToolFailed) -> Sequence[Pair]:
+    """What a guard found, and a call of a tool that came to nothing, count while the attempt runs."""
     if at_work(turn, event) is not None:
         turn.emit(event)
     return NOBODY

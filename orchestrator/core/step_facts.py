@@ -79,6 +79,17 @@ class ToolCalled(StepFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFailed(StepFact):
+    """A worker's call of a tool came to nothing. What the tool said is in no journal; no check looks here."""
+
+    KIND: ClassVar[str] = "tool.failed"
+
+    tool: str  #: empty: a model named one that there is not
+    error: str  #: the kind, one word: input, refused, guard, failed, output, timeout, worker, …
+    seconds: float = 0.0  #: that it took
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardTripped(StepFact):
     """A guard found something in what passed it. It names what it found and never repeats it."""
 

@@ -63,9 +63,8 @@ class _Teller:
         self.standing.take(fact)
 
     def end(self) -> list[Line]:
-        at_s = self.standing.last_s
         now = self.standing.of_run() if self.step is None else self.standing.of_step(self.step, self.branch)
-        return [*self.lines, Line(seq=0, at_s=at_s, text=now)]
+        return [*self.lines, Line(seq=0, at_s=self.standing.last_s, text=now)]
 
     def concerns(self, fact: f.Fact) -> bool:
         """Whether a fact belongs into this story."""
@@ -137,9 +136,8 @@ class _Teller:
 
     def rung(self, fact: f.StepDispatched) -> str:
         ladder = self.standing.ladder(fact.step)
-        if not 0 <= fact.rung < len(ladder):
-            return ": the ladder was climbed"
-        return f": rung {fact.rung + 1} of {len(ladder)}, {_rung(ladder[fact.rung])}"
+        told = f": rung {fact.rung + 1} of {len(ladder)}, " if 0 <= fact.rung < len(ladder) else ""
+        return told + _rung(ladder[fact.rung]) if told else ": the ladder was climbed"
 
     def started(self, fact: f.StepStarted) -> str:
         return f"a worker began{_by(fact.actor)} after {self.since(fact)}"
@@ -148,8 +146,9 @@ class _Teller:
         done = f"{fact.fraction:.0%} " if fact.fraction is not None else ""
         return f"progress: {done}{fact.message}".rstrip()
 
-    def tool(self, fact: f.ToolCalled) -> str:
-        return f"tool {fact.tool} was called"
+    def tool(self, fact: f.ToolCalled | f.ToolFailed) -> str:
+        end = f"failed: {fact.error}" if isinstance(fact, f.ToolFailed) else "was called"
+        return f"tool {fact.tool or 'that there is not'} {end}"
 
     def guard(self, fact: f.GuardTripped) -> str:
         did = {"block": "stopped", "change": "changed", "signal": "noticed something in"}[fact.verdict]
@@ -365,6 +364,7 @@ _TELL: Final[dict[type[f.Fact], _Tell]] = dict(
         _tell(f.StepProgress, _Teller.progress),
         _tell(f.ToolIntended, _Teller.tool_announced),
         _tell(f.ToolCalled, _Teller.tool),
+        _tell(f.ToolFailed, _Teller.tool),
         _tell(f.GuardTripped, _Teller.guard),
         _tell(f.ModelCalled, _Teller.model),
         _tell(f.EffectIntended, _Teller.intended),

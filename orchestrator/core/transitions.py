@@ -40,6 +40,7 @@ UNIT: Final[dict[Status, Edges]] = {
         f.StepProgress: _to(Status.RUNNING),
         f.ToolIntended: _to(Status.RUNNING),
         f.ToolCalled: _to(Status.RUNNING),
+        f.ToolFailed: _to(Status.RUNNING),
         f.GuardTripped: _to(Status.RUNNING),
         f.BudgetReserved: _to(Status.RUNNING),
         f.PlanDrafted: _to(Status.RUNNING),

@@ -80,6 +80,8 @@ def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | Non
                 result=message.result,
                 seconds=message.seconds,
             )
+        case t.TaskToolFailed():
+            return f.ToolFailed(at_s=now_s, **place, tool=message.tool, error=message.error, seconds=message.seconds)
         case t.TaskTripped():
             return f.GuardTripped(
                 at_s=now_s,

@@ -88,6 +88,17 @@ class TaskEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskToolFailed:
+    """A call of a tool came to nothing. Its kind is told and never its words: those may hold what nobody may keep."""
+
+    key: TaskKey
+    worker: str
+    tool: str  #: empty: the model named one that there is not
+    error: str  #: the kind, one word
+    seconds: float = 0.0  #: that it took
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTripped:
     """A guard of the worker found something."""
 
@@ -165,6 +176,7 @@ TaskMessage = (
     TaskStarted
     | TaskProgress
     | TaskEvidence
+    | TaskToolFailed
     | TaskTripped
     | TaskSpent
     | TaskCalled

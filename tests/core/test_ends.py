@@ -330,6 +330,8 @@ def test_a_late_duplicate_of_anything_is_no_news() -> None:
     tool = f.ToolCalled(at_s=0.0, tool="t", result=1, **where)  # type: ignore[arg-type]  # same
     assert bench.tell(tool) == ["tool.called a#1"]
     assert bench.tell(tool) == []
+    fruitless = f.ToolFailed(at_s=0.0, tool="t", error="timeout", **where)  # type: ignore[arg-type]  # same
+    assert bench.tell(fruitless) == ["tool.failed a#1"]
     tripped = f.GuardTripped(at_s=0.0, guard="g", stage="tool_result", verdict="signal", **where)  # type: ignore[arg-type]  # same
     assert bench.tell(tripped) == ["guard.tripped a#1"]
     bench.done("a")
@@ -342,6 +344,7 @@ def test_a_late_duplicate_of_anything_is_no_news() -> None:
         adopted,
         started,
         progress,
+        fruitless,
         tool,
         tripped,
         f.LeaseLost(at_s=0.0, **where),  # type: ignore[arg-type]  # same

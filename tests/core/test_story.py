@@ -261,6 +261,8 @@ def test_the_rest_of_the_words() -> None:
     bench.tell(f.StepProgress(at_s=0.0, fraction=0.5, message="half", **where))  # type: ignore[arg-type]  # the two names
     bench.tell(f.StepProgress(at_s=0.0, message="more", **where))  # type: ignore[arg-type]  # same
     bench.tell(f.ToolCalled(at_s=0.0, tool="grep", result=1, **where))  # type: ignore[arg-type]  # same
+    bench.tell(f.ToolFailed(at_s=0.0, tool="grep", error="timeout", **where))  # type: ignore[arg-type]  # same
+    bench.tell(f.ToolFailed(at_s=0.0, tool="", error="unknown", **where))  # type: ignore[arg-type]  # same
     found = {"guard": "pii", "stage": "tool_result", "tool": "grep", **where}
     bench.tell(f.GuardTripped(at_s=0.0, verdict="change", reasons=("2 email", "1 card"), **found))  # type: ignore[arg-type]  # same
     bench.tell(f.GuardTripped(at_s=0.0, verdict="block", guard="own", stage="input", **where))  # type: ignore[arg-type]  # same
@@ -290,6 +292,8 @@ def test_the_rest_of_the_words() -> None:
         (0.0, "progress: 50% half"),
         (0.0, "progress: more"),
         (0.0, "tool grep was called"),
+        (0.0, "tool grep failed: timeout"),
+        (0.0, "tool that there is not failed: unknown"),
         (0.0, "guard pii changed the tool result of grep: 2 email; 1 card"),
         (0.0, "guard own stopped the input"),
         (0.0, "guard hints noticed something in the output (score 0.75)"),

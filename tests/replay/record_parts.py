@@ -21,7 +21,7 @@ from orchestrator.ports.guard import Ruling
 from orchestrator.ports.journal import Journal, Recorded, RunQuery
 from orchestrator.ports.model import Prompt
 from orchestrator.settings import GatewaySettings, RoutingSettings, Settings
-from orchestrator.testing.scripted import ScriptedModel
+from orchestrator.testing.scripted import Says, ScriptedModel
 from tests.core.bench import Bench
 from tests.core.test_news import OTHER, PLAN, no_patch, patched
 from tests.replay import golden
@@ -29,7 +29,7 @@ from tests.routing.test_runs import YAML as AUTO
 from tests.safety.test_guards import Own
 from tests.sessions.house import ECHO
 from tests.sessions.house import pool as talk
-from workers import Pool
+from workers import Pool, ToolFailed, tool
 
 FAQ = """
 version: 1
@@ -43,6 +43,13 @@ version: 1
 name: guarded
 steps:
   s: {pool: desk, call: echo, with: {text: hello}}
+result: ${{ steps.s.output }}
+"""
+ASKED = """
+version: 1
+name: asked
+steps:
+  s: {pool: desk, task: Ask}
 result: ${{ steps.s.output }}
 """
 Records = list[Recorded]
@@ -145,10 +152,29 @@ async def rated() -> Records:
     return await _newest(journal)
 
 
+async def fruitless() -> Records:
+    """An agent whose tools give it nothing, and that ends well all the same."""
+
+    @tool
+    async def closed(x: int) -> int:
+        """Be closed."""
+        raise ToolFailed("closed today")
+
+    agents = Pool("desk")
+    agents.agent("clerk", "You ask.", tools=[closed])
+    asked = Says(tools=(("closed", {"x": 1}), ("closed", {"x": "one"})))
+    journal = MemoryJournal()
+    models = ScriptedModel([asked, "nothing to be had"])
+    async with models, Engine(pools=[agents], journal=journal, models=models) as engine:
+        await (await engine.submit(parse_plan(ASKED, "asked.plan.yaml"))).result()
+    return await _newest(journal)
+
+
 PARTS: dict[str, Callable[[], Awaitable[Records]]] = {
     "routed": routed,
     "talked": talked,
     "guarded": guarded,
+    "fruitless": fruitless,
     "cached": cached,
     "news": news,
     "old-news": old_news,

@@ -46,6 +46,7 @@ def test_there_are_goldens_of_what_parts_write_into_journals() -> None:
         for record in records_of(path)
     }
     assert {"tier.chosen", "session.pinned", "guard.tripped", "replan.asked", "replan.refused"} <= set(written)
+    assert "tool.failed" in written
     assert {"plan.patched", "run.rated", "model.called", "tool.intended", "budget.reserved"} <= set(written)
     served = [
         record.fact

@@ -67,7 +67,8 @@ class DayModels:
             score = (0.9, 0.85 if number % 4 else 0.3, 0.4)[number % 3]
             return Completion(text="", finish="stop", data={"score": score, "reasons": ["so so"]})
         if prompt.tools and not any(message.role == "tool" for message in prompt.messages):
-            call = ToolCall(id="1", name="look_up", arguments='{"word": "sun"}')
+            word = "3" if number % 4 == 2 else '"sun"'  # now and then it calls the tool wrongly
+            call = ToolCall(id="1", name="look_up", arguments=f'{{"word": {word}}}')
             return Completion(text="", finish="tool_calls", tool_calls=(call,))
         return Completion(text="warm" if number % 4 else "cold as nobody said", finish="stop")
 

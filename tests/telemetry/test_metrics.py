@@ -196,6 +196,7 @@ def expected(day: Day) -> dict[str, Series]:
                 *(("repeat", "block") for rejected in of(fs, f.StepRejected) if rejected.repeat),
             ],
         ),
+        "tool_errors_total": counted(day, lambda _, fs: [(t.tool, t.error) for t in of(fs, f.ToolFailed)]),  # type: ignore[attr-defined]  # just chosen
         "tool_calls_total": counted(day, lambda _, fs: [(t.tool,) for t in of(fs, f.ToolCalled)]),
         "model_calls_total": counted(day, lambda _, fs: [(c.model, c.endpoint, c.outcome) for c in asked(fs)]),
         "model_tokens_total": tokens,

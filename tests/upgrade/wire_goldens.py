@@ -66,6 +66,7 @@ MESSAGES: dict[str, t.TaskMessage | t.OwnerRequest | t.OwnerReply] = {
     "started": t.TaskStarted(key=KEY, worker="w", at_s=1.5),
     "progress": t.TaskProgress(key=KEY, worker="w", fraction=0.5, message="half", journal=False),
     "evidence": t.TaskEvidence(key=KEY, worker="w", tool="search", result={"url": "x"}, seconds=0.5),
+    "tool_failed": t.TaskToolFailed(key=KEY, worker="w", tool="search", error="timeout", seconds=0.5),
     "tripped": t.TaskTripped(
         key=KEY, worker="w", guard="pii", stage="output", verdict="block", tool="x", score=0.9, reasons=("mail",)
     ),

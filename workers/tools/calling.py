@@ -12,7 +12,7 @@ from orchestrator.plan.models import canonical_json, digest_of
 from orchestrator.ports.model import ToolCall, ToolSpec
 from orchestrator.ports.model_errors import ModelError
 from workers.context import WorkContext
-from workers.failures import bounded, ends_more_than_one_task
+from workers.failures import bounded, ends_more_than_one_task, word_of
 from workers.guarding import GUARDING, Refused
 from workers.limits import TOOL_ARGUMENTS_BYTES_MAX, TOOL_CALLS_MAX, TOOL_RESULT_BYTES_MAX
 from workers.lines import ThreadLine
@@ -32,6 +32,14 @@ class Answered:
     call: ToolCall
     text: str  #: for the model
     mistake: bool = False  #: the model called it wrongly
+
+
+class _Fruitless(Exception):
+    """A call came to nothing, which is news for the model: what it is told, and the kind."""
+
+    def __init__(self, kind: str, words: str) -> None:
+        super().__init__(kind, words)
+        self.kind, self.words = kind, words
 
 
 class ToolBox:
@@ -75,6 +83,8 @@ class ToolBox:
             raise min(ends, key=lambda error: not isinstance(error, BudgetExceeded))
         for number in range(len(taken), len(calls)):
             text = f"not done: at most {TOOL_CALLS_MAX} tools can be called at once"
+            if number < 2 * TOOL_CALLS_MAX:  # a model may ask for thousands; nobody has to read them all
+                self._fail(calls[number], "limit")
             answers[number] = Answered(call=calls[number], text=_error(text))
         return [answers[number] for number in range(len(calls))]
 
@@ -83,16 +93,24 @@ class ToolBox:
         return known is not None and known.traits.effect
 
     async def _one(self, call: ToolCall) -> Answered:
+        began_s = anyio.current_time()
         try:
             return Answered(call=call, text=await self._called(call))
         except BadCall as error:
+            self._fail(call, error.kind, anyio.current_time() - began_s)
             return Answered(call=call, text=_error(self._seen.struck(error.message)), mistake=True)
+        except _Fruitless as error:
+            self._fail(call, error.kind, anyio.current_time() - began_s)
+            return Answered(call=call, text=error.words)
+        except _ENDS_THE_ATTEMPT as error:
+            self._fail(call, word_of(error), anyio.current_time() - began_s)
+            raise
 
     async def _called(self, call: ToolCall) -> str:
         tool = self._tools.get(call.name)
         if tool is None:
             known = ", ".join(self._tools) or "none"
-            raise BadCall(f"there is no tool {storable(call.name, 100)!r}; there are: {known}")
+            raise BadCall(f"there is no tool {storable(call.name, 100)!r}; there are: {known}", "unknown")
         arguments = _arguments(call)
         traits = tool.traits
         guarding = GUARDING.get()
@@ -100,7 +118,7 @@ class ToolBox:
             try:
                 arguments = await guarding.tool_call(traits.spec.name, arguments, effect=traits.effect)
             except Refused as error:
-                return self._told(traits.spec.name, _error(str(error)))
+                raise self._fruitless(traits.spec.name, "guard", str(error)) from None
         key = self._key(traits.spec.name, arguments) if traits.effect else None
         spoken = WorkContext(self._ctx._task, ThreadLine.beside(self._ctx._line))
         context = ToolContext(self._ctx, spoken, self._access, self._seen, key)
@@ -109,7 +127,12 @@ class ToolBox:
             if key in self._done:
                 return self._done[key]  # the same effect is had once, however often the model asks for it
             await self._ctx.intend(traits.spec.name, key)
-        text = await self._run(tool, context, arguments)
+        try:
+            text = await self._run(tool, context, arguments)
+        except _Fruitless as error:
+            if key is not None:
+                self._done[key] = error.words  # it may have happened all the same
+            raise
         if key is not None:
             self._done[key] = text
         return text
@@ -135,23 +158,23 @@ class ToolBox:
             except TerminalError as error:
                 raise TerminalError(self._seen.struck(error.message)) from None
             except NotAllowed as error:
-                raise BadCall(str(error)) from None
+                raise BadCall(str(error), "refused") from None
             except ToolFailed as error:
-                return self._told(name, _error(error.message))
+                raise self._fruitless(name, "failed", error.message) from None
             except NotPlain as error:
-                return self._told(name, _error(error.at("result")))
+                raise self._fruitless(name, "output", error.at("result")) from None
             except BaseException as error:  # whatever a tool raises is news for the model, not the end of the attempt
                 if ends_more_than_one_task(error):
                     raise
-                return self._told(name, _error(_words_of(error)))
+                raise self._fruitless(name, "worker", _words_of(error)) from None
             try:
                 result = await _passed(name, result)
             except Refused as error:
-                return self._told(name, _error(str(error)))
+                raise self._fruitless(name, "guard", str(error)) from None
             return self._result(name, result, anyio.current_time() - began)
         assert clock.cancelled_caught
         ctx._end()
-        return self._told(name, _error(f"no answer within {limit_s:g} s; nobody knows whether it was done"))
+        raise self._fruitless(name, "timeout", f"no answer within {limit_s:g} s; nobody knows whether it was done")
 
     def _result(self, name: str, result: JsonValue, seconds: float) -> str:
         """What the model is shown, cut to size; the same is kept as evidence."""
@@ -164,10 +187,15 @@ class ToolBox:
         self._ctx.evidence(name, result, seconds=seconds)
         return text
 
-    def _told(self, name: str, text: str) -> str:
-        text = self._seen.struck(text)
+    def _fruitless(self, name: str, kind: str, words: str) -> _Fruitless:
+        """What the model is told, and watchers see; the journal has the kind alone."""
+        text = self._seen.struck(_error(words))
         self._ctx.log(f"tool {name}: {text}")
-        return text
+        return _Fruitless(kind, text)
+
+    def _fail(self, call: ToolCall, kind: str, seconds: float = 0.0) -> None:
+        # A name that is no tool's is the model's own words, and is not journaled.
+        self._ctx.fruitless(call.name if call.name in self._tools else "", kind, seconds=seconds)
 
 
 async def _passed(name: str, result: JsonValue) -> JsonValue:

@@ -59,7 +59,7 @@ class FunctionTool:
                 if name in given:
                     given[name] = _allowed(ctx, kind, given[name])
         except (BadArguments, NotAllowed) as error:
-            raise BadCall(str(error)) from None
+            raise BadCall(str(error), "refused" if isinstance(error, NotAllowed) else "input") from None
         return given
 
     async def call(self, ctx: ToolContext, arguments: dict[str, JsonValue]) -> JsonValue:
@@ -80,7 +80,7 @@ class FunctionTool:
                 call = _bound(self.function, given)
                 answer = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
         except NotAllowed as error:
-            raise BadCall(str(error)) from None
+            raise BadCall(str(error), "refused") from None
         return self._signature.output(answer)
 
 

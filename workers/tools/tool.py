@@ -24,11 +24,14 @@ class ToolFailed(Exception):
 
 
 class BadCall(Exception):
-    """The model called a tool wrongly: no such tool, arguments that do not fit, a place that is not allowed."""
+    """The model called a tool wrongly.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+    `kind`: `unknown` (there is no such tool), `input` (arguments that do not fit), `refused` (a place not allowed).
+    """
+
+    def __init__(self, message: str, kind: str = "input") -> None:
+        super().__init__(message, kind)
+        self.message, self.kind = message, kind
 
     def __str__(self) -> str:
         return self.message

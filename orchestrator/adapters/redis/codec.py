@@ -18,6 +18,7 @@ _KINDS: Final[dict[str, type[object]]] = {
     "started": t.TaskStarted,
     "progress": t.TaskProgress,
     "evidence": t.TaskEvidence,
+    "tool_failed": t.TaskToolFailed,
     "tripped": t.TaskTripped,
     "spent": t.TaskSpent,
     "called": t.TaskCalled,

@@ -161,8 +161,14 @@ class StepStory:
                 attempt.usd += fact.usd
                 attempt.tokens += fact.tokens
             case f.ToolCalled() if len(attempt.tools) < CALLS_MAX:
-                tool: JsonValue = {"tool": fact.tool, "result": fact.result, "seconds": fact.seconds, "at": fact.at_s}
+                tool: JsonValue = {
+                    "tool": fact.tool, "result": fact.result, "error": "", "seconds": fact.seconds, "at": fact.at_s,
+                }  # fmt: skip
                 attempt.tools.append(tool)
+            case f.ToolFailed() if len(attempt.tools) < CALLS_MAX:
+                attempt.tools.append({
+                    "tool": fact.tool, "result": None, "error": fact.error, "seconds": fact.seconds, "at": fact.at_s,
+                })  # fmt: skip
             case _:
                 pass
 

@@ -60,6 +60,7 @@ _INFRA: Final = (
     _here("gauge", "transport_latency_seconds", "", "What one to the transport takes now."),
     _here("gauge", "metrics_behind_runs", "", "Runs whose facts are not all counted yet."),
     _here("counter", "telemetry_spans_total", "outcome", "Spans of this process."),
+    _here("counter", "refusals_total", "reason", "Requests this process sent away (429, 503, 507), since it began."),
     _m("infrastructure", "histogram", "queue_wait_seconds", "pool", "From dispatch to a worker's beginning.", SECONDS),
 )  # fmt: skip
 _AGENT: Final = (
@@ -74,7 +75,8 @@ _AGENT: Final = (
     _m("agent", "counter", "retries_total", "pool cause", "Attempts after the first: retry, ladder, lost."),
     _m("agent", "counter", "escalations_total", "plan to", "To a stronger tier, another pool, or a new plan."),
     _m("agent", "counter", "guard_trips_total", "guard verdict", "Guards, limits, permissions: block, change, signal."),
-    _m("agent", "counter", "tool_calls_total", "tool", "Tools called by agents."),
+    _m("agent", "counter", "tool_calls_total", "tool", "Calls of tools that gave a result."),
+    _m("agent", "counter", "tool_errors_total", "tool error", "Calls of tools that came to nothing, by kind."),
 )  # fmt: skip
 _MODEL: Final = (
     _m("model", "counter", "model_calls_total", "model endpoint outcome", "Calls: ok, or the kind of the error."),

@@ -21,7 +21,7 @@ _SETTLED: Final[Mapping[type[f.Fact], str]] = {
     f.StepFailed: "failed",
     f.StepCancelled: "cancelled",
 }
-_TOOL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")  #: the form of a tool's name
+_WORD: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")  #: the form of a tool's name, and of a kind of error
 _RESOLVED: Final = frozenset({"succeeded", "degraded"})
 
 
@@ -232,7 +232,10 @@ class Tally:
 
     def _tool(self, _: Seen, fact: f.ToolCalled) -> None:
         # Code may call its evidence what it likes, by a file or a person: no such word belongs in a label.
-        self._add("tool_calls_total", fact.tool if _TOOL.fullmatch(fact.tool) else OTHER)
+        self._add("tool_calls_total", _word(fact.tool))
+
+    def _fruitless(self, _: Seen, fact: f.ToolFailed) -> None:
+        self._add("tool_errors_total", _word(fact.tool), _word(fact.error))
 
     # ---- quality
 
@@ -259,6 +262,10 @@ class Tally:
         self._add("people_answered_total", subject, "expired" if isinstance(fact, f.ApprovalExpired) else "answered")
 
 
+def _word(text: str) -> str:
+    return text if _WORD.fullmatch(text) else OTHER
+
+
 #: Facts that are not here count for nothing.
 _HANDLERS: Final[Mapping[type[f.Fact], Callable[[Tally, Seen, Any], None]]] = {
     f.RunAccepted: Tally._accepted,
@@ -279,6 +286,7 @@ _HANDLERS: Final[Mapping[type[f.Fact], Callable[[Tally, Seen, Any], None]]] = {
     f.ModelCalled: Tally._called,
     f.BudgetSettled: Tally._settled_charge,
     f.ToolCalled: Tally._tool,
+    f.ToolFailed: Tally._fruitless,
     f.JudgeVoted: Tally._voted,
     f.CheckVerdict: Tally._verdict,
     f.ApprovalAsked: Tally._asked,

@@ -41,6 +41,7 @@ _LISTS: Final[dict[type[f.Fact], str]] = {
     f.JudgeVoted: "votes",
     f.ModelCalled: "models",
     f.ToolCalled: "tools",
+    f.ToolFailed: "tools",
     f.EffectIntended: "effects",
     f.EffectDone: "effects",
     f.ToolIntended: "effects",
