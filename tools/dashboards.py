@@ -3,7 +3,8 @@
     python tools/dashboards.py [--check]
 
 Every process that serves tells the same numbers, because all of them count the same journal. So each query takes the
-largest of the processes' series, and never their sum.
+largest of the processes' series, and never their sum. What no journal tells (requests sent away, spans) is each
+process's own, and is summed.
 """
 
 import argparse
@@ -69,6 +70,8 @@ BOARDS: Final[dict[str, tuple[str, list[Panel]]]] = {
             ("Latency of journal and transport", "s", [(now("journal_latency_seconds"), "journal"),
                                                        (now("transport_latency_seconds"), "transport")]),
             ("Runs not counted yet", "short", [(now("metrics_behind_runs"), "runs")]),
+            ("Requests sent away", "reqps", [
+                ("sum by (reason) (rate(orchestrator_refusals_total[$__rate_interval]))", "{{reason}}")]),
             ("Spans", "short", [("sum by (outcome) (rate(orchestrator_telemetry_spans_total[$__rate_interval]))",
                                  "{{outcome}}")]),
         ],
@@ -89,7 +92,8 @@ BOARDS: Final[dict[str, tuple[str, list[Panel]]]] = {
             ("Escalations an hour", "short", [(grown("escalations_total", "plan, to"), "{{plan}} to {{to}}")]),
             ("Guards tripped an hour", "short", [(grown("guard_trips_total", "guard, verdict"),
                                                   "{{guard}} {{verdict}}")]),
-            ("Tools called", "ops", [(rate("tool_calls_total", "tool"), "{{tool}}")]),
+            ("Tools that gave a result", "ops", [(rate("tool_calls_total", "tool"), "{{tool}}")]),
+            ("Tools that gave nothing", "ops", [(rate("tool_errors_total", "tool, error"), "{{tool}} {{error}}")]),
             ("Longest silence of an open run", "s", [(now("oldest_quiet_seconds", "plan"), "{{plan}}")]),
         ],
     ),

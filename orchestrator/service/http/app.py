@@ -12,6 +12,8 @@ from orchestrator.service.http.gate import Gate
 from orchestrator.service.http.origins import OwnPagesAlone
 from orchestrator.service.http.parts import Service
 from orchestrator.service.http.rates import Rates
+from orchestrator.service.http.refusals import PART as REFUSALS
+from orchestrator.service.http.refusals import Refusals
 from orchestrator.service.http.routers import ROUTERS
 from orchestrator.service.http.state import Kept
 from orchestrator.service.http.tracing import PART, Traced
@@ -44,7 +46,8 @@ def make_app(service: Service, *, local_alone: bool = False) -> FastAPI:
         app.include_router(router)
     if local_alone:
         app.add_middleware(OwnPagesAlone)
-    app.add_middleware(Gate, limits=service.limits, local_alone=local_alone)
+    refusals = cast(Refusals | None, service.parts.get(REFUSALS))
+    app.add_middleware(Gate, limits=service.limits, local_alone=local_alone, refusals=refusals)
     observer = cast(Tracing | None, service.parts.get(PART))
     if observer is not None:
         app.add_middleware(Traced, observer=observer, now_s=service.clock.now_s)

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.service.http.limits import HEAD_BYTES_MAX, Limits
 from orchestrator.service.http.problems import Problem
+from orchestrator.service.http.refusals import KEY as REFUSALS
+from orchestrator.service.http.refusals import Refusals
 from orchestrator.service.http.seats import KEY, Seat, Seats, must_be_seated
 
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -33,8 +35,10 @@ _BRACKET: Final = re.compile(rb"[\[\]{}]")
 class Gate:
     """Middleware around the application."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, *, local_alone: bool = False) -> None:
-        self._app, self._limits, self._local_alone = app, limits, local_alone
+    def __init__(
+        self, app: ASGIApp, limits: Limits, *, local_alone: bool = False, refusals: Refusals | None = None
+    ) -> None:
+        self._app, self._limits, self._local_alone, self._refusals = app, limits, local_alone, refusals
         self._seats = Seats(limits.requests_at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,6 +47,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         guarded = _with_headers(send)
+        if self._refusals is not None:
+            scope[REFUSALS] = self._refusals
         try:
             _must_be_plain(scope)
             if self._local_alone:

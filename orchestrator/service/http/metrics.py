@@ -13,6 +13,8 @@ from orchestrator.errors import PromiseError
 from orchestrator.service.http.access import Caller, caller
 from orchestrator.service.http.parts import Parts, Service
 from orchestrator.service.http.problems import RESPONSES, Problem
+from orchestrator.service.http.refusals import PART as REFUSALS
+from orchestrator.service.http.refusals import Refusals
 from orchestrator.service.http.tracing import PART
 from orchestrator.service.metrics.kept import kept_beside
 from orchestrator.service.metrics.seen import Surroundings
@@ -27,17 +29,19 @@ Scraper = Annotated[Caller, caller("metrics")]
 async def opener(service: Service, engine: Engine) -> AsyncIterator[Mapping[str, object]]:
     """What the route stands on, and what every request is traced with."""
     here = {pool.name: pool.concurrency for pool in engine.registry}
+    refusals = Refusals()
     surroundings = Surroundings(
         service.journal,
         fleet=service.fleet,
         transport=engine.runs.transport if service.fleet is None else None,
         local=here,
         telemetry=engine.telemetry,
+        refused=refusals.counts,
     )
     now_s = service.clock.now_s
     path = kept_beside(service.settings)
     station = Station(service.journal, surroundings, path=path, now_s=now_s, clock=now_s)
-    parts: dict[str, object] = {NAME: station}
+    parts: dict[str, object] = {NAME: station, REFUSALS: refusals}
     if engine.telemetry is not None:
         parts[PART] = engine.telemetry
     sink = open_metrics()

@@ -12,9 +12,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from orchestrator import errors as e
 from orchestrator.ids import JsonValue
+from orchestrator.service.http.refusals import note_refusal
 
 PREFIX: Final = "urn:hierarchical-orchestrator:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -77,7 +79,19 @@ class Problem(Exception):
 
     def response(self) -> JSONResponse:
         """The answer."""
-        return JSONResponse(self.document(), status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE)
+        return _Told(self.kind, self.document(), self.status, self.headers)
+
+
+class _Told(JSONResponse):
+    """A problem as it is sent: what was refused is counted when it goes out, whoever raised it."""
+
+    def __init__(self, kind: str, document: Mapping[str, JsonValue], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(document, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_refusal(scope, self.status_code, self._kind)
+        await super().__call__(scope, receive, send)
 
 
 #: What each type is called for people. A type is never renamed once it was published.

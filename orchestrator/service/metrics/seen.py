@@ -1,7 +1,7 @@
 """What no journal tells: queues, workers, latencies, spans. Seen at the moment somebody asks."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from orchestrator.errors import OrchestratorError
@@ -17,6 +17,7 @@ GAUGES: Final = (
     "pool_backlog", "pool_tasks", "pool_oldest_wait_seconds", "pool_replicas", "pool_concurrency", "pool_utilisation",
     "dead_letters", "journal_latency_seconds", "transport_latency_seconds", "metrics_behind_runs", "runs_open",
     "oldest_quiet_seconds", "eval_accuracy", "telemetry_spans_total",
+    "refusals_total",
 )  # fmt: skip
 
 
@@ -31,10 +32,12 @@ class Surroundings:
         transport: Transport | None = None,
         local: dict[str, int] | None = None,
         telemetry: Tracing | None = None,
+        refused: Mapping[str, int] | None = None,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._journal, self._fleet, self._transport = journal, fleet, transport
         self._local, self._telemetry, self._timer = dict(local or {}), telemetry, timer
+        self._refused = refused
         self._replicas: dict[str, int] | None = None  #: at the look before
 
     async def look(self, values: Values) -> None:
@@ -50,6 +53,8 @@ class Surroundings:
         if self._telemetry is not None:
             for outcome, count in self._telemetry.counts.items():
                 values.set("telemetry_spans_total", outcome, to=count)
+        for reason, count in (self._refused or {}).items():
+            values.set("refusals_total", reason, to=count)
 
     async def _look_at_pools(self, values: Values) -> None:
         began = self._timer()
