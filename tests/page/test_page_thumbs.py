@@ -24,6 +24,9 @@ def test_a_result_is_rated_with_a_thumb_and_a_mind_is_changed(service: Served, l
         seen.page.wait_for_selector('.thumbs [aria-label="bad result"][aria-pressed="true"]')
         assert up.get_attribute("aria-pressed") == "false"
         assert seen.text(".thumbs [role=status]") == "rated: down"
+        seen.page.reload()
+        seen.page.wait_for_selector('.thumbs [aria-label="bad result"][aria-pressed="true"]')
+        assert up.get_attribute("aria-pressed") == "false"
         told = seen.page.evaluate("id => fetch(`/v1/runs/${id}/history?limit=200`).then(answer => answer.json())", run)
         clean(seen, service)
 

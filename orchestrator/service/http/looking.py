@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from typing import Final, cast
 
-from orchestrator.core.facts import ApprovalAsked, PlanFrozen
+from orchestrator.core.facts import ApprovalAsked, PlanFrozen, RunRated
 from orchestrator.core.state import RunState
 from orchestrator.core.summary import RunTally
 from orchestrator.engine.operations import BUDGET_STEP
@@ -25,13 +25,14 @@ Document = dict[str, JsonValue]
 class Told(RunTally):
     """Counts of a run, and what else answers need of its facts."""
 
-    __slots__ = ("plan", "seq", "under_way")
+    __slots__ = ("plan", "seq", "thumbs", "under_way")
 
     def __init__(self) -> None:
         super().__init__()
         self.seq = 0  #: of the last record that was counted
         self.plan: Document | None = None  #: as it was frozen
         self.under_way = UnderWay()
+        self.thumbs: dict[str, RunRated] = {}  #: the last one of each person
 
     def take(self, record: Recorded) -> None:
         """Count one more record."""
@@ -40,6 +41,8 @@ class Told(RunTally):
         self.seq = record.seq
         if isinstance(record.fact, PlanFrozen) and not record.forgotten:
             self.plan = record.fact.plan
+        elif isinstance(record.fact, RunRated) and record.fact.source == "thumb":
+            self.thumbs[record.fact.actor] = record.fact
 
 
 class Tallies:

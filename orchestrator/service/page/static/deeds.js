@@ -136,8 +136,22 @@ function Thumbs({ id }) {
   const [asked, setAsked] = useState(false);
   const [reason, setReason] = useState("");
   const [error, setError] = useState(null);
+  const place = "/v1/runs/" + encodeURIComponent(id) + "/thumbs";
+  const said = useRef(false);
+  useEffect(() => {
+    let over = false;
+    get(place).then((told) => {
+      if (!over && !said.current) setValue(told.value || ""); // a click while it was asked for is the newer word
+    }, (problem) => {
+      if (!over) setError(problem);
+    });
+    return () => {
+      over = true;
+    };
+  }, [place]);
   const say = async (given, why) => {
-    await post("/v1/runs/" + encodeURIComponent(id) + "/thumbs", { value: given, reason: why });
+    await post(place, { value: given, reason: why });
+    said.current = true;
     setValue(given);
   };
   const click = async (given) => {
