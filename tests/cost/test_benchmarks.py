@@ -38,3 +38,10 @@ def test_a_replay_ends_with_the_journal_and_the_endpoint_in_agreement(way: str) 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{way}: cache" in done.stdout
+
+
+def test_success_is_never_chosen_on_the_requests_it_is_shown_on() -> None:
+    command = [sys.executable, "-m", "benchmarks.cost.replay.calibrate", "--seeds", "101", "7"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "7 is the seed of the replay: choose on others" in done.stderr

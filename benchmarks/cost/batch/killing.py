@@ -27,7 +27,7 @@ from orchestrator.ports.journal import RunQuery
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 DONE: Final = ROOT / ".prove"  #: where points that held are remembered
-CHILD_S: Final = 180.0  #: one process
+CHILD_S: Final = 1_800.0  #: one process, however busy the machine is
 CENT_OFF_USD: Final = 1e-9  #: floats of the ledger are added in another order than the bill
 
 
