@@ -9,13 +9,14 @@ import anyio
 
 from orchestrator.errors import PromiseError, TerminalError
 from orchestrator.ids import JsonValue
-from orchestrator.ports.guard import Guard, Label, Passing, Ruling, Stage, Verdict
+from orchestrator.ports.guard import Guard, Label, Passing, Ruling, Stage, StreamGuard, Verdict
 from orchestrator.ports.tasks import StepTask, TaskEvidence, TaskFailed, TaskMessage, TaskProgress, TaskTripped
 from orchestrator.ports.transport import WorkerPort
 from workers.failures import bounded, ends_more_than_one_task
+from workers.guard_looks import STUCK, STUCK_MAX, AllStuck
 from workers.plain import plain_copy
 
-GUARD_S: Final = 10.0  #: longest look of one guard at one value
+GUARD_S: Final = 10.0  #: longest look of one guard at one value; a longer one stops it
 GUARDS_MAX: Final = 32  #: of one pool
 REASONS_MAX: Final = 10  #: of one ruling that are journaled
 GUARDING: "contextvars.ContextVar[Guarding | None]" = contextvars.ContextVar("workers.guarding", default=None)
@@ -77,6 +78,31 @@ class StruckPort:
         return value
 
 
+class Pieces:
+    """One answer of a model on its way to watchers, as the guards let it be shown: a `RedactedStream`."""
+
+    def __init__(self, guards: Sequence[Guard]) -> None:
+        self._guards = [(cast(StreamGuard, guard), cast(dict[str, object], {})) for guard in guards if streams(guard)]
+
+    def feed(self, piece: str) -> str:
+        """What may be shown after this piece."""
+        for guard, memory in self._guards:
+            piece = guard.piece(memory, piece)
+        return piece
+
+    def end(self) -> str:
+        """What was held back."""
+        text = ""
+        for guard, memory in self._guards:
+            text = (guard.piece(memory, text) if text else "") + guard.rest(memory)
+        return text
+
+
+def streams(guard: Guard) -> bool:
+    """Whether a guard looks at what streams."""
+    return hasattr(guard, "piece") and hasattr(guard, "rest")
+
+
 class Guarding:
     """The guards around one attempt."""
 
@@ -85,6 +111,7 @@ class Guarding:
     ) -> None:
         self._guards, self._pool, self._task, self._worker, self._post = guards, pool, task, worker, post
         self._memories: dict[str, dict[str, object]] = {guard.name: {} for guard in guards}
+        self._pieces = Pieces(guards)
         self._labels: Mapping[str, frozenset[Label]] = {
             name: frozenset(cast(Sequence[Label], labels)) for name, labels in task.labels.items()
         }
@@ -128,21 +155,11 @@ class Guarding:
 
     def piece(self, text: str) -> str:
         """What watchers may be shown of a model's words after this piece."""
-        for guard in self._guards:
-            show = getattr(guard, "piece", None)
-            if show is not None:
-                text = show(self._memories[guard.name], text)
-        return text
+        return self._pieces.feed(text)
 
     def rest(self) -> str:
         """What was held back of them, at the end of an answer."""
-        text = ""
-        for guard in self._guards:
-            if hasattr(guard, "piece") and hasattr(guard, "rest"):
-                text = (guard.piece(self._memories[guard.name], text) if text else "") + guard.rest(
-                    self._memories[guard.name]
-                )
-        return text
+        return self._pieces.end()
 
     async def _ends(self, looked: Awaitable[JsonValue]) -> JsonValue:
         try:
@@ -181,8 +198,8 @@ class Guarding:
         ruling: object = None
         try:
             with anyio.move_on_after(GUARD_S) as clock:
-                ruling = await guard.look(passing)
-            if clock.cancelled_caught:
+                ruling = await STUCK.looked(guard, passing)
+            if clock.cancelled_caught or anyio.current_time() >= clock.deadline:  # one that blocks hears no clock
                 return Ruling(verdict="block", reasons=(f"it said nothing within {GUARD_S:g} s",))
             if not isinstance(ruling, Ruling):
                 return Ruling(verdict="block", reasons=(f"it gave a {type(ruling).__name__} and no ruling",))
@@ -190,6 +207,8 @@ class Guarding:
             if odd:
                 return Ruling(verdict="block", reasons=(f"it gave a ruling with {odd}",))
             return replace(ruling, value=plain_copy(ruling.value)) if ruling.verdict == "change" else ruling
+        except AllStuck:
+            return Ruling(verdict="block", reasons=(f"{STUCK_MAX} looks of guards have never come back",))
         except Exception as error:  # noqa: BLE001 # a guard that breaks must stop what it was asked about
             return Ruling(verdict="block", reasons=(f"it broke: {type(error).__name__}",))
         except BaseException as error:

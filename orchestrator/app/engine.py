@@ -13,7 +13,7 @@ from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.app.batch import Batches
 from orchestrator.app.cache import Caches
 from orchestrator.app.models import local_models, open_models
-from orchestrator.app.safety import guards_of, passed_inputs, redactor_of
+from orchestrator.app.safety import guards_of, passed_inputs, redactor_of, shown_to_watchers
 from orchestrator.app.stores import open_journal
 from orchestrator.app.telemetry import open_telemetry
 from orchestrator.engine.collector import patient_collector
@@ -148,6 +148,8 @@ class Engine:
             stack.push_async_callback(self._lazy.aclose)
             catalogue = self.registry if played is None else played.catalogue(self.registry)
             agent = self._agent(catalogue)
+            minds = self._planner or agent.patches, self._checker or agent.judge, Consenting(agent.goals)
+            planner, checker, goals = shown_to_watchers(self.settings.safety, self._guards, minds)
             caches = Caches(self.settings, clock.now_s, self._cache, elsewhere=self._fleeting)
             stack.push_async_callback(caches.aclose)
             self.batches = batches = Batches(self.settings, self.models, owner, clock.now_s, elsewhere=self._fleeting)
@@ -158,9 +160,9 @@ class Engine:
                 clock=clock,
                 catalogue=catalogue,
                 owner=owner,
-                planner=self._planner or agent.patches,
-                checker=self._checker or agent.judge,
-                supervisor=Consenting(agent.goals),
+                planner=planner,
+                checker=checker,
+                supervisor=goals,
                 thinks=self._thinks,
                 routing=self._router,
                 ready=self._ready if played is None and not self._fleeting and self._owns != "nothing" else None,

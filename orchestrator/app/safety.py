@@ -5,12 +5,16 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.errors import InputError, PromiseError
 from orchestrator.ids import JsonValue
+from orchestrator.ports.checker import Checker
 from orchestrator.ports.guard import Guard
+from orchestrator.ports.planner import GoalPlanner, Planner
 from orchestrator.ports.redaction import CLEAR, Redactor
 from orchestrator.safety.guards import EffectGate, Hints, OutputLimit
 from orchestrator.safety.pii_guard import PiiGuard
 from orchestrator.safety.redactor import Redactor as Redaction
+from orchestrator.safety.shown import ShownChecker, ShownGoals, ShownPlanner
 from orchestrator.settings import SafetySettings
+from workers.guarding import Pieces, streams
 
 
 def guards_of(settings: SafetySettings, given: Sequence[Guard] = ()) -> Callable[[str], Sequence[Guard]]:
@@ -39,6 +43,24 @@ def guards_of(settings: SafetySettings, given: Sequence[Guard] = ()) -> Callable
         return found
 
     return of
+
+
+def shown_to_watchers(
+    settings: SafetySettings, given: Sequence[Guard], minds: tuple[Planner, Checker, GoalPlanner]
+) -> tuple[Planner, Checker, GoalPlanner]:
+    """Who plans, judges and plans goals; what they stream passes the guards that stand before every pool.
+
+    Guards of one pool alone, and the settings of one, are not asked: planners and judges are in no pool.
+    """
+    guards = [guard for guard in guards_of(settings, given)("") if streams(guard)]
+    if not guards:
+        return minds
+    planner, checker, goals = minds
+
+    def made() -> Pieces:
+        return Pieces(guards)
+
+    return ShownPlanner(planner, made), ShownChecker(checker, made), ShownGoals(goals, made)
 
 
 def redactor_of(settings: SafetySettings) -> Redactor:

@@ -5,7 +5,7 @@ a tool gives back, and the output. They are asked before anything goes on, never
 takes too long, stops what it was asked about. What a guard found is a fact of the run (`guard.tripped`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -58,14 +58,21 @@ class Guard(Protocol):
         """Where it is asked."""
         ...
 
-    async def look(self, passing: Passing) -> Ruling:
-        """Say what is to happen. Whatever it raises stops what passes."""
+    def look(self, passing: Passing) -> Ruling | Awaitable[Ruling]:
+        """Say what is to happen. Whatever it raises stops what passes, and so does saying nothing in time.
+
+        Written with `async def` it runs in the event loop and must await whatever takes long. Written with plain `def`
+        it runs in a thread and may block, so it may be asked about several values at the same time.
+        """
         ...
 
 
 class StreamGuard(Protocol):
     """A guard that also sees what a worker says on its way: a model's words as they stream, which only watchers are
-    shown, and its progress, evidence and failures, which are journaled."""
+    shown, and its progress, evidence and failures, which are journaled.
+
+    These three are asked in the event loop, between two pieces: they compute, and never wait.
+    """
 
     def said(self, value: JsonValue) -> JsonValue:
         """What of it may be journaled."""
