@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import anyio
 import structlog
 
+from orchestrator.app.safety import passed_text
 from orchestrator.app.session_stores import open_sessions
 from orchestrator.app.turn_runs import TurnRuns
 from orchestrator.app.turns import Asked, asked_for, text_of
@@ -224,10 +225,12 @@ class Session:
 
         Raises:
             ValueRefused: the text is no fact, or a literal does not occur in it.
+            InputError: it holds people's data, and the settings refuse that.
             SessionFull: there are too many.
         """
+        said, *named = (passed_text(self._home.engine.settings.safety, "fact", one) for one in (text, *literals))
         try:
-            fact = fact_of(text, *literals)
+            fact = fact_of(said, *named)
         except ValueError as error:
             raise ValueRefused("fact", str(error)) from None
         return await self._desk.pin(self.key, fact, if_match)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from orchestrator.app.safety import passed_text
 from orchestrator.core.results import Cancelled, Degraded, Failed, RunResult, Stopped, Succeeded
 from orchestrator.engine.promises import speaks_of_session
 from orchestrator.engine.submission import Freezable, check_words, plain_inputs
@@ -45,14 +46,17 @@ def asked_for(
     budget: Budget | None,
     lane: str,
 ) -> Asked:
-    """Check what is asked in a turn. Nothing is written.
+    """Check what is asked in a turn, and strike what the settings strike from inputs. Nothing is written.
 
     Raises:
         PlanError, PromiseError, InputError: as of `Engine.submit`; or the plan could not see what was said.
     """
     check_words(lane, "default", None)
+    safety = engine.settings.safety
+    text = None if text is None else passed_text(safety, TEXT_INPUT, text)
     if isinstance(what, str):
-        plan, said = goal_plan(engine, what), what if text is None else text
+        goal = passed_text(safety, "goal", what)
+        plan, said = goal_plan(engine, goal), goal if text is None else text
     else:
         plan, said = (what if isinstance(what, Plan) else what.freeze()), text or ""
         if text is None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from orchestrator.app.safety import passed_text
 from orchestrator.engine.handle import Run
 from orchestrator.engine.run_ids import new_run_id
 from orchestrator.engine.submission import budget_over
@@ -106,10 +107,12 @@ def plan_of(body: SubmitBody, service: Service) -> Plan:
 
     Raises:
         Problem: no plan has this name, or what was sent is no plan.
+        InputError: the goal holds people's data, and the settings refuse that.
     """
     if body.goal is not None:
         rules = service.supervisor or Supervisor()
-        goal = rules.goal(body.goal, output=body.output, constraints=body.constraints, budget=body.budget)
+        said = passed_text(service.settings.safety, "goal", body.goal)
+        goal = rules.goal(said, output=body.output, constraints=body.constraints, budget=body.budget)
         return _read(goal.freeze)
     if isinstance(body.plan, str):
         found = service.plans.get(body.plan)
