@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,24 @@ class Seen:
     def texts(self, selector: str) -> list[str]:
         """The words of every element."""
         return [" ".join(one.split()) for one in self.page.locator(selector).all_inner_texts()]
+
+    def becomes(self, look: Callable[[], object], expected: object) -> None:
+        """Wait until what is looked at is as expected: what follows a click is drawn when the page gets to it."""
+        end_s = time.monotonic() + WAIT_MS / 1_000
+        while (found := look()) != expected and time.monotonic() < end_s:
+            self.page.wait_for_timeout(20)
+        assert found == expected
+
+    def holds(self, condition: str, arg: object = None) -> None:
+        """Wait until a condition holds: a function in the page's language, whose policy forbids mere expressions."""
+        assert "=>" in condition, condition
+        self.page.wait_for_function(condition, arg=arg)
+
+    def visit(self, url: str, ready: str) -> None:
+        """Load an address anew, so that nothing of the view before can be taken for the next."""
+        self.page.goto("about:blank")
+        self.page.goto(url)
+        self.page.wait_for_selector(ready)
 
 
 Open = Callable[..., Any]

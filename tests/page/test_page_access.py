@@ -75,9 +75,7 @@ def test_no_screen_has_a_grave_fault(busy: Served, look: Open, axe: str, scheme:
     wider: dict[str, int] = {}
     with look(busy.url, scheme=scheme, size=size) as seen:
         for name, (address, ready) in screens(busy).items():
-            seen.page.goto(address)
-            seen.page.wait_for_selector(ready)
-            seen.page.wait_for_timeout(50)
+            seen.visit(address, ready)
             found[name] = faults(seen.page, axe)
             wider[name] = seen.page.evaluate("document.documentElement.scrollWidth - innerWidth")
 

@@ -22,8 +22,8 @@ def test_a_result_is_rated_with_a_thumb_and_a_mind_is_changed(service: Served, l
         seen.page.get_by_label("Why, for people").fill("<b>no</b> source")
         seen.page.get_by_role("button", name="rate it bad").click()
         seen.page.wait_for_selector('.thumbs [aria-label="bad result"][aria-pressed="true"]')
-        assert up.get_attribute("aria-pressed") == "false"
-        assert seen.text(".thumbs [role=status]") == "rated: down"
+        seen.becomes(lambda: up.get_attribute("aria-pressed"), "false")
+        seen.becomes(lambda: seen.text(".thumbs [role=status]"), "rated: down")
         seen.page.reload()
         seen.page.wait_for_selector('.thumbs [aria-label="bad result"][aria-pressed="true"]')
         assert up.get_attribute("aria-pressed") == "false"
