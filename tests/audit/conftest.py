@@ -1,7 +1,14 @@
-"""Journals to damage, and the desk that looks at them."""
+"""Journals to damage, the desk that looks at them, and a record of what was found.
 
-from collections.abc import AsyncGenerator
+ORCHESTRATOR_PROVE=full AUDIT_REPORT=tests/audit/report.json keeps the figures of a run at full sizes.
+"""
+
+import json
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,9 +23,12 @@ from orchestrator.testing.facts import accepted, ended, passed, produced
 from orchestrator.testing.journal_contract import entry
 from tests.cli.conftest import shell
 from tests.servers.postgres import empty_postgres_url, postgres_server, postgres_url
+from tests.sizes import SIZES
 
 __all__ = ["empty_postgres_url", "postgres_server", "postgres_url", "shell"]
 KEY = "a key of the tests with room to spare"
+COMMAND = "ORCHESTRATOR_PROVE=full AUDIT_REPORT=tests/audit/report.json python -m pytest tests/audit"
+Report = Callable[..., None]
 LARGE: JsonValue = "large " * 8_000  #: over what lies beside its record
 
 
@@ -26,6 +36,24 @@ LARGE: JsonValue = "large " * 8_000  #: over what lies beside its record
 def anyio_backend() -> str:
     """Threads and servers are at work here, which a jumping clock does not see."""
     return "asyncio"
+
+
+@pytest.fixture
+def report() -> Report:
+    """`report(name, trials, **figures)`: kept in the file that AUDIT_REPORT names, beside what other tests wrote."""
+    began_s = time.monotonic()
+
+    def write(name: str, trials: int, **figures: object) -> None:
+        place = os.environ.get("AUDIT_REPORT")
+        if place is None:
+            return
+        file = Path(place)
+        kept = json.loads(file.read_text()) if file.exists() else {"command": COMMAND, "results": {}}
+        when = {"date": datetime.now(UTC).date().isoformat(), "seconds": round(time.monotonic() - began_s, 1)}
+        kept["results"][name] = {"sizes": SIZES.name, "trials": trials, **figures, **when}
+        file.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+    return write
 
 
 @dataclass

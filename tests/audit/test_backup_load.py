@@ -11,7 +11,7 @@ from orchestrator.core.checkpoints import Ledger
 from orchestrator.service.audit_drill import drill
 from orchestrator.service.audit_examine import examine, news
 from orchestrator.settings import Settings
-from tests.audit.conftest import KEY, Asker
+from tests.audit.conftest import KEY, Asker, Report
 from workers import Pool
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ def plan() -> Plan:
     return p
 
 
-async def test_twenty_copies_under_load_are_sound(tmp_path: Path) -> None:
+async def test_twenty_copies_under_load_are_sound(tmp_path: Path, report: Report) -> None:
     settings = Settings(store=f"sqlite:///{tmp_path}/journal.db")
     frozen, sound, records, begun, allowed = plan().freeze(), [], [], 0, 0
     async with Engine(settings, pools=[pool]) as engine:
@@ -70,6 +70,8 @@ async def test_twenty_copies_under_load_are_sound(tmp_path: Path) -> None:
                 sound.append((told.sound, told.found.damaged, told.broken))
                 records.append(told.found.records)
             done.set()
+    whole = sound.count((True, [], []))
+    report("backups under load", COPIES, missed=COPIES - whole, runs=begun, records_last=records[-1])
     assert sound == [(True, [], [])] * COPIES
     assert records == sorted(records)
     assert len(set(records)) == COPIES  # the load went on while each was made

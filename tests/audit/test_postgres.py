@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.adapters.postgres.journal import PostgresJournal
 from orchestrator.core.checkpoints import Ledger
-from tests.audit.conftest import examined, fill, signed
+from tests.audit.conftest import Report, examined, fill, signed
 from tests.sizes import SIZES
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ async def restore(server: "asyncpg.Connection", kept: dict[str, list[tuple[objec
             await server.copy_records_to_table(table, records=rows)
 
 
-async def test_harm_to_a_copy_on_a_server_is_found(journal: PostgresJournal, postgres_url: str) -> None:
+async def test_harm_to_a_copy_on_a_server_is_found(journal: PostgresJournal, postgres_url: str, report: Report) -> None:
     ledger = await signed(journal)
     server = await asyncpg.connect(postgres_url)
     kept = await rows_of(server)
@@ -90,6 +90,7 @@ async def test_harm_to_a_copy_on_a_server_is_found(journal: PostgresJournal, pos
             missed.append((trial % len(HARMS), run, seq))
         await restore(server, kept)
     await server.close()
+    report("postgresql: rows of a copy", TRIALS, missed=len(missed))
     assert missed == []
     assert (await examined(journal, ledger)).damaged == []
 

@@ -3,7 +3,9 @@
 import random
 import sqlite3
 import struct
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from orchestrator.core.chain import FIRST_HASH, link_hash
 from orchestrator.core.checkpoints import Ledger
 from orchestrator.errors import JournalCorrupt, JournalError
 from orchestrator.ids import RunId
+from orchestrator.ports.journal import RunQuery
 from orchestrator.service.control_proof import Chains, line_of, seal_of
-from tests.audit.conftest import KEY, Asker, examined, fill
+from tests.audit.conftest import KEY, Asker, Report, examined, fill
 from tests.sizes import SIZES
 
 pytestmark = pytest.mark.anyio
@@ -144,29 +147,67 @@ def erase(db: sqlite3.Connection, chance: random.Random) -> str:
 HARMS: tuple[Harm, ...] = (flip, flip, flip, drop, swap, insert, cut, take_out, rewrite, erase)
 
 
-async def test_harm_to_a_copy_of_the_store_is_found(filled: tuple[bytes, Ledger], tmp_path: Path) -> None:
+async def looked_at(path: Path, ledger: Ledger) -> tuple[str, list[object]]:
+    """Who noticed something about a copy, "" for nobody, and then what it tells of its runs."""
+    try:
+        journal = await SqliteJournal.open(path)
+    except JournalError:
+        return "opening", []
+    try:
+        if (await examined(journal, ledger)).damaged:
+            return "verifying", []
+        rows = [replace(row, epoch=0, owner="") for row in await journal.runs(RunQuery(limit=1_000))]
+        return "", [*rows, *[event async for event in Asker(journal).stream("export")]]
+    except JournalError:
+        return "reading", []
+    finally:
+        await journal.close()
+
+
+async def test_harm_to_a_copy_of_the_store_is_found(
+    filled: tuple[bytes, Ledger], tmp_path: Path, report: Report
+) -> None:
     raw, ledger = filled
-    chance, missed = random.Random(8), []
+    chance, missed, noticed = random.Random(8), [], Counter[str]()
     path = tmp_path / "copy.db"
     for trial in range(TRIALS):
         path.write_bytes(raw)
         db = sqlite3.connect(path, isolation_level=None)
         db.execute("PRAGMA synchronous = OFF")  # the copy need not outlive the machine
+        harm = HARMS[trial % len(HARMS)]
         try:
-            told = HARMS[trial % len(HARMS)](db, chance)
+            told = harm(db, chance)
         except sqlite3.IntegrityError:  # the bit would have made two rows one; the file refuses that by itself
+            noticed[f"{harm.__name__}: impossible"] += 1
             continue
         finally:
             db.close()
-        try:
-            journal = await SqliteJournal.open(path)
-        except JournalError:
-            continue
-        try:
-            if not (await examined(journal, ledger)).damaged:
-                missed.append(told)
-        finally:
-            await journal.close()
+        by, _ = await looked_at(path, ledger)
+        noticed[f"{harm.__name__}: {by}"] += 1
+        if not by:
+            missed.append(told)
+    report("sqlite: rows of a copy", TRIALS, missed=len(missed), noticed=dict(noticed))
+    assert missed == []
+
+
+async def test_a_bit_anywhere_in_the_file_is_found_or_changes_nothing_that_is_told(
+    filled: tuple[bytes, Ledger], tmp_path: Path, report: Report
+) -> None:
+    raw, ledger = filled
+    path = tmp_path / "copy.db"
+    path.write_bytes(raw)
+    _, whole = await looked_at(path, ledger)
+    assert whole
+    chance, missed, noticed = random.Random(11), [], Counter[str]()
+    for _ in range(TRIALS):
+        harmed, bit = bytearray(raw), chance.randrange(len(raw) * 8)
+        harmed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(harmed)
+        by, told = await looked_at(path, ledger)
+        noticed[by or "without effect"] += 1
+        if not by and told != whole:
+            missed.append(bit)
+    report("sqlite: bits of the file", TRIALS, missed=len(missed), noticed=dict(noticed))
     assert missed == []
 
 
@@ -201,7 +242,7 @@ def damage_in(lines: list[bytes], *keys: str) -> str | None:
     return None
 
 
-async def test_harm_to_an_export_is_found(tmp_path: Path) -> None:
+async def test_harm_to_an_export_is_found(tmp_path: Path, report: Report) -> None:
     lines = await trail(tmp_path, KEY)
     assert damage_in(lines, KEY) is None
     chance, missed = random.Random(9), []
@@ -222,4 +263,5 @@ async def test_harm_to_an_export_is_found(tmp_path: Path) -> None:
                 copy.insert(other, copy[at])
         if damage_in(copy, KEY) is None:
             missed.append((trial % 5, at, other))
+    report("export: bits and lines", TRIALS, missed=len(missed))
     assert missed == []
