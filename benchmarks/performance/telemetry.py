@@ -86,7 +86,7 @@ def _cell(mode: str, steps: int) -> dict[str, float]:
     if mode != "never":
         from orchestrator.adapters.otel.telemetry import Telemetry
 
-        telemetry = Telemetry(_exporter(encode=mode == "otlp")) if mode != "off" else None
+        telemetry = Telemetry(_sink(encode=mode == "otlp")) if mode != "off" else None
 
     async def run() -> tuple[float, float]:
         async with Engine(pools=[pool], store="memory:", telemetry=telemetry) as engine:
@@ -112,18 +112,24 @@ def _cell(mode: str, steps: int) -> dict[str, float]:
     }
 
 
-def _exporter(*, encode: bool):  # type: ignore[no-untyped-def]  # of a library that is imported late
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+def _sink(*, encode: bool):  # type: ignore[no-untyped-def]  # of a module that is imported late
+    from opentelemetry.sdk.resources import Resource
 
-    class Nowhere(SpanExporter):
+    from orchestrator.adapters.otel.encoding import Encoder
+    from orchestrator.adapters.otel.encoding import encode as encoded
+    from orchestrator.adapters.otel.sink import Formed, Sink
+    from orchestrator.adapters.otel.span import Told
+
+    class Nowhere(Sink):
         """Takes spans, and encodes them where that is measured too; nothing is sent."""
 
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        def form(self, told: Told) -> Formed:
+            return encoded(told) if encode else told
+
+        def send(self, formed: Sequence[Formed], resource: Resource) -> bool:
             if encode:
-                encode_spans(spans).SerializeToString()
-            return SpanExportResult.SUCCESS
+                list(Encoder(resource).requests(formed))
+            return True
 
         def shutdown(self) -> None:
             pass

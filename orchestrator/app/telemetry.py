@@ -12,6 +12,8 @@ from orchestrator.ports.redaction import CLEAR, Redactor
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from orchestrator.adapters.otel.sink import Sink
+
 _open: list[Tracing] = []  #: the one of this process, once it has one
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
@@ -84,7 +86,12 @@ def trace_of_run(run_id: str) -> str:
     return _open[0].trace_of_run(run_id) if _open else ""
 
 
-def _otlp(told: Mapping[str, str]) -> "SpanExporter":
+def said_here() -> Mapping[str, object]:
+    """What log lines of the calling code say of the task it works on; empty where this process does not trace."""
+    return _open[0].said_here() if _open else {}
+
+
+def _otlp(told: Mapping[str, str]) -> "Sink":
     _must_be_http(told, "TRACES")
     try:
         from orchestrator.adapters.otel.exporters import otlp_exporter
@@ -101,4 +108,4 @@ def _console() -> "SpanExporter":
     return console_exporter(sys.stderr)
 
 
-__all__ = ["open_metrics", "open_telemetry", "trace_of_run"]
+__all__ = ["open_metrics", "open_telemetry", "said_here", "trace_of_run"]

@@ -95,12 +95,12 @@ def _log_to_stderr() -> None:
     import structlog
 
     from orchestrator.app.safety import redactor_of
-    from orchestrator.app.telemetry import trace_of_run
+    from orchestrator.app.telemetry import said_here, trace_of_run
     from orchestrator.service import logs
     from orchestrator.settings import SafetySettings
 
     structlog.configure(
-        processors=logs.processors(logs.form_of(os.environ), trace_of_run, redactor_of(SafetySettings())),
+        processors=logs.processors(logs.form_of(os.environ), trace_of_run, redactor_of(SafetySettings()), said_here),
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if LOOK.debug else logging.ERROR),
         logger_factory=lambda *_: _Stderr(),
         cache_logger_on_first_use=False,

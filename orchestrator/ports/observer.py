@@ -82,6 +82,10 @@ class Tracing(Observer, WorkObserver, RequestObserver, Protocol):
         """The trace id of a run, as 32 hex digits."""
         ...
 
+    def said_here(self) -> Mapping[str, object]:
+        """What log lines of the calling code say of its task: run, step, attempt, branch, trace and span."""
+        ...
+
     def close(self) -> None:
         """Export what is queued, for a few seconds at most."""
         ...

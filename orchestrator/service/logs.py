@@ -27,13 +27,21 @@ def form_of(environment: Mapping[str, str]) -> Form:
 
 
 def processors(
-    form: Form, trace_of_run: Callable[[str], str] = lambda _: "", redactor: Redactor = CLEAR
+    form: Form,
+    trace_of_run: Callable[[str], str] = lambda _: "",
+    redactor: Redactor = CLEAR,
+    said_here: Callable[[], Mapping[str, object]] = dict,
 ) -> list[Processor]:
     """What structlog does with an event, in order. `trace_of_run` gives a run's trace id, empty where it has none.
 
-    What the context of a task has bound (run, step, attempt, trace and span) is added to every line that is written in
-    it; lines of the engine name their run themselves.
+    `said_here` tells run, step, attempt, trace and span of the task whose code is writing, which are added to its
+    lines; lines of the engine name their run themselves.
     """
+
+    def with_task(_: Any, __: str, event: Event) -> Event:
+        for name, value in said_here().items():
+            event.setdefault(name, value)
+        return event
 
     def with_trace(_: Any, __: str, event: Event) -> Event:
         run = event.get("run")
@@ -55,6 +63,7 @@ def processors(
     stamped: list[Processor] = [structlog.processors.TimeStamper(fmt="iso", utc=True)] if form == "json" else []
     return [
         structlog.contextvars.merge_contextvars,
+        with_task,
         structlog.processors.add_log_level,
         *stamped,
         with_trace,

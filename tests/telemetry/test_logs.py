@@ -49,7 +49,7 @@ async def lines_of(form: logs.Form, telemetry: Telemetry, redactor: Redactor = C
     out = Lines()
     before = structlog.get_config()
     structlog.configure(
-        processors=logs.processors(form, telemetry.trace_of_run, redactor),
+        processors=logs.processors(form, telemetry.trace_of_run, redactor, telemetry.said_here),
         logger_factory=out,
         wrapper_class=structlog.make_filtering_bound_logger("info"),  # a command in this process may have raised it
         cache_logger_on_first_use=False,

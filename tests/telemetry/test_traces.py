@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 from orchestrator import Engine, FrozenPlan, Plan, checks, ladder
 from orchestrator.adapters.memory.journal import MemoryJournal
-from orchestrator.adapters.otel import ids, names
-from orchestrator.adapters.otel.span import Span
-from orchestrator.adapters.otel.spans import RunTrace
+from orchestrator.adapters.otel import ids, names, pump
+from orchestrator.adapters.otel.runs import RunTrace
+from orchestrator.adapters.otel.span import Passed, Span
+from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
 from orchestrator.adapters.otel.telemetry import AGAIN_S, Telemetry
 from orchestrator.core import facts as f
 from orchestrator.core.codec import decode
@@ -92,7 +94,7 @@ async def facts_of(journal: MemoryJournal) -> list[list[f.Fact]]:
 def spans_of(facts: Sequence[f.Fact], *, content: bool = False) -> list[Span]:
     assert isinstance(facts[0], f.RunAccepted)
     run = RunTrace(facts[0], content=content)
-    return [span for fact in facts for span in run.add(fact)]
+    return [span for fact in facts for told in run.tell([fact]) for span in told.spans()]
 
 
 def plain(spans: Sequence[Span]) -> set[tuple[object, ...]]:
@@ -192,6 +194,60 @@ class Kept(SpanExporter):
 
     def shutdown(self) -> None:
         pass
+
+
+async def mapped_facts() -> list[f.Fact]:
+    """Of a run with a map of three branches, one of which fails once."""
+    failed: list[int] = []
+    maps = Pool("maps")
+
+    @maps.worker
+    async def once(x: int) -> int:
+        if x == 2 and not failed:
+            failed.append(x)
+            raise ValueError("once")
+        return x
+
+    with Plan("mapped") as p:
+        p.result(p.map(once, over=[1, 2, 3], as_="x", with_={"x": "${{ x }}"}, id="m", on_fail=[ladder.retry(1)]))
+    journal = MemoryJournal()
+    async with Engine(pools=[maps], journal=journal) as engine:
+        await (await engine.submit(p.freeze())).result()
+    (facts,) = await facts_of(journal)
+    return facts
+
+
+async def test_branches_that_pass_at_once_are_told_in_short_and_no_others() -> None:
+    facts = await mapped_facts()
+    assert isinstance(facts[0], f.RunAccepted)
+    told = RunTrace(facts[0]).tell(facts)
+    assert [one.number for one in told if isinstance(one, Passed)] == [0, 2]
+    assert len({span.id for one in told for span in one.spans()}) == 1 + 1 + 1 + 3 + 4
+
+
+async def test_what_is_told_in_short_is_what_each_fact_tells_whatever_gets_lost_or_comes_twice() -> None:
+    facts = await mapped_facts()
+    accepted = facts[0]
+    assert isinstance(accepted, f.RunAccepted)
+    chance = random.Random(7)
+    for _ in range(300):
+        odd = [fact for fact in facts for _ in range(chance.choice((1, 1, 1, 1, 1, 1, 0, 2)))]
+        at = chance.randrange(1, len(odd) - 1)
+        odd[at], odd[at + 1] = odd[at + 1], odd[at]
+        long, short = RunSpans(accepted), RunTrace(accepted)
+        for fact in odd:
+            if (handler := HANDLERS.get(type(fact))) is not None:
+                handler(long, fact)
+        told = [span for one in short.tell(odd) for span in one.spans()]
+        assert plain(told) == plain([span for one in long._done for span in one.spans()])
+
+
+def test_ids_of_many_branches_attempts_and_samples_are_all_different() -> None:
+    made = [ids.attempt_span("r", "s", b, a, s) for b in range(-1, 1_000) for a in range(1, 9) for s in range(4)]
+    made += [ids.check_span("r", "s", b, a, c) for b in range(-1, 1_000) for a in range(1, 9) for c in range(1, 4)]
+    made += [ids.step_span("r", "s", b, times) for b in range(-1, 1_000) for times in range(1, 4)]
+    made += [ids.work_span(made[0], 1.7e9 + sent / 1000, worker) for sent in range(1_000) for worker in "ab"]
+    assert len(set(made)) == len(made)
 
 
 async def test_a_run_goes_on_with_the_trace_of_whoever_asked() -> None:
@@ -302,6 +358,15 @@ async def test_an_exporter_that_fails_is_counted_and_harms_no_run() -> None:
     await traced(telemetry)
     assert telemetry.counts == {"exported": 0, "failed": away.asked, "dropped": 0, "broken": 0}
     assert away.asked == len(TREE.splitlines())
+
+
+def test_the_thread_steps_aside_between_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[float] = []
+    made = Telemetry(Kept())
+    monkeypatch.setattr(pump.time, "sleep", steps.append)
+    made._pump.put(lambda: [Span(1, number, 0, "x", 1.0, 2.0) for number in range(1, 1_001)])
+    made.close()
+    assert steps == [pump.BREATH_S] * (1_000 // pump.BREATH_TOLD)
 
 
 def test_every_gen_ai_name_is_in_the_registry_of_the_conventions() -> None:

@@ -2,100 +2,112 @@
 
 The fields are those of `opentelemetry/proto/trace/v1/trace.proto`, in the order of their numbers, as the library writes
 them; `tests/telemetry` holds both against each other byte by byte. Only what this product tells is written: plain
-attributes, events, no links.
+attributes, events, no links. Of spans that differ in ids, times and a number, the rest is written once.
 """
 
 import struct
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import SpanContext, Status
 
-BREATH_SPANS: Final = (
-    16  #: after so many the thread steps aside, or an event loop waits for it as long as Python lets it
-)
-BREATH_S: Final = 0.000_05
+from orchestrator.adapters.otel import names
+from orchestrator.adapters.otel.sink import readable
+from orchestrator.adapters.otel.span import Branch, Passed, Span, Told, Work, Worked
+
+REQUEST_BYTES_MAX: Final = 2 << 20  #: of one request, but for its last span; collectors take 4 MiB and more
 KNOWN_CHARS_MAX: Final = 64  #: of a text that is kept encoded
 KNOWN_NUMBERS: Final = 256  #: below it, a number is
-_IS_REMOTE_KNOWN: Final = 0x100
-_IS_REMOTE: Final = 0x200
+FORMS_KEPT: Final = 4_096  #: of spans that differ in little
+_NS: Final = 1_000_000_000
+_KINDS: Final = {"internal": b"\x30\x01", "server": b"\x30\x02", "client": b"\x30\x03", "consumer": b"\x30\x05"}
+#: No error, and where the parent is: known to be of this process, or of another.
+_HERE: Final = b"\x7a\x00\x85\x01\x00\x01\x00\x00"
+_AWAY: Final = b"\x7a\x00\x85\x01\x00\x03\x00\x00"
 _INT64: Final = range(-(2**63), 2**63)
 _fixed64 = struct.Struct("<Q").pack
-_fixed32 = struct.Struct("<I").pack
 _double = struct.Struct("<d").pack
+_times = struct.Struct("<BQBQ").pack
 
 
 class Encoder:
-    """Writes requests of spans that are all of one resource."""
+    """Writes requests of encoded spans that are all of one resource."""
 
-    def __init__(self) -> None:
-        self._heads: tuple[Resource, bytes, bytes] | None = None
+    def __init__(self, resource: Resource) -> None:
+        first = encode_spans([readable(Span(1, 1, 0, "", 1.0, 1.0), resource)]).resource_spans[0]
+        self._resource = _field(0x0A, first.resource.SerializeToString())
+        self._scope = _field(0x0A, first.scope_spans[0].scope.SerializeToString())
 
-    def request(self, spans: Sequence[ReadableSpan]) -> bytes:
-        """The body of one request; `spans` holds at least one."""
-        heads = self._heads
-        if heads is None or heads[0] is not spans[0].resource:
-            first = encode_spans(spans[:1]).resource_spans[0]
-            resource, scope = first.resource.SerializeToString(), first.scope_spans[0].scope.SerializeToString()
-            heads = self._heads = spans[0].resource, _field(0x0A, resource), _field(0x0A, scope)
-        written = [heads[2]]
-        for number, span in enumerate(spans, 1):
-            written.append(_field(0x12, _span(span)))
-            if not number % BREATH_SPANS:
-                time.sleep(BREATH_S)
-        return _field(0x0A, heads[1] + _field(0x12, b"".join(written)))
+    def requests(self, encoded: Sequence[bytes]) -> Iterator[bytes]:
+        """The bodies of as many requests as it takes for what `encode` made."""
+        written, size = [self._scope], 0
+        for one in encoded:
+            written.append(one)
+            size += len(one)
+            if size > REQUEST_BYTES_MAX:
+                yield self._request(written)
+                written, size = [self._scope], 0
+        if size:
+            yield self._request(written)
+
+    def _request(self, written: Sequence[bytes]) -> bytes:
+        return _field(0x0A, self._resource + _field(0x12, b"".join(written)))
 
 
-def _span(span: ReadableSpan) -> bytes:
-    own, parent = span.get_span_context(), span.parent
-    assert own is not None, "made with one"
-    assert span.kind is not None
-    parts = [b"\x0a\x10", own.trace_id.to_bytes(16), b"\x12\x08", own.span_id.to_bytes(8)]
-    if parent is not None:
-        parts += (b"\x22\x08", parent.span_id.to_bytes(8))
+def encode(told: Told) -> bytes:
+    """The fields of a request that hold the spans of what is told."""
+    kind = type(told)
+    if kind is Worked:
+        return _worked(told)  # type: ignore[arg-type]  # by its kind
+    if kind is Passed:
+        return _passed(told)  # type: ignore[arg-type]  # by its kind
+    return _field(0x12, _span(told))  # type: ignore[arg-type]  # by its kind
+
+
+# ---- any span
+
+
+def _span(span: Span) -> bytes:
+    parts = [b"\x0a\x10", span.trace.to_bytes(16), b"\x12\x08", span.id.to_bytes(8)]
+    if span.parent:
+        parts += (b"\x22\x08", span.parent.to_bytes(8))
     if span.name:
         parts.append(_text(0x2A, span.name))
-    parts += (b"\x30", _varint(span.kind.value + 1))  # the wire counts from 1, the library from 0
-    if span.start_time:
-        parts += (b"\x39", _fixed64(span.start_time))
-    if span.end_time:
-        parts += (b"\x41", _fixed64(span.end_time))
+    parts.append(_KINDS[span.kind])
+    start_ns, end_ns = int(span.start_s * _NS), int(span.end_s * _NS)
+    if start_ns:
+        parts += (b"\x39", _fixed64(start_ns))
+    if end_ns:
+        parts += (b"\x41", _fixed64(end_ns))
     _attributes(parts, 0x4A, span.attributes)
-    parts += [_field(0x5A, _event(event)) for event in span.events]
-    parts += (_status(span.status), b"\x85\x01", _fixed32(_flags(parent)))
+    for name, at_s, attributes in span.events:
+        parts.append(_field(0x5A, _event(name, int(at_s * _NS), attributes)))
+    away = span.remote and span.parent
+    if span.error:
+        said = _field(0x7A, _text(0x12, span.error) + b"\x18\x02")
+        parts += (said, _AWAY[2:] if away else _HERE[2:])
+    else:
+        parts.append(_AWAY if away else _HERE)
     return b"".join(parts)
 
 
-def _status(status: Status) -> bytes:
-    code = status.status_code.value
-    if not code and not status.description:
-        return b"\x7a\x00"
-    said = _text(0x12, status.description) if status.description else b""
-    return _field(0x7A, said + (b"\x18" + _varint(code) if code else b""))
-
-
-def _event(event: Event) -> bytes:
-    parts = [b"\x09", _fixed64(event.timestamp)] if event.timestamp else []
-    if event.name:
-        parts.append(_text(0x12, event.name))
-    _attributes(parts, 0x1A, event.attributes)
+def _event(name: str, at_ns: int, attributes: Mapping[str, object]) -> bytes:
+    parts = [b"\x09", _fixed64(at_ns)] if at_ns else []
+    if name:
+        parts.append(_text(0x12, name))
+    _attributes(parts, 0x1A, attributes)
     return b"".join(parts)
 
 
-def _flags(parent: SpanContext | None) -> int:
-    return _IS_REMOTE_KNOWN | (_IS_REMOTE if parent is not None and parent.is_remote else 0)
-
-
-def _attributes(parts: list[bytes], tag: int, attributes: Mapping[str, object] | None) -> None:
-    for key, value in (attributes or {}).items():
+def _attributes(parts: list[bytes], tag: int, attributes: Mapping[str, object]) -> None:
+    for key, value in attributes.items():
         kind = type(value)
         if kind is str and len(value) <= KNOWN_CHARS_MAX:  # type: ignore[arg-type]  # a text
             parts.append(_known_text(tag, key, value))
+        elif kind is float:
+            parts += (_before_float(tag, key), _double(value))
         elif kind is int and -1 <= value < KNOWN_NUMBERS:  # type: ignore[operator]  # a number
             parts.append(_known_number(tag, key, value))
         else:
@@ -113,6 +125,12 @@ def _known_number(tag: int, key: str, value: int) -> bytes:
     return _field(tag, _pair(key, value))
 
 
+@lru_cache(maxsize=256)
+def _before_float(tag: int, key: str) -> bytes:
+    """All of an attribute but its number, which has always the same length."""
+    return _field(tag, _pair(key, 0.0))[:-8]
+
+
 def _pair(key: str, value: object) -> bytes:
     match value:
         case bool():
@@ -126,13 +144,84 @@ def _pair(key: str, value: object) -> bytes:
     return (_text(0x0A, key) if key else b"") + _field(0x12, said)
 
 
+# ---- spans that differ in little
+
+
+def _passed(told: Passed) -> bytes:
+    """The attempt of a branch, and the branch."""
+    branch, number, span, attempt, start_s, end_s, worker, wait_s = told
+    start_ns, end_ns = int(start_s * _NS), int(end_s * _NS)
+    if not start_ns or not end_ns:  # whose fields the wire leaves out
+        return b"".join(_field(0x12, _span(one)) for one in told.spans())
+    digits, attribute = b"%d" % number, _branch_attribute(number)
+    a, b, c, d, e, f, g, h = _passed_form(branch, worker, len(digits), len(attribute))
+    own, times = span.to_bytes(8), _times(0x39, start_ns, 0x41, end_ns)
+    return b"".join((
+        a, attempt.to_bytes(8), b"\x22\x08", own, b, times, c, attribute, d, _double(wait_s),
+        e, own, f, digits, g, times, h, attribute, _PASSED,
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=FORMS_KEPT)
+def _passed_form(branch: Branch, worker: str, digits: int, attribute: int) -> tuple[bytes, ...]:
+    """What stands between ids, times and numbers, whose lengths are given."""
+    trace, above, step, function, pool, tier = branch
+    known = _known_text(0x4A, names.STEP, step)
+    head = b"\x0a\x10" + trace.to_bytes(16) + b"\x12\x08"
+    named = _text(0x2A, names.call(pool, function or step)) + _KINDS["internal"]
+    counted = known + _known_number(0x4A, names.ATTEMPT, 1)
+    last = _known_text(0x4A, names.POOL, pool) + (_known_text(0x4A, names.TIER, tier) if tier else b"")
+    last += _known_text(0x4A, names.WORKER, worker) + _before_float(0x4A, names.WAIT_S)
+    size = len(head) + 8 + 2 + 8 + len(named) + 18 + len(counted) + attribute + len(last) + 8 + len(_HERE)
+    called = f"step {step}[".encode(errors="replace")
+    title = b"\x22\x08" + above.to_bytes(8) + b"\x2a" + _varint(len(called) + digits + 1) + called
+    closed = b"]" + _KINDS["internal"]
+    further = len(head) + 8 + len(title) + digits + len(closed) + 18 + len(known) + attribute + len(_PASSED)
+    between = _HERE + b"\x12" + _varint(further) + head
+    return b"\x12" + _varint(size) + head, named, counted, last, between, title, closed, known
+
+
+def _branch_attribute(number: int) -> bytes:
+    if number < 0x80:
+        return _SHORT_BRANCH + bytes((number,))
+    if number < 0x4000:
+        return _LONG_BRANCH + bytes((number & 0x7F | 0x80, number >> 7))
+    return _field(0x4A, _pair(names.BRANCH, number))
+
+
+def _worked(told: Worked) -> bytes:
+    work, span, asked, start_s, end_s = told
+    start_ns, end_ns = int(start_s * _NS), int(end_s * _NS)
+    if not start_ns or not end_ns:
+        return _field(0x12, _span(told.spans()[0]))
+    before, after = _work_form(work)
+    times = _times(0x39, start_ns, 0x41, end_ns)
+    return b"".join((before, span.to_bytes(8), b"\x22\x08", asked.to_bytes(8), after[0], times, after[1]))
+
+
+@lru_cache(maxsize=FORMS_KEPT)
+def _work_form(work: Work) -> tuple[bytes, tuple[bytes, bytes]]:
+    (span,) = Worked(work, 1, 1, 1.0, 1.0).spans()
+    whole = _span(span)
+    named = _text(0x2A, span.name) + _KINDS[span.kind]
+    begun = 2 + 16 + 2 + 8 + 2 + 8 + len(named)
+    return b"\x12" + _varint(len(whole)) + whole[:20], (named, whole[begun + 18 :])
+
+
+# ---- fields
+
+
 def _text(tag: int, text: str) -> bytes:
     return _field(tag, text.encode(errors="replace"))
 
 
 def _field(tag: int, body: bytes) -> bytes:
     size = len(body)
-    return bytes((tag, size)) + body if size < 0x80 else bytes((tag,)) + _varint(size) + body
+    if size < 0x80:
+        return bytes((tag, size)) + body
+    if size < 0x4000:
+        return bytes((tag, size & 0x7F | 0x80, size >> 7)) + body
+    return bytes((tag,)) + _varint(size) + body
 
 
 def _varint(number: int) -> bytes:
@@ -146,4 +235,8 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-__all__ = ["Encoder"]
+_PASSED: Final = _field(0x4A, _pair(names.STATUS, "passed")) + _HERE
+_SHORT_BRANCH: Final = _field(0x4A, _pair(names.BRANCH, 0))[:-1]
+_LONG_BRANCH: Final = _field(0x4A, _pair(names.BRANCH, 0x80))[:-2]
+
+__all__ = ["Encoder", "encode"]

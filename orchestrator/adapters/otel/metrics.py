@@ -9,7 +9,7 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.resources import Resource
 
-from orchestrator.adapters.otel.pump import SCOPE
+from orchestrator.adapters.otel.sink import SCOPE
 from orchestrator.ports.observer import MetricSeen
 
 INTERVAL_S: Final = 60.0  #: where OTEL_METRIC_EXPORT_INTERVAL, in milliseconds, says nothing

@@ -85,6 +85,11 @@ def workflow(plan: str) -> str:
     return f"{INVOKE_WORKFLOW} {plan}"
 
 
+def call(pool: str, function: str) -> str:
+    """The span of an attempt that a function of a pool makes."""
+    return f"call {pool}.{function}"
+
+
 def agent(name: str) -> str:
     """The span of an attempt that an agent makes."""
     return f"{INVOKE_AGENT} {name}"

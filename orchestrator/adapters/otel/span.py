@@ -1,7 +1,7 @@
-"""A span before OpenTelemetry, and the book in which those of one run are open."""
+"""What is told before OpenTelemetry: spans, the short forms of frequent ones, and the book of those that are open."""
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from orchestrator.adapters.otel import names
 from orchestrator.ids import JsonValue, RunId
@@ -30,10 +30,92 @@ class Span:
     attributes: dict[str, Attribute] = field(default_factory=dict)
     events: list[tuple[str, float, dict[str, Attribute]]] = field(default_factory=list)
 
+    def spans(self) -> tuple["Span", ...]:
+        """Itself."""
+        return (self,)
+
     def note(self, name: str, at_s: float, **attributes: Attribute) -> None:
         """Something that happened meanwhile; at most `EVENTS_MAX` are kept."""
         if len(self.events) < EVENTS_MAX:
             self.events.append((name, at_s, attributes))
+
+
+class Branch(NamedTuple):
+    """What the branches of a mapped step have in common whose first attempt passes."""
+
+    trace: int
+    above: int  #: the span of the step
+    step: str
+    function: str  #: empty where the plan does not tell
+    pool: str
+    tier: str
+
+
+class Passed(NamedTuple):
+    """The two spans of a branch whose first attempt passed, its own and that of the attempt, with the same times."""
+
+    branch: Branch
+    number: int
+    span: int
+    attempt: int
+    start_s: float
+    end_s: float
+    worker: str
+    wait_s: float
+
+    def spans(self) -> tuple[Span, ...]:
+        """Both, written out."""
+        trace, above, step, function, pool, tier = self.branch
+        name = f"step {step}[{self.number}]"
+        own = Span(trace, self.span, above, name, self.start_s, self.end_s)
+        own.attributes = {names.STEP: step, names.BRANCH: self.number, names.STATUS: "passed"}
+        attempt = Span(trace, self.attempt, self.span, names.call(pool, function or step), self.start_s, self.end_s)
+        attempt.attributes = {names.STEP: step, names.ATTEMPT: 1, names.BRANCH: self.number, names.POOL: pool}
+        if tier:
+            attempt.attributes[names.TIER] = tier
+        attempt.attributes |= {names.WORKER: self.worker, names.WAIT_S: self.wait_s}
+        return attempt, own
+
+
+class Work(NamedTuple):
+    """What the spans of the work on the branches of a step have in common."""
+
+    trace: int
+    run: str
+    step: str
+    attempt: int
+    pool: str
+    function: str  #: empty for an agent's task
+    worker: str
+
+
+class Worked(NamedTuple):
+    """The span of the work on a task that went well."""
+
+    work: Work
+    span: int
+    asked: int  #: the span it was asked for by, of another process
+    start_s: float
+    end_s: float
+
+    def spans(self) -> tuple[Span, ...]:
+        """Written out."""
+        trace, run, step, attempt, pool, function, worker = self.work
+        name = f"work {pool}.{function}" if function else f"work {pool}"
+        span = Span(trace, self.span, self.asked, name, self.start_s, self.end_s, "consumer", remote=True)
+        span.attributes = {
+            names.RUN: run,
+            names.STEP: step,
+            names.ATTEMPT: attempt,
+            names.POOL: pool,
+            names.WORKER: worker,
+        }
+        if function:
+            span.attributes[names.FUNCTION] = function
+        return (span,)
+
+
+Told = Span | Passed | Worked
 
 
 class SpanBook:
@@ -42,7 +124,7 @@ class SpanBook:
     def __init__(self, run: RunId, trace: int, *, content: bool) -> None:
         self.run, self.trace, self._content = run, trace, content
         self._open: dict[Key, Span] = {}
-        self._done: list[Span] = []
+        self._done: list[Told] = []
 
     def _begin(self, key: Key, span: int, parent: int, name: str, at_s: float) -> Span:
         made = self._open[key] = Span(self.trace, span, parent, name, at_s)

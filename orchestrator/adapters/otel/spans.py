@@ -24,7 +24,10 @@ class _Spec:
     function: str = ""
 
 
-class RunTrace(SpanBook):
+_UNKNOWN: Final = _Spec()
+
+
+class RunSpans(SpanBook):
     """The spans of one run, fed with its facts in order."""
 
     def __init__(self, accepted: f.RunAccepted, *, content: bool = False) -> None:
@@ -32,18 +35,14 @@ class RunTrace(SpanBook):
         self.accepted = accepted
         self._specs: dict[str, _Spec] = {}
         self._revision = 0
-        self._times: dict[Key, int] = {}  #: how often a step was begun: a patch may have it run once more
+        self._begun: dict[tuple[str, int], int] = {}  #: how often: a patch may have it run again
+        self._times: dict[Key, int] = {}  #: how often what may happen several times in one attempt, or to one person
         self._within: dict[tuple[str, int], list[Key]] = {}  #: what began in a step or branch that has not settled
         self._branches: dict[str, set[int]] = {}  #: of mapped steps that have not settled
         self._mark: dict[Key, float] = {}  #: when an attempt's output, or the verdict before, was there
 
-    def add(self, fact: f.Fact) -> list[Span]:
-        """Take one more fact; return the spans that it ended."""
-        handler = _HANDLERS.get(type(fact))
-        if handler is not None:
-            handler(self, fact)
-        done, self._done = self._done, []
-        return done
+    def _spec_of(self, step: str) -> "_Spec":
+        return self._specs.get(step) or _UNKNOWN
 
     # ---- the run and its plan
 
@@ -147,9 +146,9 @@ class RunTrace(SpanBook):
         if known is not None:
             return known
         above = self._plan_span() if branch == f.WHOLE else self._step(step, f.WHOLE, at_s).id
-        times = self._times[key] = self._times.get(key, 0) + 1
+        times = self._begun[step, branch] = self._begun.get((step, branch), 0) + 1
         name = f"step {step}" if branch == f.WHOLE else f"step {step}[{branch}]"
-        span = self._begin(key, ids.span_id(self.run, *key, times), above, name, at_s)
+        span = self._begin(key, ids.step_span(self.run, step, branch, times), above, name, at_s)
         span.attributes[names.STEP] = step
         if branch != f.WHOLE:
             span.attributes[names.BRANCH] = branch
@@ -167,7 +166,7 @@ class RunTrace(SpanBook):
             own = ids.check_span(self.run, fact.step, fact.branch, fact.attempt, fact.check)
             self._inside(_check(fact, fact.check), fact, own, above, "check call")
             return
-        step, spec = self._step(fact.step, fact.branch, fact.at_s), self._specs.get(fact.step, _Spec())
+        step, spec = self._step(fact.step, fact.branch, fact.at_s), self._spec_of(fact.step)
         own = ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, fact.sample)
         span = self._inside(_attempt(fact), fact, own, step.id, _name(fact, spec))
         span.attributes |= {names.STEP: fact.step, names.ATTEMPT: fact.attempt}
@@ -336,7 +335,7 @@ def _name(fact: f.StepDispatched, spec: _Spec) -> str:
         case "plan" | "goal":
             return f"sub-plan {fact.step}"
         case _:
-            return f"call {fact.pool}.{spec.function or fact.step}"
+            return names.call(fact.pool, spec.function or fact.step)
 
 
 _SETTLED: Final[Mapping[type[f.Fact], str]] = {
@@ -358,29 +357,29 @@ _TOLD: Final[Mapping[type[f.Fact], tuple[str, ...]]] = {
     f.ReplanAsked: ("scope",),
 }
 #: Facts that are not here, such as reservations and progress, are in no span.
-_HANDLERS: Final[Mapping[type[f.Fact], Callable[[RunTrace, Any], None]]] = {
-    f.RunAccepted: RunTrace._accepted,
-    f.PlanFrozen: RunTrace._frozen,
-    f.PlanPatched: RunTrace._patched,
-    f.RunEnded: RunTrace._ended,
-    f.StepExpanded: RunTrace._expanded,
-    f.StepDispatched: RunTrace._dispatched,
-    f.StepStarted: RunTrace._started,
-    f.StepProduced: RunTrace._produced,
-    f.AttemptFailed: RunTrace._failed,
-    f.LeaseLost: RunTrace._lost,
-    f.CheckVerdict: RunTrace._verdict,
-    f.StepRejected: RunTrace._rejected,
-    f.GuardTripped: RunTrace._tripped,
-    f.ModelCalled: RunTrace._called,
-    f.ToolCalled: RunTrace._tool,
-    f.GoalPlanned: RunTrace._planned,
-    f.ApprovalAsked: RunTrace._asked,
-    f.ApprovalAnswered: RunTrace._answered,
-    f.ApprovalExpired: RunTrace._answered,
-    f.StepQuarantined: RunTrace._quarantined,
-    **dict.fromkeys(_SETTLED, RunTrace._settled),
-    **dict.fromkeys(_TOLD, RunTrace._happened),
+HANDLERS: Final[Mapping[type[f.Fact], Callable[[RunSpans, Any], None]]] = {
+    f.RunAccepted: RunSpans._accepted,
+    f.PlanFrozen: RunSpans._frozen,
+    f.PlanPatched: RunSpans._patched,
+    f.RunEnded: RunSpans._ended,
+    f.StepExpanded: RunSpans._expanded,
+    f.StepDispatched: RunSpans._dispatched,
+    f.StepStarted: RunSpans._started,
+    f.StepProduced: RunSpans._produced,
+    f.AttemptFailed: RunSpans._failed,
+    f.LeaseLost: RunSpans._lost,
+    f.CheckVerdict: RunSpans._verdict,
+    f.StepRejected: RunSpans._rejected,
+    f.GuardTripped: RunSpans._tripped,
+    f.ModelCalled: RunSpans._called,
+    f.ToolCalled: RunSpans._tool,
+    f.GoalPlanned: RunSpans._planned,
+    f.ApprovalAsked: RunSpans._asked,
+    f.ApprovalAnswered: RunSpans._answered,
+    f.ApprovalExpired: RunSpans._answered,
+    f.StepQuarantined: RunSpans._quarantined,
+    **dict.fromkeys(_SETTLED, RunSpans._settled),
+    **dict.fromkeys(_TOLD, RunSpans._happened),
 }
 
-__all__ = ["RunTrace", "Span"]
+__all__ = ["HANDLERS", "RunSpans"]

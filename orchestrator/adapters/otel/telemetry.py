@@ -3,11 +3,10 @@
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
-import structlog
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import TracerProvider
@@ -17,8 +16,9 @@ from opentelemetry.sdk.trace.sampling import Decision
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.ids import Parent
 from orchestrator.adapters.otel.pump import Pump
-from orchestrator.adapters.otel.span import Attribute, Span
-from orchestrator.adapters.otel.spans import RunTrace
+from orchestrator.adapters.otel.runs import RunTrace
+from orchestrator.adapters.otel.sink import LibrarySink, Sink
+from orchestrator.adapters.otel.span import Attribute, Span, Told, Work, Worked
 from orchestrator.core.facts import Fact, RunAccepted, RunEnded
 from orchestrator.ids import RunId
 from orchestrator.ports.observer import WorkObserver
@@ -32,20 +32,31 @@ DECISIONS_MAX: Final = 50_000  #: traces whose sampling is remembered; forgotten
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
+class _Trace(NamedTuple):
+    """Of a run."""
+
+    id: int
+    told: bool
+    before: str  #: what stands before the span in a `traceparent`
+    after: str
+
+
 class Telemetry:
     """Traces runs (`Observer`), tasks (`WorkObserver`) and requests. Thread-safe; never blocks, never raises."""
 
-    def __init__(self, exporter: SpanExporter, *, redactor: Redactor = CLEAR, content: bool | None = None) -> None:
+    def __init__(
+        self, exporter: SpanExporter | Sink, *, redactor: Redactor = CLEAR, content: bool | None = None
+    ) -> None:
         provider = TracerProvider(shutdown_on_exit=False)  # reads OTEL_SERVICE_NAME, …_RESOURCE_ATTRIBUTES, …_SAMPLER
         resource = provider.resource
         if resource.attributes.get("service.name", "unknown_service").startswith("unknown_service"):  # type: ignore[union-attr]  # a text
             resource = resource.merge(type(resource)({"service.name": "hierarchical-orchestrator"}))
         self._sampler = provider.sampler
-        self._pump = Pump(exporter, resource, redactor)
+        self._pump = Pump(exporter if isinstance(exporter, Sink) else LibrarySink(exporter), resource, redactor)
         asked = os.environ.get(CAPTURE, "").strip().lower() in {"true", "1", "span_only", "span_and_event"}
         self._content = asked if content is None else content
         self._runs: dict[RunId, RunTrace] = {}  #: the pump's thread alone looks at it
-        self._sampled: OrderedDict[RunId, tuple[int, bool]] = OrderedDict()  #: trace, and whether it is told, by run
+        self._traces: OrderedDict[RunId, _Trace] = OrderedDict()
         self._outside: OrderedDict[str, int] = OrderedDict()  #: traces that others began, by the run at the top
 
     @property
@@ -72,22 +83,22 @@ class Telemetry:
 
     def journaled(self, accepted: RunAccepted, first_seq: int, facts: tuple[Fact, ...]) -> None:
         """See `Observer`."""
-        if self._is_sampled(accepted):
-            self._pump.put(lambda: self._of_run(accepted, first_seq, facts))
+        if self._trace(accepted).told:
+            self._pump.put(self._of_run, accepted, first_seq, facts, weight=len(facts))
 
     def resumed(self, accepted: RunAccepted, facts: Sequence[Fact]) -> None:
         """See `Observer`."""
-        if self._is_sampled(accepted):
-            self._pump.put(lambda: self._again(accepted, facts))
+        if self._trace(accepted).told:
+            self._pump.put(self._again, accepted, facts, weight=len(facts))
 
     def trace_of(self, accepted: RunAccepted, key: TaskKey) -> str:
         """See `Observer`."""
-        trace, sampled = self._trace(accepted)
+        _, _, before, after = self._trace(accepted)
         if key.purpose == "check":
             span = ids.check_span(key.run_id, key.step_id, key.branch, key.attempt, key.check)
         else:
             span = ids.attempt_span(key.run_id, key.step_id, key.branch, key.attempt, key.sample)
-        return ids.written(trace, span, sampled=sampled)
+        return f"{before}{span:016x}{after}"
 
     def here(self) -> str:
         """See `Observer`."""
@@ -98,45 +109,38 @@ class Telemetry:
 
     def let_go(self, run_id: RunId) -> None:
         """See `Observer`."""
-        self._pump.put(lambda: self._forget(run_id))
+        self._pump.put(self._forget, run_id)
 
-    def _of_run(self, accepted: RunAccepted, first_seq: int, facts: Iterable[Fact]) -> Iterator[Span]:
+    def _of_run(self, accepted: RunAccepted, first_seq: int, facts: Sequence[Fact]) -> Sequence[Told]:
         run = self._runs.get(accepted.run)
         if run is None:  # a run that has ended may still be charged; one whose beginning was dropped is told in part
             run = RunTrace(accepted, content=self._content)
             if first_seq == 1:
                 self._runs[accepted.run] = run
-        for fact in facts:
-            yield from run.add(fact)
-            if isinstance(fact, RunEnded):
-                self._runs.pop(accepted.run, None)
+        told = run.tell(facts)
+        if RunEnded in map(type, facts):
+            self._runs.pop(accepted.run, None)
+        return told
 
-    def _again(self, accepted: RunAccepted, facts: Sequence[Fact]) -> Iterator[Span]:
-        run = self._runs[accepted.run] = RunTrace(accepted, content=self._content)
+    def _again(self, accepted: RunAccepted, facts: Sequence[Fact]) -> Sequence[Told]:
         since_s = facts[-1].at_s - AGAIN_S if facts else 0.0
-        for fact in facts:
-            yield from (span for span in run.add(fact) if span.end_s >= since_s)
-            if isinstance(fact, RunEnded):
-                self._runs.pop(accepted.run, None)
+        return [one for one in self._of_run(accepted, 1, facts) if one.end_s >= since_s]
 
-    def _forget(self, run_id: RunId) -> Iterable[Span]:
+    def _forget(self, run_id: RunId) -> Sequence[Told]:
         self._runs.pop(run_id, None)
         return ()
 
-    def _is_sampled(self, accepted: RunAccepted) -> bool:
-        return self._trace(accepted)[1]
-
-    def _trace(self, accepted: RunAccepted) -> tuple[int, bool]:
-        """The trace of a run, and whether it is told."""
-        known = self._sampled.get(accepted.run)
+    def _trace(self, accepted: RunAccepted) -> _Trace:
+        known = self._traces.get(accepted.run)
         if known is not None:
             return known
         trace = ids.trace_of(accepted)
         told = self._decide(trace, ids.parse(accepted.trace) if accepted.trace else None, accepted.plan)
-        known = self._sampled[accepted.run] = trace, told
+        known = _Trace(trace, told, f"00-{trace:032x}-", "-01" if told else "-00")
+        self._traces[accepted.run] = known
         if accepted.trace and accepted.parent is None:
             self._outside[accepted.run] = trace
-        for kept in (self._sampled, self._outside):
+        for kept in (self._traces, self._outside):
             while len(kept) > DECISIONS_MAX:
                 kept.popitem(last=False)
         return known
@@ -149,46 +153,37 @@ class Telemetry:
     # ---- tasks
 
     def begin(self, task: StepTask, worker: str) -> None:
-        """See `WorkObserver`: user code finds the span of its task as the current one, and its logs carry the ids."""
-        parent = ids.parse(task.trace) if task.trace else None
-        own = None if parent is None else Parent(parent.trace, _work_span(task, worker), parent.flags)
-        self.enter(task, own)
+        """See `WorkObserver`: user code finds the span of its task as the current one."""
+        _enter(TaskSpan(task, worker))
 
-    def enter(self, task: StepTask, own: Parent | None) -> None:
-        """Make a span the current one of the code that is about to run, and bind what its log lines say."""
-        key = task.key
-        bound: dict[str, object] = {"run": key.run_id, "step": key.step_id, "attempt": key.attempt}
-        if key.branch >= 0:
-            bound["branch"] = key.branch
-        if own is not None:
-            otel_context.attach(otel.set_span_in_context(_span_of(own)))
-            bound |= {"trace_id": f"{own.trace:032x}", "span_id": f"{own.span:016x}"}
-        structlog.contextvars.bind_contextvars(**bound)
+    def said_here(self) -> Mapping[str, object]:
+        """See `Tracing`."""
+        span = otel_context.get_value(_TASK)
+        return span.said() if isinstance(span, TaskSpan) else {}
 
     def inside(self) -> WorkObserver:
         """See `Tracing`."""
-        return _Inside(self)
+        return _Inside()
 
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """See `WorkObserver`."""
-        parent = ids.parse(task.trace) if task.trace else None
+        parent = ids.asked(task.trace) if task.trace else None
         if parent is None or not parent.flags & ids.SAMPLED:
             return
         key = task.key
-        name = f"work {task.pool}.{task.function}" if task.function else f"work {task.pool}"
-        span = Span(parent.trace, _work_span(task, worker), parent.span, name, began_s, max(ended_s, began_s))
-        span.kind, span.remote = "consumer", True
+        told = Worked(
+            Work(parent.trace, key.run_id, key.step_id, key.attempt, task.pool, task.function or "", worker),
+            ids.work_span(parent.span, task.sent_at_s, worker),
+            parent.span,
+            began_s,
+            max(ended_s, began_s),
+        )
+        if key.branch >= 0 and error == "":
+            self._pump.add(told)
+            return
+        (span,) = told.spans()  # of its own form, as there is no other of its step
         span.error = "dropped" if error is None else error
-        span.attributes = {
-            names.RUN: key.run_id,
-            names.STEP: key.step_id,
-            names.ATTEMPT: key.attempt,
-            names.POOL: task.pool,
-            names.WORKER: worker,
-        }
-        if task.function:
-            span.attributes[names.FUNCTION] = task.function
-        self._pump.put(lambda: (span,))
+        self._pump.add(span)
 
     # ---- requests
 
@@ -211,19 +206,49 @@ class Telemetry:
         finally:
             otel_context.detach(token)
             if sampled:
-                self._pump.put(lambda: (span,))
+                self._pump.add(span)
+
+
+class TaskSpan(otel.NonRecordingSpan):
+    """The span of a task for the code that works on it. Few look at it, so what it says is made when somebody does."""
+
+    def __init__(self, task: StepTask, worker: str | None) -> None:
+        self._task, self._worker = task, worker  #: no worker: the span of the attempt itself
+        self._known: otel.SpanContext | None = None
+
+    def get_span_context(self) -> otel.SpanContext:
+        """See `Span`; not valid where the run is not traced."""
+        if self._known is None:
+            task, asked = self._task, ids.parse(self._task.trace) if self._task.trace else None
+            if asked is None:
+                self._known = otel.INVALID_SPAN_CONTEXT
+            else:
+                worker = self._worker
+                own = asked.span if worker is None else ids.work_span(asked.span, task.sent_at_s, worker)
+                self._known = _context_of(Parent(asked.trace, own, asked.flags))
+        return self._known
+
+    def __repr__(self) -> str:
+        return f"TaskSpan({self._task.key})"
+
+    def said(self) -> dict[str, object]:
+        """What log lines of its code say."""
+        key, own = self._task.key, self.get_span_context()
+        said: dict[str, object] = {"run": key.run_id, "step": key.step_id, "attempt": key.attempt}
+        if key.branch >= 0:
+            said["branch"] = key.branch
+        if own.is_valid:
+            said |= {"trace_id": f"{own.trace_id:032x}", "span_id": f"{own.span_id:016x}"}
+        return said
 
 
 class _Inside:
     """Workers in the process of the owner: their code sees the span of its attempt, which says all of it already."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
-
     def begin(self, task: StepTask, worker: str) -> None:
         """See `WorkObserver`."""
         del worker
-        self._telemetry.enter(task, ids.parse(task.trace) if task.trace else None)
+        _enter(TaskSpan(task, None))
 
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """See `WorkObserver`: the journal tells it."""
@@ -248,13 +273,21 @@ class RequestSpan:
         self._span.error = str(status) if status >= 500 else ""
 
 
+def _context_of(parent: Parent) -> otel.SpanContext:
+    return otel.SpanContext(parent.trace, parent.span, True, otel.TraceFlags(parent.flags & ids.SAMPLED))
+
+
 def _span_of(parent: Parent) -> otel.NonRecordingSpan:
-    flags = otel.TraceFlags(parent.flags & ids.SAMPLED)
-    return otel.NonRecordingSpan(otel.SpanContext(parent.trace, parent.span, True, flags))
+    return otel.NonRecordingSpan(_context_of(parent))
 
 
-def _work_span(task: StepTask, worker: str) -> int:
-    return ids.span_id("work", task.key, task.key.purpose, task.sent_at_s, worker)  # a task may be delivered twice
+def _enter(span: TaskSpan) -> None:
+    """Make a span the current one of the code that is about to run, and the one that its log lines tell."""
+    otel_context.attach(otel_context.Context({**otel_context.get_current(), _CURRENT: span, _TASK: span}))
 
 
-__all__ = ["RequestSpan", "Telemetry"]
+#: Where a context holds the current span; the library tells it by putting one there.
+(_CURRENT,) = otel.set_span_in_context(otel.INVALID_SPAN, otel_context.Context())
+_TASK: Final = otel_context.create_key("orchestrator.task")
+
+__all__ = ["RequestSpan", "TaskSpan", "Telemetry"]

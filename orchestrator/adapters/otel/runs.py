@@ -1,0 +1,147 @@
+"""What is told of one run: its spans, and the short form of those of which a mapped step has very many.
+
+A branch whose first attempt passes is what busy fleets have most of. Its facts are held until the last of them is
+there; only where something else happens to it are they handled one by one, as those of every other step are.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from orchestrator.adapters.otel import ids
+from orchestrator.adapters.otel.span import Branch, Passed, Told
+from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
+from orchestrator.core import facts as f
+
+
+class _Held:
+    """A branch that has been sent once and of which nothing is told so far."""
+
+    __slots__ = ("facts", "form", "wait_s", "worker")
+
+    def __init__(self, form: "_Form", fact: f.StepFact) -> None:
+        self.form, self.facts = form, [fact]
+        self.worker, self.wait_s = "", 0.0
+
+
+class _Form:
+    """What is worked out once for all branches of a step that are sent alike."""
+
+    __slots__ = ("branch", "first_attempt", "first_span")
+
+    def __init__(self, branch: Branch, first_span: int, first_attempt: int) -> None:
+        self.branch, self.first_span, self.first_attempt = branch, first_span, first_attempt
+
+
+class RunTrace(RunSpans):
+    """What is told of one run, fed with its facts in order."""
+
+    def __init__(self, accepted: f.RunAccepted, *, content: bool = False) -> None:
+        super().__init__(accepted, content=content)
+        self._held: dict[tuple[str, int], _Held] = {}
+        self._forms: dict[tuple[str, str, str | None], _Form] = {}
+
+    def tell(self, facts: Iterable[f.Fact]) -> list[Told]:
+        """Take more facts; return what they ended."""
+        held_of, done = self._held, self._done
+        for fact in facts:
+            kind = type(fact)
+            handler = HANDLERS.get(kind)
+            if handler is None:
+                continue
+            if kind is f.StepDispatched:
+                if fact.branch >= 0 and self._hold(fact):  # type: ignore[attr-defined,arg-type]  # by its kind
+                    continue
+            elif held_of and isinstance(fact, f.StepFact):
+                held = held_of.get((fact.step, fact.branch))
+                if held is not None and self._goes_on(held, fact):
+                    continue
+            if held_of:
+                self._release(fact)
+            handler(self, fact)
+            if kind in _ANEW:
+                self._forms.clear()
+        self._done = []
+        return done
+
+    def _hold(self, fact: f.StepDispatched) -> bool:
+        """Whether the branch may pass with its first attempt, so that nothing needs to be begun for it yet."""
+        key = (fact.step, fact.branch)
+        if (
+            fact.attempt != 1 or fact.sample or fact.cause != "first" or fact.purpose != "work" or self._content
+            or key in self._held or key in self._begun
+        ):  # fmt: skip
+            return False
+        form = self._forms.get((fact.step, fact.pool, fact.tier)) or self._form(fact)
+        if form is None:
+            return False
+        self._held[key] = _Held(form, fact)
+        return True
+
+    def _form(self, fact: f.StepDispatched) -> _Form | None:
+        above, spec = self._open.get(("step", fact.step, f.WHOLE)), self._spec_of(fact.step)
+        if above is None or spec.kind != "call":
+            return None
+        made = self._forms[fact.step, fact.pool, fact.tier] = _Form(
+            Branch(self.trace, above.id, fact.step, spec.function, fact.pool, fact.tier or ""),
+            ids.step_span(self.run, fact.step, 0, 1),
+            ids.attempt_span(self.run, fact.step, 0, 1, 0),
+        )
+        return made
+
+    def _goes_on(self, held: _Held, fact: f.StepFact) -> bool:
+        """Whether this is what comes next of a branch whose first attempt passes; then it needs no handling."""
+        kind, facts = type(fact), held.facts
+        if kind is f.StepPassed:
+            if not held.worker:
+                return False
+            del self._held[fact.step, fact.branch]
+            self._begun[fact.step, fact.branch] = 1
+            form, start_s = held.form, facts[0].at_s
+            self._done.append(
+                Passed(
+                    form.branch,
+                    fact.branch,
+                    ids.of_branch(form.first_span, fact.branch),
+                    ids.of_branch(form.first_attempt, fact.branch),
+                    start_s,
+                    max(fact.at_s, start_s),
+                    held.worker,
+                    held.wait_s,
+                )
+            )
+            return True
+        if fact.attempt != 1 or fact.sample:
+            return False
+        if kind is f.StepProduced and not held.worker:
+            began_s = fact.started_at_s  # type: ignore[attr-defined]  # by its kind
+            if not fact.actor or not began_s:
+                return False
+            held.worker, held.wait_s = fact.actor, max(began_s - facts[0].at_s, 0.0)
+            facts.append(fact)
+            return True
+        if kind is f.CheckVerdict and held.worker and fact.check == 0 and fact.verdict == "pass":  # type: ignore[attr-defined]  # by its kind
+            facts.append(fact)
+            return True
+        return False
+
+    def _release(self, fact: f.Fact) -> None:
+        """Handle what is held of whatever this fact speaks of."""
+        if not isinstance(fact, f.StepFact):
+            keys = list(self._held) if type(fact) in _ANEW else []
+        elif fact.branch != f.WHOLE:
+            keys = [(fact.step, fact.branch)]
+        else:
+            keys = [key for key in self._held if key[0] == fact.step]
+        for key in keys:
+            held = self._held.pop(key, None)
+            for one in held.facts if held is not None else ():
+                HANDLERS[type(one)](self, one)
+
+
+#: After these a step may be below another span, or begun once more.
+_ANEW: Final = frozenset({
+    f.PlanFrozen, f.PlanPatched, f.RunEnded, f.StepExpanded, f.StepReused, f.StepPassed, f.StepGap, f.StepSkipped,
+    f.StepFailed, f.StepCancelled,
+})  # fmt: skip
+
+__all__ = ["RunTrace"]
