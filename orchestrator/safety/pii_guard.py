@@ -11,13 +11,14 @@ from typing import Final, Literal, cast, get_args
 from orchestrator.errors import PromiseError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.guard import PASS, Passing, Ruling, Stage
+from orchestrator.ports.recogniser import MEANINGS, Recogniser
 from orchestrator.ports.redaction import RedactedStream
-from orchestrator.safety.recognisers import KINDS, Kind
+from orchestrator.safety.recognisers import KINDS, AnyKind
 from orchestrator.safety.redactor import Redactor
 
 Mode = Literal["off", "redact", "placeholders", "refuse"]
 _TAG_CHARS: Final = 10
-_PLACEHOLDER: Final = re.compile(rf"\[(?:{'|'.join(KINDS)})-[0-9a-f]{{{_TAG_CHARS}}}\]")
+_PLACEHOLDER: Final = re.compile(rf"\[(?:{'|'.join((*KINDS, *MEANINGS))})-[0-9a-f]{{{_TAG_CHARS}}}\]")
 
 
 class PiiGuard:
@@ -40,9 +41,10 @@ class PiiGuard:
         given: Mode = "off",
         gives: Mode = "off",
         *,
-        kinds: Iterable[Kind] = KINDS,
+        kinds: Iterable[AnyKind] = KINDS,
         key: bytes | None = None,
         name: str = "pii",
+        recogniser: Recogniser | None = None,
     ) -> None:
         self.name = name
         self._kinds = tuple(kinds)
@@ -53,12 +55,19 @@ class PiiGuard:
             raise PromiseError(
                 f"guard {name}: placeholders in an output could never be resolved", "use redact or refuse for `gives`"
             )
-        strange = [kind for kind in self._kinds if kind not in KINDS]
+        if recogniser is None and (meant := [kind for kind in self._kinds if kind in MEANINGS]):
+            raise PromiseError(
+                f"guard {name}: no form tells the kind {meant[0]!r}", "give it a recogniser, such as PresidioRecogniser"
+            )
+        strange = [kind for kind in self._kinds if kind not in (*KINDS, *MEANINGS)]
         if strange:
-            raise PromiseError(f"guard {name}: kind {strange[0]!r} is not known", f"use {', '.join(KINDS)}")
+            raise PromiseError(
+                f"guard {name}: kind {strange[0]!r} is not known", f"use {', '.join((*KINDS, *MEANINGS))}"
+            )
         self._given, self._gives = given, gives
         self._key = key or secrets.token_bytes(32)
-        self._plain = Redactor(self._kinds)
+        self._recogniser = recogniser
+        self._plain = Redactor(self._kinds, recogniser=recogniser)
 
     @property
     def stages(self) -> frozenset[Stage]:
@@ -74,6 +83,10 @@ class PiiGuard:
 
     async def look(self, passing: Passing) -> Ruling:
         """See the port."""
+        return self.ruled(passing)
+
+    def ruled(self, passing: Passing) -> Ruling:
+        """What `look` says, for code that does not await."""
         match passing.stage:
             case "input" | "tool_result":
                 return self._ruled(passing, self._given)
@@ -116,7 +129,7 @@ class PiiGuard:
             known[placeholder] = text
             return placeholder
 
-        changed = Redactor(self._kinds, mark=mark).value(value)
+        changed = Redactor(self._kinds, mark=mark, recogniser=self._recogniser).value(value)
         if not counts:
             return PASS
         reasons = tuple(f"{count} {kind}" for kind, count in sorted(counts.items()))
@@ -151,3 +164,23 @@ class PiiGuard:
 
         changed = walk(passing.value)
         return Ruling(verdict="change", value=changed, reasons=(f"{count} put back",)) if count else PASS
+
+
+class SlowPiiGuard:
+    """A guard of people's data whose recogniser takes long: it looks in a thread, and holds up nobody else.
+
+    What streams and what a worker says on its way it looks at where that is said, a sentence at a time.
+    """
+
+    def __init__(self, guard: PiiGuard) -> None:
+        self._guard, self.name = guard, guard.name
+        self.said, self.piece, self.rest = guard.said, guard.piece, guard.rest
+
+    @property
+    def stages(self) -> frozenset[Stage]:
+        """Where it is asked."""
+        return self._guard.stages
+
+    def look(self, passing: Passing) -> Ruling:
+        """See the port."""
+        return self._guard.ruled(passing)

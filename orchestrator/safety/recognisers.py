@@ -14,6 +14,7 @@ from orchestrator.safety import checksums as check
 
 Kind = Literal["email", "phone", "card", "iban", "national_id", "key", "address"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+AnyKind = Kind | Literal["person", "place"]  #: those that are known by meaning alone too; see `ports.recogniser`
 MATCH_CHARS_MAX: Final = 2_048  #: of one find; private keys are the longest
 CONTEXT_CHARS: Final = 48  #: before a number, in which a word may name it
 

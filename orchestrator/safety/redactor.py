@@ -5,8 +5,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from orchestrator.ids import JsonValue
+from orchestrator.ports.recogniser import MEANINGS, Recogniser
 from orchestrator.ports.redaction import RedactedStream
-from orchestrator.safety.recognisers import CONTEXT_CHARS, KINDS, MATCH_CHARS_MAX, Find, Kind, candidates, finds
+from orchestrator.safety.recognisers import (
+    CONTEXT_CHARS,
+    KINDS,
+    MATCH_CHARS_MAX,
+    AnyKind,
+    Find,
+    Kind,
+    candidates,
+    finds,
+)
+from orchestrator.safety.segments import segments
 
 HELD_CHARS_MAX: Final = 4 * MATCH_CHARS_MAX  #: of a stream; a longer run without a blank is let go but for its end
 DEPTH_MAX: Final = 200  #: of a JSON value; what lies deeper is struck whole
@@ -30,14 +41,27 @@ def plain_mark(kind: str, _: str) -> str:
 class Redactor:
     """Finds of these kinds, and secrets that are known by their value: name to value.
 
+    `recogniser` finds the kinds that no form tells. It is shown one sentence at a time, so that a stream is struck as
+    the whole text is.
+
     Raises:
-        ValueError: a secret is so short that it would strike ordinary words.
+        ValueError: a secret is so short that it would strike ordinary words, or a kind has nobody who finds it.
     """
 
     def __init__(
-        self, kinds: Iterable[Kind] = KINDS, *, secrets: Mapping[str, str] | None = None, mark: Mark = plain_mark
+        self,
+        kinds: Iterable[AnyKind] = KINDS,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        mark: Mark = plain_mark,
+        recogniser: Recogniser | None = None,
     ) -> None:
-        self._kinds, self._mark = tuple(kinds), mark
+        given = tuple(kinds)
+        self._kinds: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind in given)
+        self._meanings = tuple(kind for kind in MEANINGS if kind in given)
+        self._mark, self._recogniser = mark, recogniser
+        if self._meanings and recogniser is None:
+            raise ValueError(f"nobody is there who finds the kind {self._meanings[0]!r}")
         self._secrets = dict(sorted((secrets or {}).items(), key=lambda item: -len(item[1])))
         short = [name for name, value in self._secrets.items() if len(value) < SECRET_CHARS_MIN]
         if short:
@@ -94,11 +118,23 @@ class Redactor:
                 known.append((find.start, find.end, find.kind))
         return sorted(known)
 
+    def _with_meanings(self, text: str, since: int, spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+        """The spans, and what of finds by meaning they leave: a name beside an address is struck, and no word twice."""
+        if self._recogniser is None or not self._meanings:
+            return spans
+        more: list[tuple[int, int, str]] = []
+        at = since
+        for stop in [*(end for _, end in segments(text, since)), len(text)]:
+            for start, end, kind in self._recogniser.found(text[at:stop], self._meanings):
+                more += [(*part, kind) for part in _left(text, at + start, at + end, spans)]
+            at = stop
+        return sorted([*spans, *more])
+
     def _struck(self, text: str, since: int) -> str:
         """The text from `since` on, struck; what stands before is only looked at."""
         parts: list[str] = []
         at = since
-        for start, end, kind in self._spans(text, all_of_them=False):
+        for start, end, kind in self._with_meanings(text, since, self._spans(text, all_of_them=False)):
             if start >= since:
                 parts += [text[at:start], self._mark(kind, text[start:end])]
                 at = end
@@ -145,11 +181,29 @@ class _Stream:
             for start, end, _ in self._redactor._spans(self._seen + held, all_of_them=True)
         ]
         while moved:
-            moved = False
+            whole = self._whole(safe)
+            moved, safe = whole != safe, whole
             for start, end in spans:
                 if start < safe < end or (start < safe and end == len(held)):
                     safe, moved = start, True
         return max(safe, 0)
+
+    def _whole(self, safe: int) -> int:
+        """Where the last piece that is looked at by its meaning has ended; a stream is given out by whole ones."""
+        if not self._redactor._meanings:
+            return safe
+        return max((end for _, end in segments(self._held) if end <= safe), default=0)
+
+
+def _left(text: str, start: int, end: int, spans: Iterable[tuple[int, int, str]]) -> Iterable[tuple[int, int]]:
+    """The parts of a find that no span covers, those without a letter left out."""
+    at = start
+    for begin, stop, _ in [*spans, (end, end, "")]:
+        if begin > at and any(map(str.isalpha, text[at : min(begin, end)])):
+            yield at, min(begin, end)
+        at = max(at, stop)
+        if at >= end:
+            return
 
 
 def _begun(text: str, secret: str) -> int:

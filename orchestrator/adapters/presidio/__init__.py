@@ -1,0 +1,5 @@
+"""Presidio behind the recogniser port, from the extra `presidio`."""
+
+from orchestrator.adapters.presidio.recogniser import MODEL, PresidioRecogniser
+
+__all__ = ["MODEL", "PresidioRecogniser"]
