@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from keyword import iskeyword
+from sys import intern
 from typing import Final, cast
 
 from orchestrator.errors import ExpressionError
@@ -85,7 +86,9 @@ class Expression:
         if found and not iskeyword(found[1]) and found[1] not in CONSTANTS and "__" not in text and len(text) <= 200:
             links = _LINK.findall(found[2])
             column = len(text) - len(text.lstrip()) + 1
-            self.plain = Ref(found[1], tuple(name or int(index) for name, index in links), column)
+            # Thousands of references differ in the name of a step and share the words around it.
+            path = tuple([intern(name) if name else int(index) for name, index in links])
+            self.plain = Ref(intern(found[1]), path, column)
             self.refs = (self.plain,)
             self._run = None
         else:

@@ -168,6 +168,7 @@ class Plan(Part):
             for key, value in (("with", step.with_), ("output", step.output)):
                 if key in own and own[key] == value:
                     own[key] = value  # one copy of what is plain JSON already
+        made["steps"] = dict(zip(self.steps, steps.values(), strict=True))  # and of the ids
         return made
 
     @field_validator("version", mode="before")

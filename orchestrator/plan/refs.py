@@ -29,13 +29,16 @@ class Expr:
     `and`, `or`, `not`, `in`, `if` and loops cannot work on what does not exist yet; they raise with the remedy.
     """
 
-    __slots__ = ("_level", "_owner", "_text")
+    __slots__ = ("_braced", "_level", "_owner", "_text")
 
     def __init__(self, text: str, level: int = _ATOM, owner: object = None) -> None:
         self._text, self._level, self._owner = text, level, owner
+        self._braced = ""  #: as it stands in a plan, once somebody has asked: all that read a step share one text
 
     def __str__(self) -> str:
-        return f"${{{{ {self._text} }}}}"
+        if not self._braced:
+            self._braced = f"${{{{ {self._text} }}}}"
+        return self._braced
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._text}>"
