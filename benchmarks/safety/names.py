@@ -17,11 +17,12 @@ from orchestrator.ports.recogniser import MEANINGS, Found
 from orchestrator.safety.recognisers import KINDS, finds
 
 PEOPLE = DATA.with_name("people.jsonl")
+_ID = "national_id"
 #: What Presidio's own recognisers call our kinds.
 OURS = {
     "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "CREDIT_CARD": "card", "IBAN_CODE": "iban",
     "IP_ADDRESS": "address", "MAC_ADDRESS": "address",
-    **dict.fromkeys(("US_SSN", "US_ITIN", "UK_NINO", "ES_NIF", "IT_FISCAL_CODE", "PL_PESEL", "IN_AADHAAR"), "national_id"),
+    **dict.fromkeys(("US_SSN", "US_ITIN", "UK_NINO", "ES_NIF", "IT_FISCAL_CODE", "PL_PESEL", "IN_AADHAAR"), _ID),
 }  # fmt: skip
 Finder = Callable[[str], Iterable[Found]]
 
