@@ -82,7 +82,7 @@ def test_a_number_that_has_no_room_on_the_wire_is_told_as_text() -> None:
 
 def test_one_request_is_not_larger_than_collectors_take(monkeypatch: pytest.MonkeyPatch) -> None:
     one = encode(Span(1, 1, 0, "x", 1.0, 2.0))
-    monkeypatch.setattr(encoding, "REQUEST_BYTES_MAX", 10 * len(one) - 1)
+    monkeypatch.setattr(encoding, "REQUEST_BYTES_MAX", len(Encoder(RESOURCE)._scope) + 10 * len(one) - 1)
     bodies = list(Encoder(RESOURCE).requests([one] * 25))
     counts = [len(ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans) for body in bodies]
     assert counts == [10, 10, 5]

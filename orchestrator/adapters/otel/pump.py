@@ -30,18 +30,24 @@ BREATH_S: Final = 0.000_05
 CLOSE_S: Final = 5.0  #: that closing waits for what is queued
 log = structlog.get_logger(__name__)
 Work = Callable[..., Sequence[Told]]  #: makes the spans of one thing that was told
+#: A task that was worked on, as a tuple of texts and numbers alone: a garbage collector does not follow those. Its
+#: `traceparent`, run, step, branch, attempt, pool, function, when it was sent, worker, begin, end, error.
+Note = tuple[str, str, str, int, int, str, str, float, str, float, float, str | None]
 
 
 class Pump:
     """Takes work from any thread; makes, redacts and exports spans in one of its own."""
 
-    def __init__(self, sink: Sink, resource: Resource, redactor: Redactor) -> None:
-        self._sink, self._resource, self._redactor = sink, resource, redactor
+    def __init__(
+        self, sink: Sink, resource: Resource, redactor: Redactor, worked: Callable[[Note], Told | None]
+    ) -> None:
+        self._sink, self._resource, self._redactor, self._worked = sink, resource, redactor, worked
         self._queue_max = _number("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_MAX)
         self._batch_max = min(_number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_MAX), self._queue_max)
         self._wake_facts = min(WAKE_FACTS, self._batch_max)
         self._delay_s = _number("OTEL_BSP_SCHEDULE_DELAY", int(DELAY_S * 1000)) / 1000
         self._queue: deque[tuple[Work, tuple[Any, ...]]] = deque()
+        self._notes: deque[Note] = deque()
         self._pairs: deque[Formed] = deque()  #: of two spans each
         self._singles: deque[Formed] = deque()
         self._wake = threading.Event()
@@ -65,6 +71,16 @@ class Pump:
         if self._weight >= self._wake_facts and not self._wake.is_set():
             self._wake.set()
 
+    def note(self, note: Note) -> None:
+        """Queue a task that was worked on. Never blocks and never raises."""
+        notes = self._notes
+        if self._closing or len(notes) >= self._queue_max:
+            self.dropped += 1
+            return
+        notes.append(note)
+        if len(notes) >= self._wake_facts and not self._wake.is_set():
+            self._wake.set()
+
     def add(self, told: Told) -> None:
         """Take spans that are made, from any thread. Never blocks and never raises."""
         if self._closing or len(self._singles) >= self._queue_max:
@@ -82,7 +98,7 @@ class Pump:
         self._closing = True
         self._wake.set()
         self._thread.join(CLOSE_S)
-        self.dropped += len(self._queue) + len(self._pairs) + len(self._singles)
+        self.dropped += len(self._queue) + len(self._notes) + len(self._pairs) + len(self._singles)
         self._sink.shutdown()
 
     def _run(self) -> None:
@@ -94,6 +110,7 @@ class Pump:
                 self._weight = 0
                 self._wake.clear()
                 self._make()
+                self._make_noted()
                 closing, due = self._closing, time.monotonic() >= next_s
                 if closing or due:
                     next_s = time.monotonic() + self._delay_s
@@ -101,7 +118,7 @@ class Pump:
                     if not (closing or due or spans >= self._batch_max):
                         break
                     self._export()
-                if closing and not self._queue:
+                if closing and not self._queue and not self._notes:
                     return
         finally:
             detach(token)
@@ -120,6 +137,22 @@ class Pump:
             except Exception as error:  # noqa: BLE001  # one run's odd journal must not end the telling of all others
                 self._broke(error)
             if len(self._singles) + 2 * len(self._pairs) >= self._batch_max:
+                self._export()
+
+    def _make_noted(self) -> None:
+        notes, made = self._notes, 0
+        while notes:
+            note = notes.popleft()
+            try:
+                told = self._worked(note)
+                if told is not None:
+                    self._form(told)
+            except Exception as error:  # noqa: BLE001  # as above
+                self._broke(error)
+            made += 1
+            if not made % BREATH_TOLD:
+                time.sleep(BREATH_S)
+            if len(self._singles) >= self._batch_max:
                 self._export()
 
     def _form(self, one: Told) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.ids import Parent
-from orchestrator.adapters.otel.pump import Pump
+from orchestrator.adapters.otel.pump import Note, Pump
 from orchestrator.adapters.otel.runs import RunTrace
 from orchestrator.adapters.otel.sink import LibrarySink, Sink
 from orchestrator.adapters.otel.span import Attribute, Span, Told, Work, Worked
@@ -52,7 +52,9 @@ class Telemetry:
         if resource.attributes.get("service.name", "unknown_service").startswith("unknown_service"):  # type: ignore[union-attr]  # a text
             resource = resource.merge(type(resource)({"service.name": "hierarchical-orchestrator"}))
         self._sampler = provider.sampler
-        self._pump = Pump(exporter if isinstance(exporter, Sink) else LibrarySink(exporter), resource, redactor)
+        self._pump = Pump(
+            exporter if isinstance(exporter, Sink) else LibrarySink(exporter), resource, redactor, _worked
+        )
         asked = os.environ.get(CAPTURE, "").strip().lower() in {"true", "1", "span_only", "span_and_event"}
         self._content = asked if content is None else content
         self._runs: dict[RunId, RunTrace] = {}  #: the pump's thread alone looks at it
@@ -167,23 +169,12 @@ class Telemetry:
 
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """See `WorkObserver`."""
-        parent = ids.asked(task.trace) if task.trace else None
-        if parent is None or not parent.flags & ids.SAMPLED:
-            return
-        key = task.key
-        told = Worked(
-            Work(parent.trace, key.run_id, key.step_id, key.attempt, task.pool, task.function or "", worker),
-            ids.work_span(parent.span, task.sent_at_s, worker),
-            parent.span,
-            began_s,
-            max(ended_s, began_s),
-        )
-        if key.branch >= 0 and error == "":
-            self._pump.add(told)
-            return
-        (span,) = told.spans()  # of its own form, as there is no other of its step
-        span.error = "dropped" if error is None else error
-        self._pump.add(span)
+        if task.trace:
+            key = task.key
+            self._pump.note((
+                task.trace, key.run_id, key.step_id, key.branch, key.attempt, task.pool, task.function or "",
+                task.sent_at_s, worker, began_s, max(ended_s, began_s), error,
+            ))  # fmt: skip
 
     # ---- requests
 
@@ -240,6 +231,21 @@ class TaskSpan(otel.NonRecordingSpan):
         if own.is_valid:
             said |= {"trace_id": f"{own.trace_id:032x}", "span_id": f"{own.span_id:016x}"}
         return said
+
+
+def _worked(note: Note) -> Told | None:
+    """What is told of the work on a task; None where its run is not traced."""
+    trace, run, step, branch, attempt, pool, function, sent_at_s, worker, began_s, ended_s, error = note
+    parent = ids.asked(trace)
+    if parent is None or not parent.flags & ids.SAMPLED:
+        return None
+    work = Work(parent.trace, run, step, attempt, pool, function, worker)
+    told = Worked(work, ids.work_span(parent.span, sent_at_s, worker), parent.span, began_s, ended_s)
+    if branch >= 0 and error == "":
+        return told
+    (span,) = told.spans()  # written out, as there is no other of its step
+    span.error = "dropped" if error is None else error
+    return span
 
 
 class _Inside:
