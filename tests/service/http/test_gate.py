@@ -112,6 +112,21 @@ async def test_a_head_that_does_not_end_is_cut(home: House, monkeypatch: pytest.
             assert answer.count(b"HTTP/1.1 200") == first.count(b"\r\n\r\n")
 
 
+async def test_an_answer_waits_for_nobodys_acknowledgement(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its head and its body are written apart; a system that gathers small pieces would keep the second one back."""
+    made, at_once = patience.PatientProtocol.connection_made, []
+
+    def noted(self: patience.PatientProtocol, transport: asyncio.BaseTransport) -> None:
+        made(self, transport)
+        at_once.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(patience.PatientProtocol, "connection_made", noted)
+    async with listening(home) as url:
+        assert b" 200 " in await spoken(url, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert len(at_once) == 1
+    assert all(at_once)
+
+
 async def test_heads_that_are_too_large_are_refused(home: House) -> None:
     async with listening(home) as url:
         for bomb in (b"X-A: " + b"a" * 2 * HEAD_BYTES_MAX, b"\r\n".join(b"X-%d: b" % n for n in range(20_000))):
