@@ -134,6 +134,7 @@ class RunEngine:
             self.offers,
             unwanted,
         )
+        self.refusals = self._loop.refusals  #: of words of workers
         self.turn = self._loop.turn  #: handle what is queued at once, if the journal need not be waited for
         self.owning = Owning(self, shared) if shared is not None else None
         self.takeover = TakeOver(self)

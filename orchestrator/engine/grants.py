@@ -19,6 +19,7 @@ from orchestrator.ports.tasks import IntentRequest, OwnerReply, OwnerRequest, Sp
 UNWANTED = OwnerReply(granted=False, limit="run", left=0.0)
 LOOK_S: Final = 1.0  #: between two looks whether a run that is open, and not driven here, is over or driven here
 LOOKS_MAX: Final = 120  #: whoever drives it answers the worker meanwhile, or takes the run over and begins anew
+UNKEPT = OwnerReply(granted=False, limit="value", left=0.0)
 BEGUN = OwnerReply(granted=False, limit="begun", left=0.0)
 
 
@@ -53,6 +54,8 @@ class Grants:
                 looks += 1
             except RunNotFound:
                 return UNWANTED
+            except ValueRefused:
+                return UNKEPT
             except (EngineClosed, JournalError):
                 pass  # another has it now, or the store does not answer
             await anyio.sleep(LOOK_S)
@@ -100,10 +103,7 @@ class Grants:
             key=request.effect,
             tool=request.tool,
         )
-        try:
-            await self._tell(driver, intended)
-        except ValueRefused:
-            return OwnerReply(granted=False, limit="value", left=0.0)
+        await self._tell(driver, intended)
         return OwnerReply(granted=True) if _at_work(driver, key) else UNWANTED
 
     async def _begin(self, driver: RunDriver, request: StartRequest) -> OwnerReply:

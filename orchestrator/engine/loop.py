@@ -17,8 +17,16 @@ from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.observing import Guarded
 from orchestrator.engine.offers import Offers
+from orchestrator.engine.refusals import ASKED, Refusals
 from orchestrator.engine.translate import input_of, verdict_of
-from orchestrator.errors import JournalError, JournalFull, JournalUnreachable, OrchestratorError
+from orchestrator.errors import (
+    IllegalTransition,
+    JournalError,
+    JournalFull,
+    JournalUnreachable,
+    OrchestratorError,
+    ValueRefused,
+)
 from orchestrator.ids import RunId
 from orchestrator.ports import tasks as t
 from orchestrator.ports.clock import Clock
@@ -97,6 +105,7 @@ class Loop:
         self._unsafe: dict[RunDriver, list[t.TaskMessage]] = {}  #: messages of this batch, while somebody keeps them
         self._instant = _instant(journal)
         self._busy = False  #: inside a turn
+        self.refusals = Refusals()
         self._inline = INLINE_MAX  #: items that may still be handled before the event loop gets a turn
 
     def post(self, driver: RunDriver, item: Item) -> None:
@@ -200,7 +209,7 @@ class Loop:
     def _handle(self, driver: RunDriver, item: Content, now_s: float) -> None:
         machine = driver.machine
         if isinstance(item, f.Fact):
-            driver.commands += machine.handle(item)
+            self._hand_over(driver, item, item.actor, item.KIND, ours=not isinstance(item, ASKED))
         elif isinstance(item, TimerFired):
             self._timer(driver, item, now_s)
         elif isinstance(item, Begin):
@@ -220,6 +229,12 @@ class Loop:
             return
         if self._leave is not None:
             self._unsafe.setdefault(driver, []).append(message)
+        try:
+            event = input_of(message, driver.machine.state, now_s)
+        except ValueRefused as error:
+            self.refusals.note(driver.run_id, message.worker, key, error)
+            return
+        sent = key in driver.inflight
         if isinstance(message, t.TaskDone | t.TaskFailed):
             driver.inflight.pop(key, None)
             driver.started.pop(key, None)
@@ -234,9 +249,17 @@ class Loop:
             driver.hear(message)
             if message.journal and self._floods(key):
                 return
-        event = input_of(message, driver.machine.state, now_s)
         if event is not None:
+            self._hand_over(driver, event, message.worker, key, ours=sent)
+
+    def _hand_over(self, driver: RunDriver, event: Input, who: str, about: object, *, ours: bool) -> None:
+        """Have the machine take an input in. One that cannot be is a bug of ours, or a worker speaks of no task."""
+        try:
             driver.commands += driver.machine.handle(event)
+        except IllegalTransition as error:
+            if ours:
+                raise
+            self.refusals.note(driver.run_id, who, about, error)
 
     def _floods(self, key: t.TaskKey) -> bool:
         """Whether a task has said enough in this batch; it counts as a sign of life all the same."""

@@ -4,8 +4,11 @@ import sys
 from typing import TypedDict
 
 from orchestrator.core import facts as f
+from orchestrator.core.codec import check_fact
 from orchestrator.core.inputs import Input
 from orchestrator.core.state import RunState
+from orchestrator.core.values import check_values
+from orchestrator.errors import ValueRefused
 from orchestrator.ids import Digest, JsonValue, StepId
 from orchestrator.plan.models import digest_of
 from orchestrator.ports import tasks as t
@@ -29,25 +32,50 @@ def _place(message: t.TaskMessage) -> _Place:
 
 
 def input_of(message: t.TaskMessage, run: RunState, now_s: float) -> Input | None:
-    """The input a worker's message stands for; None for one that only watchers see."""
+    """The input a worker's message stands for; None for one that only watchers see.
+
+    An answer in words that no journal keeps is a failure of its attempt; a worker of ours refuses them itself.
+
+    Raises:
+        ValueRefused: another message holds such words, or names its task by them.
+    """
+    try:
+        return _checked(_meant(message, run, now_s))
+    except (ValueError, ValueRefused) as error:
+        if not isinstance(message, t.TaskDone | t.TaskFailed):
+            raise
+        why = error.reason if isinstance(error, ValueRefused) else "it holds a number or a character that JSON has not"
+        worker = message.worker if _is_kept(message.worker) else ""
+        told = f"the answer is none that a journal keeps: {why}"
+        broken = t.TaskFailed(key=message.key, worker=worker, error="output", message=told)
+        return _checked(_meant(broken, run, now_s))
+
+
+def _checked(event: Input | None) -> Input | None:
+    if isinstance(event, f.Fact):
+        check_fact(event)
+    return event
+
+
+def _is_kept(text: str) -> bool:
+    try:
+        check_values("worker", (text,))
+    except ValueRefused:
+        return False
+    return True
+
+
+def _meant(message: t.TaskMessage, run: RunState, now_s: float) -> Input | None:
     key = message.key
     if key.purpose == "check":
         return _of_check(message, run, now_s)
     place = _place(message)
     match message:
         case t.TaskDone():
-            try:
-                digest = digest_of(message.output)
-            except ValueError:  # numbers and characters that no journal keeps; a worker of ours refuses them itself
-                told = "the output holds a number or a character that JSON has not"
-                broken = t.TaskFailed(
-                    key=key, worker=message.worker, error="output", message=told, started_at_s=message.started_at_s
-                )
-                return input_of(broken, run, now_s)
             return f.StepProduced(
                 at_s=now_s,
                 **place,
-                digest=digest,
+                digest=digest_of(message.output),
                 started_at_s=message.started_at_s,
                 output=message.output,
             )

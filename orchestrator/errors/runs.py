@@ -48,7 +48,8 @@ class IdempotencyConflict(OrchestratorError):
 
 
 class IllegalTransition(OrchestratorError):
-    """Our bug: an event that no rule allows. The run is parked; its journal stays as it was."""
+    """An event that no rule allows. A worker's word is refused; of what is said here it is our bug, and the run is
+    parked as it was."""
 
     def __init__(self, step: str, status: str, event: str, story: tuple[str, ...] = ()) -> None:
         super().__init__(step, status, event, story)
