@@ -65,7 +65,7 @@ def _taken_over(turn: Turn, event: f.StepExpanded | f.StepReused) -> Sequence[Pa
     state = run.step(event.step)
     if run.frozen:
         return NOBODY
-    expanding = isinstance(event, f.StepExpanded) or (event.branch < 0 and state is not None and state.spec.mapped)
+    expanding = isinstance(event, f.StepExpanded)
     leader = run.steps[state.spec.each] if state is not None and state.spec.each >= 0 else None
     if state is None or (expanding and not state.spec.mapped) or (leader is not None and leader.units is None):
         raise IllegalTransition(str(event.step), "without all it waits for", f"{type(event).__name__} before its plan")

@@ -3,7 +3,7 @@
 from collections import deque
 
 from orchestrator.core import facts as f
-from orchestrator.core.settle import charge_of, check_charge, move, pause, settle, settle_step, spend, unit_of
+from orchestrator.core.settle import charge_of, check_charge, move, pause, settle, spend, unit_of
 from orchestrator.core.state import RunState, Sample, Status, Unit
 from orchestrator.core.step_facts import DRAINED, LOST
 
@@ -31,21 +31,12 @@ def on_expanded(run: RunState, fact: f.StepExpanded) -> None:
 
 def on_reused(run: RunState, fact: f.StepReused) -> None:
     """The step, or one branch of it, has passed already, in the run this one comes from."""
-    state = run.steps[run.plan.by_id[fact.step]]
-    if fact.branch >= 0 or not state.spec.mapped:
-        _, unit = unit_of(run, fact)
-        unit.output, unit.digest = fact.output, fact.digest
-        if not state.started:
-            state.started = True
-            run.finally_held -= state.spec.held
-        settle(run, fact, Status.PASSED)
-        return
-    outputs = fact.output if isinstance(fact.output, list) else [fact.output]
-    on_expanded(run, f.StepExpanded(at_s=fact.at_s, step=fact.step, count=len(outputs), items=[None] * len(outputs)))
-    for unit, output in zip(state.units or (), outputs, strict=True):
-        unit.output, unit.status = output, Status.PASSED
-    state.settled = state.passed = len(outputs)
-    settle_step(run, state, Status.PASSED, "")
+    state, unit = unit_of(run, fact)
+    unit.output, unit.digest = fact.output, fact.digest
+    if not state.started:
+        state.started = True
+        run.finally_held -= state.spec.held
+    settle(run, fact, Status.PASSED)
 
 
 def on_dispatched(run: RunState, fact: f.StepDispatched) -> None:

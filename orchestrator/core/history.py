@@ -9,7 +9,7 @@ from orchestrator.core.history_account import Account
 from orchestrator.core.history_unit import UnitHistory
 from orchestrator.core.state import SETTLED, UPSTREAM, Status
 from orchestrator.core.step_facts import DRAINED
-from orchestrator.core.transitions import ANY_TIME, MAPPED, UNIT, after
+from orchestrator.core.transitions import ANY_TIME, MAPPED, UNIT, Edges, after
 from orchestrator.core.violation import Violation
 from orchestrator.ids import StepId
 from orchestrator.plan import limits
@@ -70,7 +70,6 @@ class _Checker:
         self.frozen = self.cancelled = False
         self.limit = self.policy = ""
         self.ended: f.RunEnded | None = None
-        self.reused: dict[StepId, int] = {}  #: outputs taken over, by step
         self.extensions, self.account = 0, Account()
 
     def wrong(self, rule: str, fact: f.Fact | None, what: str) -> None:
@@ -143,12 +142,9 @@ class _Checker:
         self.frozen = True
         if self.plan is None and fact.plan:
             self.plan = compile_plan(Plan.model_validate(fact.plan))
-        for step, count in self.reused.items():
-            spec = self.spec(step)
-            if spec is not None and spec.mapped:
-                self.wholes[step] = self.units.pop((step, f.WHOLE))
-                for branch in range(count):
-                    self.units[step, branch] = UnitHistory(may_be=frozenset({Status.PASSED}))
+        for spec in self.plan.steps if self.plan is not None else ():
+            if spec.mapped and self.units.pop((spec.id, f.WHOLE), None) is not None:
+                self.wrong("edge", fact, f"{spec.id} was taken over without its branches")
         if self.plan is not None and self.plan.digest != fact.digest:
             self.wrong("plan.digest", fact, f"the plan is {self.plan.digest}, and the record says {fact.digest}")
 
@@ -263,11 +259,6 @@ class _Checker:
         for branch in range(fact.count):
             self.units[fact.step, branch] = UnitHistory(attempt=self.wholes[fact.step].attempt)
 
-    def on_reused(self, fact: f.StepReused) -> None:
-        """What is taken over comes before the plan, so it shows later whether the step is a mapped one."""
-        if fact.branch < 0:
-            self.reused[fact.step] = len(fact.output) if isinstance(fact.output, list) else 1
-
     def fate(self, step: StepId) -> Status | None:
         """Where a step as a whole has settled; None while it may be in several statuses."""
         unit = self.wholes.get(step) or self.units.get((step, f.WHOLE))
@@ -342,16 +333,22 @@ class _Checker:
     def on_quarantined(self, fact: f.StepQuarantined) -> None:
         if self.ended is not None:
             return
+        if self.fate(fact.step) is not Status.PASSED:
+            self.wrong("edge", fact, f"{fact.step} is taken back, and it has not passed")
         for (step, _), unit in self.units.items():
-            self.take_back(step, unit, fact)
+            self.take_back(UNIT, step, unit, fact)
         for step, unit in self.wholes.items():
-            self.take_back(step, unit, fact)
+            self.take_back(MAPPED, step, unit, fact)
 
-    def take_back(self, step: StepId, unit: UnitHistory, fact: f.StepQuarantined) -> None:
-        if step == fact.step:
-            unit.may_be, unit.reason = frozenset({Status.FAILED}), fact.reason
-        elif step in fact.affected:
-            unit.may_be, unit.reason = frozenset({Status.SKIPPED}), "quarantined"
+    def take_back(self, table: dict[Status, Edges], step: StepId, unit: UnitHistory, fact: f.StepQuarantined) -> None:
+        if step != fact.step and step not in fact.affected:
+            return
+        status = Status.FAILED if step == fact.step else Status.SKIPPED
+        if status not in after(table, unit.may_be, type(fact)):
+            was = ", ".join(sorted(unit.may_be))
+            self.wrong("edge", fact, f"{step} becomes {status} where the status is {was}")
+        unit.may_be = frozenset({status})
+        unit.reason = fact.reason if step == fact.step else "quarantined"
 
 
 def _rule(kind: type[F], rule: Callable[["_Checker", F], None]) -> tuple[type[f.Fact], _Rule]:
@@ -368,7 +365,6 @@ _RULES: Final[dict[type[f.Fact], _Rule]] = dict(
         _rule(f.CancelRequested, _Checker.on_cancel),
         _rule(f.RunEnded, _Checker.on_ended),
         _rule(f.StepExpanded, _Checker.on_expanded),
-        _rule(f.StepReused, _Checker.on_reused),
         _rule(f.StepProduced, _Checker.on_produced),
         _rule(f.CheckVerdict, _Checker.on_verdict),
         _rule(f.StepPassed, _Checker.on_passed),

@@ -91,6 +91,10 @@ class RunMachine:
         With `lost`, the workers of the process that died are gone: their attempts end as lost. Without it the
         same tasks are sent again under the same keys. A higher `epoch` than the run's says that a new owner adopts it:
         recorded here and not by `handle`, which would send what is due first, and then count it among the lost.
+
+        Raises:
+            ExpressionError: what an attempt was given cannot be worked out any more: contents of this open run, which
+                nobody may delete, are gone. Nothing is decided about a run that is not whole.
         """
         turn = self._turn
         turn.now_s = at_s
@@ -170,15 +174,7 @@ class RunMachine:
     def _outstanding(self, state: StepState, unit: Unit, *, lost: bool) -> None:
         turn = self._turn
         if unit.args is None:
-            try:
-                prepare(self.state, state, unit)
-            except ExpressionError as error:
-                turn.emit(
-                    f.StepFailed(
-                        at_s=turn.now_s, step=state.spec.id, branch=unit.branch, attempt=unit.attempt, cause=str(error)
-                    )
-                )
-                return
+            prepare(self.state, state, unit)
         if unit.status is Status.RUNNING and unit.outcome is None:
             self._still_running(state, unit, lost=lost)
         elif unit.status is Status.BACKOFF:

@@ -16,6 +16,7 @@ def replace_plan(run: RunState, plan: CompiledPlan, touched: frozenset[StepId], 
             for unit in state.all_units():
                 move(run, unit, Status.CANCELLED, at_s)
     run.plan = plan
+    run.quarantined -= touched  # what passes from here on is another result, and may be found wrong too
     run.revision += 1
     run.steps = [_carried(run, old.get(spec.id), spec, touched) for spec in plan.steps]
     for state in run.steps:

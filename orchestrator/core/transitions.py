@@ -22,7 +22,10 @@ _ENDS: Final[Edges] = {
     f.StepCancelled: _to(Status.CANCELLED),
     f.StepQuarantined: _to(Status.SKIPPED),
 }
+_LEFT: Final[Edges] = {kind: targets for kind, targets in _ENDS.items() if kind is not f.StepFailed}
+#: what is taken back has passed; of a map that passed, branches may be gaps, skipped or cancelled, but none has failed
 _TAKES: Final[Edges] = {f.StepQuarantined: _to(Status.FAILED, Status.SKIPPED)}
+_BUILT_ON: Final[Edges] = {f.StepQuarantined: _to(Status.SKIPPED)}
 
 #: status -> fact -> the statuses it may lead to. A fact that is not listed is illegal in that status.
 UNIT: Final[dict[Status, Edges]] = {
@@ -47,12 +50,11 @@ UNIT: Final[dict[Status, Edges]] = {
         f.PatternChosen: _to(Status.RUNNING),
         f.GoalPlanned: _to(Status.RUNNING),
         f.ChildStarted: _to(Status.RUNNING),
-        f.ChildEnded: _to(Status.RUNNING),
         f.ApprovalAsked: _to(Status.WAITING),
         f.StepProduced: _to(Status.RUNNING, Status.CHECKING),
         f.AttemptFailed: _to(Status.RUNNING, Status.CHECKING, Status.REJECTED),
         f.LeaseLost: _to(Status.REJECTED),
-        **_ENDS,
+        **_LEFT,
     },
     Status.CHECKING: {
         f.CheckVerdict: _to(Status.CHECKING),
@@ -82,7 +84,7 @@ UNIT: Final[dict[Status, Edges]] = {
     Status.BACKOFF: {
         f.EffectIntended: _to(Status.BACKOFF),
         f.StepDispatched: _to(Status.RUNNING),
-        **_ENDS,
+        **_LEFT,
     },
     Status.WAITING: {
         f.ApprovalAnswered: _to(Status.CHECKING),
@@ -91,29 +93,37 @@ UNIT: Final[dict[Status, Edges]] = {
         f.BudgetReserved: _to(Status.WAITING),
         f.ReplanRefused: _to(Status.REJECTED, Status.CHECKING),
         f.PlanPatched: _to(Status.REJECTED, Status.CHECKING, Status.PENDING),  # when the planner is waited for
-        **_ENDS,
+        **_LEFT,
     },
     Status.PASSED: _TAKES,
-    Status.GAP: _TAKES,
-    Status.FAILED: {**_TAKES, f.PlanPatched: _to(Status.PENDING)},
+    Status.GAP: {**_TAKES, f.PlanPatched: _to(Status.PENDING)},
+    Status.FAILED: {**_BUILT_ON, f.PlanPatched: _to(Status.PENDING)},
     Status.SKIPPED: {**_TAKES, f.PlanPatched: _to(Status.PENDING)},
-    Status.CANCELLED: _TAKES,
+    Status.CANCELLED: {**_TAKES, f.PlanPatched: _to(Status.PENDING)},
 }
 
-#: the same for a mapped step as a whole
+#: the same for a mapped step as a whole: what has no branches yet was built on nothing, and of what has some each
+#: branch is a gap of its own
 MAPPED: Final[dict[Status, Edges]] = {
     Status.PENDING: {
         f.StepExpanded: _to(Status.RUNNING),
-        f.StepReused: _to(Status.PASSED),
         f.StepSkipped: _to(Status.SKIPPED),
-        **_ENDS,
+        f.StepGap: _to(Status.GAP),
+        f.StepFailed: _to(Status.FAILED),
+        f.StepCancelled: _to(Status.CANCELLED),
     },
-    Status.RUNNING: {f.StepPassed: _to(Status.PASSED), **_ENDS},
+    Status.RUNNING: {
+        f.StepPassed: _to(Status.PASSED),
+        f.StepFailed: _to(Status.FAILED),
+        f.StepCancelled: _to(Status.CANCELLED),
+        f.StepQuarantined: _to(Status.SKIPPED),
+        f.PlanPatched: _to(Status.PENDING),  # its branches wait for the planner, and none of them passed
+    },
     Status.PASSED: _TAKES,
-    Status.GAP: _TAKES,
-    Status.FAILED: {**_TAKES, f.PlanPatched: _to(Status.PENDING)},
-    Status.SKIPPED: {**_TAKES, f.PlanPatched: _to(Status.PENDING)},
-    Status.CANCELLED: _TAKES,
+    Status.GAP: {f.PlanPatched: _to(Status.PENDING)},
+    Status.FAILED: {**_BUILT_ON, f.PlanPatched: _to(Status.PENDING)},
+    Status.SKIPPED: {**_BUILT_ON, f.PlanPatched: _to(Status.PENDING)},
+    Status.CANCELLED: _BUILT_ON,
 }
 
 #: facts about a unit that may come in any status, also late: money is spent, and a sub-plan ends when it ends

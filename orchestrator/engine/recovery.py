@@ -90,6 +90,9 @@ async def recover(
     if not records:
         raise JournalCorrupt(run_id, 1, "its row is there and its records are not")
     machine = machine_of(records)
+    gone = next((record for record in records if record.forgotten), None)
+    if gone is not None and not machine.state.ended:
+        raise JournalCorrupt(run_id, gone.seq, f"what this {gone.fact.KIND} said was deleted while the run was open")
     accepted = records[0].fact
     if not isinstance(accepted, f.RunAccepted):
         raise JournalCorrupt(run_id, 1, "the first record is not run.accepted")

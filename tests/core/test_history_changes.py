@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from orchestrator.core import facts as f
 from orchestrator.core.invariants import check_history
-from orchestrator.ids import JsonValue, StepId
+from orchestrator.ids import StepId
 from orchestrator.plan.compiled import compile_plan
 from orchestrator.plan.models import Plan
 from orchestrator.plan.patch import Patch, apply_patch
@@ -18,9 +18,10 @@ def test_what_is_taken_over_has_passed_branch_by_branch_and_may_not_be_sent_agai
     steps = {"a": {}, "m": {"foreach": {"over": [0, 1]}}, "e": {"foreach": {"each": "m"}}, "b": {"needs": ["a", "m"]}}
     bench = Bench(plan_of(steps), start=False)
     bench.tell(bench.accepted)
-    outputs: dict[str, JsonValue] = {"a": 1, "m": ["x", "y"]}
-    for step, output in outputs.items():
-        bench.tell(f.StepReused(at_s=0.0, step=StepId(step), digest=D, source=bench.accepted.run, output=output))
+    bench.tell(f.StepExpanded(at_s=0.0, step=StepId("m"), count=2, items=[0, 1]))
+    for step, branch, output in (("a", -1, 1), ("m", 0, "x"), ("m", 1, "y")):
+        where = {"step": StepId(step), "branch": branch}
+        bench.tell(f.StepReused(at_s=0.0, **where, digest=D, source=bench.accepted.run, output=output))  # type: ignore[arg-type]  # the two names
     bench.tell(bench.frozen)
     assert at(bench, f.StepDispatched, "b") < len(bench.all)  # and all is well
     place = len(bench.all) + 1
@@ -30,9 +31,13 @@ def test_what_is_taken_over_has_passed_branch_by_branch_and_may_not_be_sent_agai
         ]
     late = f.StepReused(at_s=0.0, step=StepId("m"), branch=1, digest=D, source=bench.accepted.run, output="y")
     assert said([*bench.all, late]) == [f"{place} m[1] edge: step.reused where the status is passed"]
-    less = changed(bench.all, at(bench, f.StepReused, "m"), output=["x"])
-    found = said(less[: at(bench, f.StepDispatched, "e", 1) + 1])
-    assert found == [f"{at(bench, f.StepDispatched, 'e', 1) + 1} e[1] dispatch.early: it waits for m"]
+    second = at(bench, f.StepReused, "m", 1)
+    less = [fact for index, fact in enumerate(bench.all) if index != second]
+    found = said(less[: at(bench, f.StepDispatched, "e", 1)])
+    assert f"{at(bench, f.StepDispatched, 'e', 1)} e[1] dispatch.early: it waits for m" in found
+    whole = changed(bench.all, at(bench, f.StepReused, "a"), step=StepId("e"))
+    place = at(bench, f.PlanFrozen) + 1
+    assert said(whole[:place]) == [f"{place} [-1] edge: e was taken over without its branches"]
 
 
 def patched(plan: Plan, *ops: object, asked_by: str | None = None) -> f.PlanPatched:
@@ -156,6 +161,30 @@ def test_what_a_quarantine_took_back_has_not_passed_any_more() -> None:
     assert said([*bench.all, expanded])[0] == f"{place} m[-1] edge: step.expanded where the status is skipped"
     bench.done("z")
     assert bench.ended.status == "failed"
+
+
+def test_only_what_has_passed_is_taken_back_and_what_was_built_on_it_had_begun() -> None:
+    bench = Bench(plan_of({"a": {}, "b": {"needs": ["a"]}, "m": {"foreach": {"over": [0]}, "needs": ["b"]}, "z": {}}))
+    place = len(bench.all) + 1
+    early = f.StepQuarantined(at_s=0.0, actor="ann", step=A, reason="wrong")
+    assert said([*bench.all, early]) == [
+        f"{place} a[-1] edge: a is taken back, and it has not passed",
+        f"{place} a[-1] edge: a becomes failed where the status is running",
+    ]
+    bench.done("a")
+    assert said([*bench.all, early]) == []
+    bench.done("b")
+    bench.done("m", branch=0)
+    place = len(bench.all) + 1
+    whole = replace(early, affected=(StepId("b"), StepId("m")))
+    assert said([*bench.all, whole]) == []
+    assert said([*bench.all, replace(whole, step=StepId("z"), affected=())])[0] == (
+        f"{place} z[-1] edge: z is taken back, and it has not passed"
+    )
+    gone = [*bench.all, whole, replace(whole, step=StepId("b"), affected=(StepId("m"),))]
+    assert said(gone) == [
+        f"{place + 1} b[-1] edge: b is taken back, and it has not passed",
+    ]
 
 
 # ---- samples and checks, and a plan that nobody knows

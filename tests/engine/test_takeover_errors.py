@@ -10,9 +10,11 @@ from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.memory.transport import MemoryTransport
 from orchestrator.core import facts as f
+from orchestrator.core.codec import without_payload
 from orchestrator.core.facts import RunEnded
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.handle import Run
+from orchestrator.engine.operations import Operations
 from orchestrator.engine.ownership import Shared
 from orchestrator.engine.submission import Request, first_facts
 from orchestrator.errors import JournalUnreachable
@@ -133,6 +135,45 @@ async def test_a_parent_hears_of_a_sub_plan_that_seems_older_than_itself() -> No
     assert parent is not None
     assert child is not None
     assert child.above is parent
+
+
+class _Forgetful(_Store):
+    """Lost what one kind of record said, behind everybody's back: no journal deletes that of an open run."""
+
+    lost: type[f.Fact] = f.RunEnded
+
+    async def read(self, run_id: RunId, after: int = 0, limit: int = 10_000) -> list[Recorded]:
+        records = await super().read(run_id, after, limit)
+        return [
+            replace(record, fact=without_payload(record.fact), forgotten=True)
+            if isinstance(record.fact, self.lost)
+            else record
+            for record in records
+        ]
+
+
+@pytest.mark.parametrize("kind", [f.PlanFrozen, f.StepProduced, f.ApprovalAsked])
+async def test_a_run_whose_contents_are_gone_is_left_alone_and_nothing_is_made_up(kind: type[f.Fact]) -> None:
+    store = _Forgetful()
+    steps = {"s": {"plan": INNER}, "t": {**ASK, "needs": ["s"]}}
+    plan = Plan.model_validate({"name": "p", "steps": {"x": ASK, **steps}})
+    request = Request(run_id=RunId("r"), plan=plan, inputs={}, budget=plan.budget)
+    async with engine_on(store) as engine:
+        engine.start(first_facts(request, engine.clock.now_s()), engine.prepare(plan))
+        await anyio.wait_all_tasks_blocked()
+        await Operations(engine).approve(RunId("r.s"), "x", "y")
+        await anyio.wait_all_tasks_blocked()
+    before = len(await store.read(RunId("r")))
+    store.lost = kind
+
+    async with engine_on(store) as engine:
+        await engine.takeover.recover(RunId("r"))
+        await anyio.wait_all_tasks_blocked()
+        reason = engine.parked(RunId("r"))
+
+    assert reason is not None
+    assert "deleted" in reason
+    assert len(await store.read(RunId("r"))) == before
 
 
 class _SlowEnd(_Store):
