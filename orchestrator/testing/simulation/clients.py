@@ -6,7 +6,8 @@ from typing import Final
 
 import anyio
 
-from orchestrator.core.state import Status
+from orchestrator.core.rebuild import built_on
+from orchestrator.core.state import RunState, Status
 from orchestrator.engine.operations import OpenApproval, Operations
 from orchestrator.engine.recovery import machine_of, plan_of, read_all
 from orchestrator.errors import IdempotencyConflict, OrchestratorError
@@ -21,7 +22,25 @@ from orchestrator.testing.simulation.witness import Witness
 PATIENCE_S: Final = 20.0  #: a client waits for an answer
 LOOK_S: Final = 2.0  #: between two looks for questions
 PERSON: Final = "ann"
+LOOKS: Final = 20  #: for a moment that is rare
 AGAIN_MAX: Final = 4  #: ended runs of a schedule that are tried again
+
+_OVER: Final = frozenset({Status.GAP, Status.CANCELLED, Status.FAILED, Status.SKIPPED})
+_ODD: Final = frozenset({*_OVER, Status.BACKOFF, Status.REJECTED})
+
+
+def _tempting(run: RunState) -> list[StepId]:
+    """Steps that passed, of which something, or of what was built on them, stands where few quarantines meet it."""
+    return [
+        state.spec.id
+        for state in run.steps
+        if state.status is Status.PASSED
+        and any(
+            unit.status in _ODD
+            for name in (state.spec.id, *built_on(run, state))
+            for unit in run.steps[run.plan.by_id[name]].all_units()
+        )
+    ]
 
 
 class Clients:
@@ -35,7 +54,10 @@ class Clients:
         witness: Witness,
         calm: Callable[[], bool],
         given: Given | None = None,
+        *,
+        more: random.Random,
     ) -> None:
+        self._more = more  #: chance for what was added later, so that the other dice fall as they did
         self._given = given
         self._supervisors, self._profile, self._dice, self._witness, self._calm = (
             supervisors,
@@ -166,6 +188,9 @@ class Clients:
         if ended and self._dice.random() < 0.4:
             await self._take_back_late(self._dice.choice(ended))
             return
+        if self._more.random() < 0.5:
+            await self._lie_in_wait()
+            return
         drivers = [d for one in self._supervisors if one.up and one.engine for d in one.engine.drivers()]
         if not drivers:
             return
@@ -175,11 +200,30 @@ class Clients:
         if not passed:
             return
         step = self._dice.choice(passed).spec.id
+        await self._quarantine(driver.run_id, step)
+        if self._more.random() < 0.6:  # and then one of those before it, or beside it
+            await anyio.sleep(self._more.random() * 3.0)
+            await self._quarantine(driver.run_id, self._more.choice(passed).spec.id)
+
+    async def _lie_in_wait(self) -> None:
+        """Take a result back at a moment that is rare: when something of it, or built on it, stands oddly."""
+        for _ in range(LOOKS):
+            if self._calm():
+                return
+            for one in self._supervisors:
+                for driver in one.engine.drivers() if one.up and one.engine is not None else ():
+                    tempting = _tempting(driver.machine.state)
+                    if tempting:
+                        await self._quarantine(driver.run_id, self._more.choice(tempting))
+                        return
+            await anyio.sleep(LOOK_S / 4)
+
+    async def _quarantine(self, run_id: RunId, step: StepId) -> None:
         supervisor = await self._somebody()
         with anyio.move_on_after(PATIENCE_S):
             try:
                 assert supervisor.engine is not None, "it is up"
-                await Operations(supervisor.engine).quarantine(driver.run_id, step, reason="wrong", by=PERSON)
+                await Operations(supervisor.engine).quarantine(run_id, step, reason="wrong", by=PERSON)
             except OrchestratorError:
                 return
 
@@ -209,6 +253,9 @@ class Clients:
         driver = self._dice.choice(drivers)
         plan = driver.machine.state.plan.plan
         step = self._dice.choice(list(plan.steps))
+        over = [state.spec.id for state in driver.machine.state.steps if state.status in _OVER]
+        if over and self._more.random() < 0.5:
+            step = self._more.choice(over)
         changes: tuple[list[object], ...] = (
             [{"retry": {"step": step}}],
             [{"replace": {"id": step, "step": {"pool": "w", "call": "f", "with": {"x": step}}}}],

@@ -1,14 +1,18 @@
 """The models of a schedule: a judge, a planner of patches and a planner of goals, who err, hang, and bill for it."""
 
 import random
+from collections.abc import Sequence
 from typing import Final, Protocol
 
+from orchestrator.core.facts import Fact
+from orchestrator.core.route import RouteAnswer, RouteQuestion
 from orchestrator.errors import PlanError, PlanningFailed
 from orchestrator.ids import RunId, StepId
 from orchestrator.plan.models import Plan, Step
+from orchestrator.plan.parts import AUTO
 from orchestrator.plan.patch import Patch, apply_patch
 from orchestrator.ports.checker import Judgement, JudgeRequest, Vote
-from orchestrator.ports.model import Meter, ModelCall
+from orchestrator.ports.model import Meter, ModelCall, Tier
 from orchestrator.ports.planner import Choice, Draft, GoalRequest, Planned, ReplanRequest
 from orchestrator.ports.tasks import TaskKey
 from orchestrator.testing.simulation.node import Node
@@ -39,6 +43,22 @@ class Books(Protocol):
     def approved(self, run_id: RunId, step: str) -> None:
         """A judge said that an output passes."""
         ...
+
+
+class Routes:
+    """Chooses tiers, always the same for the same question; see `Routing`."""
+
+    tiers: tuple[Tier, ...] = ("cheap", "standard", "strong")
+
+    def choose(self, question: RouteQuestion) -> RouteAnswer | None:
+        """A tier where the plan leaves it open."""
+        if question.asked != AUTO:
+            return None
+        tier = "cheap" if len(question.text) % 2 else "standard"
+        return RouteAnswer(tier=tier, advised=tier, by="rule", reason="by its length")
+
+    def saw(self, run_id: RunId, facts: Sequence[Fact]) -> None:
+        """It learns nothing."""
 
 
 class Minds:
@@ -121,4 +141,4 @@ class Minds:
         return Planned(plan=self._dice.choice(GOALS), tries=number, usd_estimate=0.1)
 
 
-__all__ = ["GOALS", "Minds"]
+__all__ = ["GOALS", "Minds", "Routes"]

@@ -54,10 +54,11 @@ class SimPools:
 def plan_number(number: int) -> Plan:
     """A plan of one to seven steps; the same for the same number."""
     draw = random.Random(f"plan {number}")  # chance that repeats is the point
+    more = random.Random(f"more of plan {number}")
     pools = SimPools()
     for _ in range(TRIES_MAX):
         try:
-            plan = Plan.model_validate(_draft(draw))
+            plan = Plan.model_validate(_enriched(more, _draft(draw)))
             refuse_errors(plan, pools)
         except (ValueError, PlanError, ExpressionError):
             continue
@@ -138,6 +139,33 @@ def _step(draw: Draw, number: int, before: dict[str, dict[str, object]]) -> dict
     if draw.random() < 0.15:
         step["if"] = "inputs.flag"
     return step
+
+
+def _enriched(draw: Draw, plan: dict[str, object]) -> dict[str, object]:
+    """Perhaps what makes a few moves frequent that would take many thousand schedules: drawn apart from the rest."""
+    steps = cast(dict[str, dict[str, object]], plan["steps"])
+    for step in steps.values():
+        if ("call" in step or "task" in step) and draw.random() < 0.2:
+            step["model"] = {"tier": "auto"}
+        if "foreach" in step and "over" in cast(dict[str, object], step["foreach"]) and draw.random() < 0.3:
+            step["if"] = "item != 1"
+    if draw.random() < 0.15:
+        plan["budget"] = {"wall": draw.choice((8.0, 14.0)), "on_limit": "degrade"}
+        cast(dict[str, dict[str, object]], plan["defaults"])["retry"]["backoff"] = "4s..20s"
+    if draw.random() < 0.15:
+        _loose(draw, steps)
+    return plan
+
+
+def _loose(draw: Draw, steps: dict[str, dict[str, object]]) -> None:
+    """A map of which one branch is enough, beside something long: what of it is cancelled may be taken back later."""
+    simple: dict[str, object] = {"pool": "w", "call": "f"}
+    steps["many"] = {**simple, "foreach": {"over": "inputs.items", "max_parallel": draw.randint(1, 3)}}
+    first: dict[str, object] = {"join": {"at_least": 1}, "early": True}
+    steps["first"] = {**simple, "with": {"x": "${{ steps.many.passed }}"}, **first}
+    chain: dict[str, object] = {**simple, "with": {"x": "${{ steps.first.output }}"}, "on_fail": [{"retry": 2}]}
+    steps["then"] = chain if draw.random() < 0.5 else {**chain, "foreach": {"over": "inputs.items"}}
+    steps["slow"] = {"human": {"ask": "?", "choices": ["yes", "no"], "expires": 60.0, "then": "no"}}
 
 
 _MEMBERS: Final = ("output", "output", "passed")

@@ -8,10 +8,11 @@ import anyio
 
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.ownership import Shared
-from orchestrator.errors import JournalError
+from orchestrator.errors import JournalError, OrchestratorError
+from orchestrator.ids import RunId
 from orchestrator.plan.catalogue import PoolCatalogue
 from orchestrator.ports import tasks as t
-from orchestrator.testing.simulation.minds import Minds
+from orchestrator.testing.simulation.minds import Minds, Routes
 from orchestrator.testing.simulation.node import Node
 from orchestrator.testing.simulation.petitions import SimPetitions
 from orchestrator.testing.simulation.profile import Profile
@@ -81,6 +82,7 @@ class Supervisor:
             planner=minds,
             checker=minds,
             supervisor=minds,
+            routing=Routes(),
             shared=Shared(
                 ownership=journal,
                 petitions=SimPetitions(journal),
@@ -94,6 +96,7 @@ class Supervisor:
         async with anyio.create_task_group() as group, engine:
             transport.open(group)
             self.engine, self._opened = engine, True
+            engine.refusals.note = self._refused  # type: ignore[method-assign]  # honest workers say nothing strange
             await self._stop.wait()
             await engine.drain(self._dice.choice(GRACES_S))
             self.engine = None
@@ -104,6 +107,9 @@ class Supervisor:
         for error in errors.exceptions:
             if self._opened or not isinstance(error, JournalError):
                 self._witness.note("died", f"the engine ended with {type(error).__name__}: {error}")
+
+    def _refused(self, run_id: RunId, worker: str, about: object, error: OrchestratorError) -> None:
+        self._witness.note("refused", f"{worker} was not believed about {about} of {run_id}: {error}")
 
     def _acknowledged(self, engine: RunEngine, message: t.TaskMessage) -> None:
         driver = engine.driver(message.key.run_id)

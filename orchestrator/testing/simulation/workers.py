@@ -45,8 +45,17 @@ class Outside(Protocol):
 class SimWorker:
     """One worker process, for one life."""
 
-    def __init__(self, node: Node, port: SimPort, profile: Profile, dice: random.Random, outside: Outside) -> None:
+    def __init__(
+        self,
+        node: Node,
+        port: SimPort,
+        profile: Profile,
+        dice: random.Random,
+        asides: random.Random,
+        outside: Outside,
+    ) -> None:
         self.node, self._port, self._profile, self._dice, self._outside = node, port, profile, dice, outside
+        self._asides = asides  #: chance for what a worker only mentions
         self._charges = 0
 
     async def run(self) -> None:
@@ -117,6 +126,11 @@ class SimWorker:
             await self._port.post(t.TaskProgress(key=key, worker=self.node.name, fraction=0.5, message="half"))
         if self._dice.random() < 0.1:
             await self._port.post(t.TaskEvidence(key=key, worker=self.node.name, tool="t", result=True))
+        if self._asides.random() < 0.05:
+            tripped = t.TaskTripped(
+                key=key, worker=self.node.name, guard="g", stage="tool_result", verdict="signal", reasons=("odd",)
+            )
+            await self._port.post(tripped)
         if self._dice.random() < self._profile.pays / 4:
             charge = self._charge(key)
             self._outside.called(key, charge, 0.01, 1)

@@ -126,7 +126,13 @@ class World:
             for number in range(self.profile.supervisors)
         ]
         self._clients = Clients(
-            self._supervisors, self.profile, self._stream("clients"), self.witness, lambda: self._calm, given
+            self._supervisors,
+            self.profile,
+            self._stream("clients"),
+            self.witness,
+            lambda: self._calm,
+            given,
+            more=self._stream("more of clients"),
         )
         self._dice = self._stream("world")
         self._dice_of_watch = self._stream("watch")
@@ -339,7 +345,8 @@ class World:
             self._lives += 1
             node = self._node(f"w{self._lives}")
             dice = self._stream(f"worker {node.name}")
-            worker = SimWorker(node, SimPort(self._server, node, dice), self.profile, dice, self.witness)
+            asides = self._stream(f"asides {node.name}")
+            worker = SimWorker(node, SimPort(self._server, node, dice), self.profile, dice, asides, self.witness)
             with anyio.CancelScope() as scope:
                 self._workers.append((node, scope))
                 await worker.run()

@@ -1,0 +1,38 @@
+"""A campaign that is played in lots counts what it would count in one go, and goes on where it was stopped."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.testing.simulation import lots
+from orchestrator.testing.simulation.campaign import Tally, campaign
+from orchestrator.testing.simulation.lots import merged, play_lots
+
+
+def figures(tally: Tally) -> dict[str, object]:
+    return {name: told for name, told in tally.document().items() if name != "schedules_per_cpu_second"}
+
+
+def test_lots_count_what_a_campaign_counts_and_are_played_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lots, "LOT", 2)
+    whole = play_lots(tmp_path, 0, 3, 2, None)
+    files = sorted(tmp_path.iterdir())
+    kept, gone = files[0].stat().st_mtime_ns, files[1]
+
+    assert [path.name for path in files] == ["0-2.json", "2-1.json"]
+    assert figures(whole) == figures(campaign(0, 3))
+
+    gone.unlink()
+    assert merged(tmp_path).schedules == 2
+    assert figures(play_lots(tmp_path, 0, 3, 1, None)) == figures(whole)
+    assert files[0].stat().st_mtime_ns == kept, "it was not played again"
+
+
+def test_what_other_code_has_played_is_not_counted(tmp_path: Path) -> None:
+    (tmp_path / "0-1.json").write_text(json.dumps({"code": "other", **Tally().state()}))
+
+    with pytest.raises(ValueError, match="other code"):
+        merged(tmp_path)
+    with pytest.raises(ValueError, match="other code"):
+        play_lots(tmp_path, 0, 1, 1, None)
