@@ -131,6 +131,8 @@ class SimWorker:
                 key=key, worker=self.node.name, guard="g", stage="tool_result", verdict="signal", reasons=("odd",)
             )
             await self._port.post(tripped)
+        if self._asides.random() < 0.05:
+            await self._port.post(t.TaskToolFailed(key=key, worker=self.node.name, tool="t", error="timeout"))
         if self._dice.random() < self._profile.pays / 4:
             charge = self._charge(key)
             self._outside.called(key, charge, 0.01, 1)
