@@ -154,6 +154,8 @@ def _enriched(draw: Draw, plan: dict[str, object]) -> dict[str, object]:
         cast(dict[str, dict[str, object]], plan["defaults"])["retry"]["backoff"] = "4s..20s"
     if draw.random() < 0.15:
         _loose(draw, steps)
+    elif draw.random() < 0.1:
+        _short(plan, steps)
     return plan
 
 
@@ -161,11 +163,19 @@ def _loose(draw: Draw, steps: dict[str, dict[str, object]]) -> None:
     """A map of which one branch is enough, beside something long: what of it is cancelled may be taken back later."""
     simple: dict[str, object] = {"pool": "w", "call": "f"}
     steps["many"] = {**simple, "foreach": {"over": "inputs.items", "max_parallel": draw.randint(1, 3)}}
+    steps["many"]["on_fail"] = draw.choice(([], ["gap"]))
     first: dict[str, object] = {"join": {"at_least": 1}, "early": True}
     steps["first"] = {**simple, "with": {"x": "${{ steps.many.passed }}"}, **first}
     chain: dict[str, object] = {**simple, "with": {"x": "${{ steps.first.output }}"}, "on_fail": [{"retry": 2}]}
     steps["then"] = chain if draw.random() < 0.5 else {**chain, "foreach": {"over": "inputs.items"}}
     steps["slow"] = {"human": {"ask": "?", "choices": ["yes", "no"], "expires": 60.0, "then": "no"}}
+
+
+def _short(plan: dict[str, object], steps: dict[str, dict[str, object]]) -> None:
+    """Fewer dispatches than steps, while a person keeps the run open: a map is left out before it has branches."""
+    plan["budget"] = {"steps": 2, "on_limit": "degrade"}
+    steps["slow"] = {"human": {"ask": "?", "choices": ["yes", "no"], "expires": 60.0, "then": "no"}}
+    steps["more"] = {"pool": "w", "call": "f", "foreach": {"over": "inputs.items"}, "needs": ["slow"]}
 
 
 _MEMBERS: Final = ("output", "output", "passed")
