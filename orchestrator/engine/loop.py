@@ -179,12 +179,9 @@ class Loop:
         for _ in range(min(len(inbox), BATCH_MAX)):
             driver, item = inbox.popleft()
             driver.queued -= 1
-            content: Content
+            content: Content = item.item if isinstance(item, Told) else item
             if isinstance(item, Told):
                 driver.on_journaled.append(item.done)
-                content = item.item
-            else:
-                content = item
             if driver.parked:
                 driver.park(driver.parked)
                 if self._leave is not None and isinstance(content, t.TaskMessage) and goes_on(driver.parked):
