@@ -90,11 +90,15 @@ def _forms() -> Iterable[_Form]:
     yield _Form(
         "email",
         re.compile(
-            r"(?<![\w.+%\-])[A-Z0-9][\w.+%\-]{0,63}@(?:[A-Z0-9](?:[A-Z0-9\-]{0,62})\.){1,8}[A-Z]{2,24}(?![\w\-])", _I
+            r"(?<![\w.+%\-])[A-Z0-9][\w.+%\-]{0,63}(?:@|%40)(?:[A-Z0-9](?:[A-Z0-9\-]{0,62})\.){1,8}[A-Z]{2,24}(?![\w\-])",
+            _I,
         ),
-        hints=("@",),
+        hints=("@", "%40"),
     )
     yield _Form("iban", re.compile(rf"{_ID}(?:{'|'.join(_ibans())})(?!\w)"), check.iban)
+    yield _Form(
+        "iban", re.compile(rf"{_ID}[a-z]{{2}}\d{{2}}[a-z0-9]{{11,28}}(?!\w)"), lambda text: check.iban(text.upper())
+    )
     for kind, words, pattern, sound in _NUMBERED:
         near = re.compile(words, _I) if words else None
         yield _Form(kind, re.compile(f"{_ID}(?:{pattern}){_END}"), sound, near)  # type: ignore[arg-type]  # kinds of ours
@@ -130,11 +134,17 @@ def _forms() -> Iterable[_Form]:
             r")(?![A-Za-z0-9_\-])"
         ),
     )
+    yield _Form(
+        "key",
+        re.compile(r"\bAuthorization[\"']?[:=] ?[\"']?Basic {1,2}([A-Za-z0-9+/_\-]{6,600}=*)", _I),
+        group=1,
+        hints=("basic",),
+    )
     yield _Form("key", re.compile(r"\bBearer {1,2}([A-Za-z0-9._~+/\-]{16,600}=*)", _I), group=1, hints=("bearer",))
     yield _Form(
         "key",
         re.compile(
-            r"\b(?:pass(?:word|wd)?|pwd|secret|api[_\-]?key|access[_\-]?token|auth[_\-]?token|client[_\-]?secret|private[_\-]?key)"
+            r"(?<![A-Za-z0-9])(?:pass(?:word|wd)?|pwd|secret|(?:secret[_\-]?)?access[_\-]?key|api[_\-]?key|access[_\-]?token|auth[_\-]?token|client[_\-]?secret|private[_\-]?key)"
             r"[\"']?[ ]?[:=][ ]?[\"']?([^\s\"',;<>&]{6,200})",
             _I,
         ),
@@ -153,14 +163,26 @@ def _forms() -> Iterable[_Form]:
     )
 
 
+_LOOK_ALIKE: Final = {
+    **dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F), " "),
+    **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212, 0xFF0D), "-"),
+    **{0xFF10 + digit: str(digit) for digit in range(10)},
+    0xFF20: "@", 0xFF0E: ".", 0xFF0B: "+",
+}  # fmt: skip
 _FORMS: Final = tuple(_forms())
 _NUMBERS: Final = frozenset({"card", "iban", "national_id", "phone"})
 _DIGITS: Final = re.compile(r"(?:\d\D{0,4}){6}")  #: fewer, or further apart, are in no number of anybody
 _KEEPS_DOTS: Final = frozenset({"address", "email", "key", "phone"})
 
 
+def as_typed(text: str) -> str:
+    """The text with plain blanks, hyphens, digits and signs for those that look like them; none moves."""
+    return text if text.isascii() else text.translate(_LOOK_ALIKE)
+
+
 def candidates(text: str, kinds: Iterable[Kind] = KINDS) -> list[Find]:
     """Everything that could be meant, also where finds lie over each other."""
+    text = as_typed(text)
     wanted = frozenset(kinds)
     found: list[Find] = []
     small = text.lower()

@@ -14,6 +14,7 @@ from orchestrator.safety.recognisers import (
     AnyKind,
     Find,
     Kind,
+    as_typed,
     candidates,
     finds,
 )
@@ -23,7 +24,9 @@ HELD_CHARS_MAX: Final = 4 * MATCH_CHARS_MAX  #: of a stream; a longer run withou
 DEPTH_MAX: Final = 200  #: of a JSON value; what lies deeper is struck whole
 SECRET_CHARS_MIN: Final = 6  #: shorter secrets would strike ordinary words
 #: What may go on over a blank: groups of digits and capitals, words that name what follows, and the parts of a key.
-_NAMES: Final = r"[\w\"'\-]{0,40}(?i:pass|password|passwd|pwd|secret|key|token|bearer)[\"']?[:=]?[\"']?"
+_NAMES: Final = (
+    r"[\w\"'\-]{0,40}(?i:pass|password|passwd|pwd|secret|key|token|bearer|basic|authorization)[\"']?[:=]?[\"']?"
+)
 _GROUP: Final = rf"(?:[A-Z0-9+()./\-]{{1,12}}|{_NAMES}|[\"']?[:=][\"']?)"
 _TAIL: Final = re.compile(
     rf"(?:(?:(?<=\s)|^)(?:\S{{0,256}}[^\w\s])?{_GROUP}[ \t]{{1,2}}(?:{_GROUP}[ \t]{{1,2}}){{0,24}})?\S*\Z"
@@ -166,7 +169,7 @@ class _Stream:
     def _safe(self) -> int:
         """How much of what is held no later piece can change."""
         held, longest = self._held, self._redactor._longest
-        tail = _TAIL.search(held, max(len(held) - HELD_CHARS_MAX, 0))
+        tail = _TAIL.search(as_typed(held), max(len(held) - HELD_CHARS_MAX, 0))
         safe = tail.start() if tail is not None else len(held)
         opened = held.rfind(_PEM, max(len(held) - longest, 0))
         if opened >= 0:

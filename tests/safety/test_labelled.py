@@ -17,7 +17,7 @@ def test_recall_of_each_kind() -> None:
         "email": (52, 55, []),
         "phone": (48, 51, []),
         "card": (44, 45, []),
-        "iban": (38, 39, []),
+        "iban": (39, 39, []),
         "national_id": (30, 31, []),
         "key": (24, 25, []),
         "address": (26, 26, ["1.2.3.4", "1.2.9.9"]),  # chapters that look like machines
@@ -26,4 +26,4 @@ def test_recall_of_each_kind() -> None:
 
 def test_every_mode_keeps_in_what_is_found_streams_too() -> None:
     told = {mode: (tally.found, tally.labelled, len(tally.alarms)) for mode, tally in by_mode(ROWS).items()}
-    assert told == dict.fromkeys(("redact", "redact, streamed", "placeholders", "refuse"), (262, 272, 1))
+    assert told == dict.fromkeys(("redact", "redact, streamed", "placeholders", "refuse"), (263, 272, 1))
