@@ -86,7 +86,7 @@ def _tell(told: dict[str, JsonValue], damaged: list[dict[str, JsonValue]], *, ev
         what = "nothing is missing up to" if everything and not damaged else "held against"
         newer = f"; {signed['newer']} runs began or went on since" if signed["newer"] else ""
         say(f"  {what} checkpoint {signed['number']} of {at}{newer}")
-    if "signed" in told:
+    if "signed" in told and not damaged:
         say({True: "  the signature fits", False: "  it is not signed", None: "  it is signed; no key to check that"}[
             cast(bool | None, told["signed"])
         ])  # fmt: skip

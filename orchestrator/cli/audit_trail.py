@@ -3,9 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
@@ -45,7 +45,7 @@ def export(
     if (run is not None) == (since is not None or until is not None):
         raise typer.BadParameter("name a RUN, or a time with --from and --to", param_hint="RUN")
     settings = settings_of(store)
-    sink = output.open("x", encoding="utf-8") if output is not None else sys.stdout
+    sink = _new_file(output) if output is not None else sys.stdout
 
     async def work() -> int:
         from orchestrator.core.checkpoints import Mark
@@ -67,10 +67,25 @@ def export(
 
     try:
         count = run_async(work)
+    except BaseException:
+        if output is not None:
+            output.unlink()  # part of an export proves nothing
+        raise
     finally:
         if output is not None:
             sink.close()
     say(f"{count} records; a stranger checks them with: orchestrator audit verify --file FILE")
+
+
+def _new_file(path: Path) -> TextIO:
+    from orchestrator.errors import PromiseError
+
+    try:
+        return path.open("x", encoding="utf-8")
+    except FileExistsError:
+        raise PromiseError(f"{path} exists", "name a file that does not") from None
+    except OSError as error:
+        raise PromiseError(f"{path} cannot be written: {error.strerror}", "name a file in a folder of yours") from None
 
 
 def report(
@@ -117,11 +132,14 @@ def forget(
 ) -> None:
     """Delete what an ended run and its sub-plans said, as the law may ask. The chain of hashes stays and verifies.
 
-    A signed line of the checkpoints says that it was asked for, by whom and why. Copies made before hold it still.
+    A signed line of the checkpoints says that it was asked for, by whom and why. Copies made before hold it still, and
+    so does the conversation of a turn, with what its later turns saw: that is named.
     """
+    if not reason.strip():
+        raise typer.BadParameter("say on whose word, and why", param_hint="--reason")
     settings = settings_of(store)
 
-    async def work() -> tuple[int, int]:
+    async def work() -> tuple[int, int, list[str]]:
         from orchestrator.errors import JournalCorrupt, WrongState
         from orchestrator.service.audit_examine import examine
         from orchestrator.service.audit_ledger import keys_of, must_have
@@ -136,12 +154,24 @@ def forget(
             for name in found.open:
                 raise WrongState(f"run {name}", "open", "cancel it or let it end before forgetting it")
             names = [*found.heads]
+            sessions = [
+                str(cast(dict[str, JsonValue], document["data"])["session"])
+                async for document in _documents(asker, run)
+                if document["kind"] == "session.pinned" and document["data"] is not None
+            ]
             freed = await delete(asker, names, settings, checkpoints, reason, payloads_only=not whole)
-        return len(names), freed
+        return len(names), freed, sessions
 
-    count, freed = run_async(work)
+    count, freed, sessions = run_async(work)
     what = "deleted" if whole else "deleted what it said"
     say(f"{paint('✓ ' + what, 'good', sys.stderr)}  {count} runs, {freed:,} bytes")
+    for session in sessions:
+        say(f"  it was a turn of the conversation {session}, which holds it still: delete that with its runs too")
+
+
+async def _documents(asker: Asker, run: str) -> AsyncIterator[dict[str, JsonValue]]:
+    async for event in asker.stream("export", run=run):
+        yield cast(dict[str, JsonValue], event)
 
 
 async def delete(

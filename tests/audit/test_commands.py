@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.audit.conftest import KEY
-from tests.cli.conftest import Shell
+from tests.cli.conftest import CHAIN, Shell
 
 
 @pytest.fixture
@@ -180,3 +180,36 @@ def test_a_drill_proves_a_copy_and_refuses_a_damaged_one(keyed: Shell) -> None:
     assert "the whole run is missing" in harmed.out
     assert "✗ not sound" in harmed.err
     assert list(keyed.home.glob("orchestrator-drill-*")) == []
+
+
+def test_an_export_goes_into_a_new_file_whole_or_not_at_all(keyed: Shell) -> None:
+    run = keyed("run", "chain.plan.yaml", "--json").json["run"]
+    (keyed.home / "there.jsonl").write_text("mine")
+    assert (
+        "there.jsonl exists; name a file that does not"
+        in keyed("audit", "export", run, "-o", "there.jsonl", code=2).err
+    )
+    assert (keyed.home / "there.jsonl").read_text() == "mine"
+    assert "cannot be written: No such file" in keyed("audit", "export", run, "-o", "no/such/file", code=2).err
+    keyed("audit", "export", "nobody", "-o", "part.jsonl", code=2)
+    assert not (keyed.home / "part.jsonl").exists()
+
+
+def test_a_file_that_is_no_export_is_not_called_signed(keyed: Shell) -> None:
+    (keyed.home / "no.jsonl").write_text("garbage")
+    told = keyed("audit", "verify", "--file", "no.jsonl", code=1)
+    assert "line 1 is no exported event" in told.out
+    assert "signed" not in told.err
+
+
+def test_a_deletion_says_why_and_which_conversation_holds_the_words_still(keyed: Shell) -> None:
+    run = keyed("run", "chain.plan.yaml", "--json").json["run"]
+    assert "say on whose word, and why" in keyed("audit", "forget", run, "--reason", " ", code=2).err
+    assert "conversation" not in keyed("audit", "forget", run, "--reason", "asked").err
+    talk = CHAIN.replace("name: {type: string, default: x}", "text: {type: string}").replace(
+        "inputs.name", "inputs.text"
+    )
+    (keyed.home / "talk.plan.yaml").write_text(talk)
+    turn = keyed("run", "talk.plan.yaml", "--session", "s1", "-i", "text=hello", "--json").json["run"]
+    told = keyed("audit", "forget", turn, "--reason", "asked").err
+    assert "it was a turn of the conversation s1, which holds it still" in told
