@@ -98,6 +98,7 @@ def _story(place: Shop, receiver: Receiver) -> None:
     service = place.serve()
     session = client(key)
     secret = session.post(f"{place.url}/v1/webhooks", json={"url": receiver.url}).json()["secret"]
+    receiver.secret = secret
     clients, dice = Clients(place.url, key), random.Random(11)
     for thread in clients.threads:
         thread.start()

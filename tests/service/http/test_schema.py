@@ -18,6 +18,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
+from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -39,6 +40,9 @@ OPEN = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/batches/webhook"}
 SEED = 20_260
 #: A plan that does not exist, or a run in another state, is no fault of a request's form.
 EXCLUDED = [positive_data_acceptance]
+#: How a request that is not as described may be refused: also as too large, which comes before a look at its form.
+REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429"]
+CONFIG = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
 
 
 @dataclass
@@ -90,7 +94,8 @@ def client(served: Threaded, key: str | None) -> requests.Session:
 
 
 def operations(served: Threaded) -> list[schemathesis.schemas.APIOperation]:
-    schema = schemathesis.openapi.from_url(f"{served.url}/v1/openapi.json", timeout=PATIENCE_S)
+    address = f"{served.url}/v1/openapi.json"
+    schema = schemathesis.openapi.from_url(address, config=CONFIG, timeout=PATIENCE_S)
     return [found.ok() for found in schema.get_all_operations()]
 
 
@@ -229,3 +234,26 @@ def test_a_key_reaches_what_its_scopes_name_and_nothing_else(served: Threaded, t
         assert len(scopes) == 1, (operation.label, scopes)
         allowed += 1
     assert refused == 4 * allowed > 100
+
+
+@pytest.mark.parametrize(("body", "status"), [("x" * 2_000_000, 413), ({"text": 1}, 422)])
+def test_what_is_refused_as_too_large_is_refused_as_described(served: Threaded, body: object, status: int) -> None:
+    (turns,) = [one for one in operations(served) if one.label == "POST /v1/sessions/{session}/turns"]
+    campaign = Campaign(client(served, "acme"), There(), None)
+    made: list[schemathesis.Case] = []
+
+    @seed(SEED)
+    @settings(
+        max_examples=1, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    )
+    @given(case=turns.as_strategy(generation_mode=GenerationMode.NEGATIVE, headers=dict(campaign.session.headers)))
+    def make(case: schemathesis.Case) -> None:
+        made.append(case)
+
+    make()
+    case = made[0]
+    case.path_parameters, case.query, case.body = {"session": "K"}, {}, body
+    case.media_type = "application/json"
+    campaign.one(case, False, random.Random(SEED))
+    assert campaign.broken == []
+    assert [*campaign.statuses] == [status]
