@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.crash.tally import PARTS, report_of, tally
+from tests.crash.tally import PARTS, PLANS, report_of, tally
 
 
 def note(part: str, case: str, count: int, **more: object) -> str:
@@ -25,6 +25,13 @@ def test_a_part_that_nothing_was_noted_of_is_not_reached() -> None:
     parts = report_of([note("pairs", "chain", 1_999)])["parts"]
     assert [part["part"] for part in parts] == [*PARTS]
     assert not any(part["reached"] for part in parts)
+
+
+def test_of_all_appends_every_plan_must_be_there() -> None:
+    lines = [note("appends in memory", f"{plan}, {when}", 4) for plan in sorted(PLANS) for when in ("before", "after")]
+    (first, *_) = report_of(lines)["parts"]
+    assert (first["reached"], first["shown"]) == (True, 64)
+    assert not report_of(lines[2:])["parts"][0]["reached"]
 
 
 def test_a_part_that_nobody_asked_for_is_refused() -> None:
