@@ -1,4 +1,4 @@
-"""A call of a tool that came to nothing is told to the owner: which tool, what kind of failure, and none of its words."""
+"""A call of a tool that came to nothing is told to the owner: which tool, which kind of failure, none of its words."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
