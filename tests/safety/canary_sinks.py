@@ -18,6 +18,7 @@ from tests.safety.canary_pools import CANARIES, prose
 
 #: What the model's answers carry besides.
 HEADERS = f"\r\nx-request-id: {CANARIES[-1]}\r\nSet-Cookie: key={CANARIES[0]}\r\n".encode()
+STREAMED_WORDS = 60  #: of an answer, which comes in pieces of seven characters, each looked at by itself
 AROUND = 200  #: bytes of context, each side
 ENDINGS = ("gzip", "deflate")  #: how a body may be packed
 
@@ -25,14 +26,14 @@ ENDINGS = ("gzip", "deflate")  #: how a body may be packed
 class Sinks:
     """Counts the bytes of each sink, and remembers which canary was found where."""
 
-    def __init__(self, canaries: Iterable[str], words: int) -> None:
+    def __init__(self, canaries: Iterable[str]) -> None:
         self.canaries = [canary.encode() for canary in canaries]
         self.found: dict[str, str] = {}  #: canary and sink, and what stood around it first
         self.volume: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()  #: requests by path
         self.packed = 0  #: bodies that came packed
         self.port = 0
-        self._words, self._chance = words, random.Random(9)
+        self._chance = random.Random(9)
 
     @property
     def url(self) -> str:
@@ -104,7 +105,7 @@ class Sinks:
             error = {"message": f"Incorrect key provided: {key}; {prose(8, self._chance)}", "code": key}
             return _answer(400, json.dumps({"error": error}).encode(), "application/json")
         if messages[-1]["role"] == "tool":
-            message: dict[str, object] = {"role": "assistant", "content": prose(self._words, self._chance)}
+            message: dict[str, object] = {"role": "assistant", "content": prose(STREAMED_WORDS, self._chance)}
             finish = "stop"
         else:
             word = {"word": prose(8, self._chance)}
