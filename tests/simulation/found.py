@@ -2,7 +2,7 @@
 
 FOUND: dict[str, int] = {
     "a_store_error_parks_for_good": 24,
-    "accept_without_compare_and_set": 69,
+    "accept_without_compare_and_set": 75,
     "acceptance_not_synced": 26,
     "accepted_before_it_is_journaled": 0,
     "ack_before_commit": 2,
@@ -43,7 +43,7 @@ FOUND: dict[str, int] = {
     "spending_of_sub_plans_lost": 2,
     "steps_not_counted": 0,
     "tasks_lost_on_take_over": 24,
-    "timers_lost_on_take_over": 29,
+    "timers_lost_on_take_over": 24,
     "told_before_it_is_journaled": 0,
     "too_many_branches_at_once": 0,
     "tool_granted_without_intent": 0,
