@@ -23,7 +23,7 @@ compile() { # compile OUTPUT WHAT-IT-IS ARGUMENTS...
 }
 
 # The development set first; the others follow its versions, so that one version of each package is tested and shipped.
-compile requirements-dev.lock "Runtime, build back-end and development tools" --group build --extra dev --extra postgres --extra mcp --extra documents --extra redis-fast --extra local --extra otlp --extra prometheus pyproject.toml
+compile requirements-dev.lock "Runtime, build back-end and development tools" --group build --extra dev --extra postgres --extra mcp --extra documents --extra redis-fast --extra local --extra otlp --extra prometheus --extra presidio pyproject.toml
 compile requirements.lock "Runtime and build back-end" --group build --constraint requirements-dev.lock pyproject.toml
 compile requirements-fleet.lock "What the image holds: runtime, PostgreSQL and the fast Redis parser, build back-end" \
   --group build --extra postgres --extra redis-fast --extra otlp --extra prometheus --constraint requirements-dev.lock pyproject.toml
