@@ -285,6 +285,12 @@ class RunSpans(SpanBook):
         span.attributes |= {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: fact.tool, names.TOOL_TYPE: "function"}
         self._say(span, names.TOOL_RESULT, fact.result)
 
+    def _fruitless(self, fact: f.ToolFailed) -> None:
+        own = self._numbered("tool", fact)
+        span = self._moment(own, self._above(fact), names.tool(fact.tool), fact.at_s - fact.seconds, fact.at_s)
+        span.attributes |= {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: fact.tool, names.TOOL_TYPE: "function"}
+        span.error = fact.error
+
     def _planned(self, fact: f.GoalPlanned) -> None:
         attempt = self._open.get(_attempt(fact))
         began_s = attempt.start_s if attempt is not None else fact.at_s
@@ -373,6 +379,7 @@ HANDLERS: Final[Mapping[type[f.Fact], Callable[[RunSpans, Any], None]]] = {
     f.GuardTripped: RunSpans._tripped,
     f.ModelCalled: RunSpans._called,
     f.ToolCalled: RunSpans._tool,
+    f.ToolFailed: RunSpans._fruitless,
     f.GoalPlanned: RunSpans._planned,
     f.ApprovalAsked: RunSpans._asked,
     f.ApprovalAnswered: RunSpans._answered,
