@@ -389,7 +389,8 @@ def test_every_name_of_the_table_is_used() -> None:
 
 def test_a_call_of_a_tool_that_came_to_nothing_is_a_span_with_its_kind() -> None:
     journal = golden.read(next(path for path in golden.paths() if path.stem == "fruitless"))
-    spans = spans_of([decode(journal.run_id, one.seq, one.header, one.payload, had_payload=True).fact for one in journal.links])
+    records = (decode(journal.run_id, one.seq, one.header, one.payload, had_payload=True) for one in journal.links)
+    spans = spans_of([record.fact for record in records])
     assert [(one.name, one.error) for one in spans if one.name.startswith("execute_tool")] == [
         ("execute_tool closed", "failed"),
         ("execute_tool closed", "input"),
