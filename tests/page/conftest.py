@@ -16,6 +16,17 @@ from tests.page.serving import Served, served
 
 WAIT_MS = 30_000  #: on a busy machine
 WIDE = (1400, 860)
+#: Whether the node of a mapped step says that so many of its branches have passed.
+PASSED = """least => {
+  const said = document.querySelector('[data-node="each"] .what').textContent.match(/^(\\d+)\\/\\d+ passed/);
+  return said !== null && Number(said[1]) >= least;
+}"""
+#: Writes down what the badge is from now on: a state that is soon over would be missed by whoever looks now and then.
+WATCHED = """() => {
+  window.badges = [];
+  const look = () => badges.push(document.querySelector('.badge')?.className);
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """The page in a real Chromium, against a running service: live colours, panel, approval, cancel, keys, keyboard."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,23 +10,12 @@ from playwright.sync_api import Route
 from orchestrator.ids import RunId, StepId
 from orchestrator.plan.models import Plan
 from orchestrator.ports.tasks import TaskDelta, TaskKey
-from tests.page.conftest import Open, Seen
+from tests.page.conftest import PASSED, WATCHED, Open, Seen
 from tests.page.hostile import hostile
 from tests.page.plays import brief, failed, wide
 from tests.page.serving import Served, served
 
 pytestmark = pytest.mark.browser
-#: Whether the node of a mapped step says that so many of its branches have passed.
-PASSED = """least => {
-  const said = document.querySelector('[data-node="each"] .what').textContent.match(/^(\\d+)\\/\\d+ passed/);
-  return said !== null && Number(said[1]) >= least;
-}"""
-#: Writes down what the badge is from now on: a state that is soon over would be missed by whoever looks now and then.
-WATCHED = """() => {
-  window.badges = [];
-  const look = () => badges.push(document.querySelector('.badge')?.className);
-  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
-}"""
 
 
 def run_page(service: Served, run: RunId | str, query: str = "") -> str:
@@ -402,21 +390,3 @@ def test_everything_of_a_run_can_be_downloaded(service: Served, look: Open) -> N
     assert len(found["downloads.events.jsonl"].splitlines()) == len(brief())
     assert json.loads(found["downloads.plan.json"])["name"] == "market-brief"
     assert found["downloads.html"].startswith("<!doctype html>")
-
-
-def test_a_key_stays_in_the_tab_and_wrong_ones_are_refused(look: Open) -> None:
-    with served(keyless=False) as service, look(service.url, ready=".login") as seen:
-        for key in ("ho_wrong", service.house.keys["acme"]):
-            seen.page.fill("#key", key)
-            seen.page.get_by_role("button", name="use it").click()
-            seen.page.wait_for_selector(".login .bad" if key == "ho_wrong" else "#find")
-        assert seen.page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
-        assert [url for url in seen.asked if re.search("ho_", url)] == []
-        seen.page.reload()
-        seen.page.wait_for_selector("#find")
-        seen.page.get_by_role("button", name="forget key").click()
-        seen.page.wait_for_selector(".login")
-        assert seen.page.evaluate("sessionStorage.length") == 0
-        assert {line.split(" (")[0] for line in seen.complaints} <= {
-            "Failed to load resource: the server responded with a status of 401"
-        }
