@@ -7,14 +7,12 @@ from orchestrator.core.fact import NO_STEP
 from orchestrator.core.plan_facts import PatternChosen, PlanDrafted
 from orchestrator.core.step_facts import JudgeVoted
 from orchestrator.ids import JsonValue, RunId, StepId
-from orchestrator.plan.frozen import quickly_made
 from orchestrator.plan.models import Plan
 from orchestrator.plan.parts import Judge
 
 TimerKind = Literal["attempt", "backoff", "approval", "wall"]
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
     """Send a task to a pool: work, or the call of a check. Answered by an output or a failed attempt."""

@@ -5,7 +5,6 @@ from typing import ClassVar, Final, Literal
 
 from orchestrator.core.fact import Purpose, StepFact, VerdictKind
 from orchestrator.ids import Digest, JsonValue, RunId, StepId
-from orchestrator.plan.frozen import quickly_made
 
 LOST: Final = "lost"  #: error of an attempt whose worker is gone, as a transport or a pool of processes tells it
 DRAINED: Final = "drained"  #: reason of a lease that was given up in good order
@@ -34,7 +33,6 @@ class StepReused(StepFact):
     output: JsonValue
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDispatched(StepFact):
     """A task was sent: work, or the call of a check."""
@@ -50,7 +48,6 @@ class StepDispatched(StepFact):
     cause: Literal["first", "ladder", "retry", "lost"] = "first"
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted(StepFact):
     """A worker took a task that had to wait for it. Without this fact, dispatch was the start."""
@@ -163,7 +160,6 @@ class EffectDone(StepFact):
     key: str
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepProduced(StepFact):
     """A worker returned an output. Nobody may read it until its checks have passed."""
@@ -206,7 +202,6 @@ class LeaseLost(StepFact):
     reason: str = ""
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckVerdict(StepFact):
     """One check's word on one output."""
@@ -270,7 +265,6 @@ class StepEscalated(StepFact):
     pool: str | None = None
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPassed(StepFact):
     """Every check passed: from here on the output may be read. For a mapped step: all branches have settled."""

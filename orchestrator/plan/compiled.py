@@ -10,7 +10,6 @@ from functools import lru_cache
 from orchestrator.errors import PlanError, PlanIssue
 from orchestrator.ids import JsonValue, StepId
 from orchestrator.plan.expressions import Expression, Ref, ValueTemplate, bare, compile_value, text_parts
-from orchestrator.plan.frozen import quickly_made
 from orchestrator.plan.models import Plan, Step, canonical_json
 from orchestrator.plan.parts import AtLeast, Check, Retry, Rung, Timeout
 from orchestrator.plan.schemas import SchemaCheck, compile_schema
@@ -52,7 +51,6 @@ class Instruction:
         return "".join(texts), blocks
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CompiledStep:
     """One step with its edges and its parsed parts."""

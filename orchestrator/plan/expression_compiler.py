@@ -13,7 +13,6 @@ from orchestrator.errors import ExpressionError
 from orchestrator.plan import expression_values as values
 from orchestrator.plan.expression_source import column_of, member_name, read
 from orchestrator.plan.expression_values import Fault, Meter
-from orchestrator.plan.frozen import quickly_made
 
 __all__ = ["CONSTANTS", "NESTING_MAX", "NODES_MAX", "Ref", "Run", "Scope", "compile_expression", "path_value"]
 
@@ -36,7 +35,6 @@ _BINARY: Final[dict[type[ast.operator], str]] = {
 _ORDER: Final[dict[type[ast.cmpop], str]] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True)
 class Ref:
     """The static part of one reference: `steps.sizing.output.low[i]` gives `steps` and three keys.

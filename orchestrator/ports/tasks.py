@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.ids import JsonValue, PoolName, RunId, StepId, TenantId
-from orchestrator.plan.frozen import quickly_made
 from orchestrator.ports.cache import CacheMode, Offer
 from orchestrator.ports.model import ModelCall
 
@@ -12,7 +11,6 @@ Lane = Literal["high", "normal", "low", "batch"]
 LANES: tuple[Lane, ...] = ("high", "normal", "low", "batch")
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True)
 class TaskKey:
     """Names one task for good. A second answer under the same key is a duplicate."""
@@ -31,7 +29,6 @@ class TaskKey:
         return f"{self.run_id}/{self.step_id}{at}#{self.attempt}{tail}" + (f"?{self.check}" if self.check else "")
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTask:
     """One task for any worker of a pool."""
@@ -59,7 +56,6 @@ class StepTask:
     labels: dict[str, list[str]] = field(default_factory=dict)  #: whence each value comes, where guards ask for that
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStarted:
     """A worker began a task that had waited."""
@@ -127,7 +123,6 @@ class TaskSpent:
     tokens: int = 0
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDone:
     """The worker returned. The output is plain JSON already."""
