@@ -44,7 +44,7 @@ def test_all_that_the_benchmark_imports_is_in_the_lock_of_its_environment(root: 
     of = packages_distributions()
     needed = {re.sub(r"[-_.]+", "-", one).lower() for name in done.stdout.split() for one in of.get(name, [])[:1]}
 
-    assert {"asyncpg", "pydantic", "networkx"} <= needed
+    assert {"asyncpg", "pydantic"} <= needed
     assert needed - locked - {"hierarchical-orchestrator"} == set()
 
 
