@@ -45,7 +45,7 @@ def test_all_that_the_benchmark_imports_is_in_the_lock_of_its_environment(root: 
     needed = {re.sub(r"[-_.]+", "-", one).lower() for name in done.stdout.split() for one in of.get(name, [])[:1]}
 
     assert {"asyncpg", "pydantic"} <= needed
-    assert needed - locked - {"hierarchical-orchestrator"} == set()
+    assert needed - locked - {"hierarchical-orchestrator", "setuptools"} == set()  # a start file of setuptools loads it
 
 
 @pytest.mark.parametrize(("delta", "word"), [(0.0, "MET"), (0.01, "MISSED")])

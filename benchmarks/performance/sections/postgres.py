@@ -16,10 +16,9 @@ from benchmarks.performance.runner import Options, Series
 from orchestrator.adapters.postgres.journal import PostgresJournal
 from orchestrator.adapters.postgres.upgrade import upgrade
 from orchestrator.core.codec import encode
-from orchestrator.core.facts import Fact
-from orchestrator.ids import RunId
+from orchestrator.core.facts import Fact, RunAccepted, StepPassed, StepProduced
+from orchestrator.ids import Digest, RunId, StepId
 from orchestrator.ports.journal import Append
-from orchestrator.testing.facts import accepted, passed, produced
 from tests.servers.postgres import PostgresServer
 
 SIZES = ((1, 1, 300), (1, 4, 300), (64, 4, 60), (256, 4, 30))  #: runs in a batch, facts of each, batches
@@ -38,18 +37,46 @@ _BOTH = f"WITH e AS ({_EVENTS}) {_PAYLOADS}"
 SEMANTICS = """Every batch is one commit that waits for the disk (fsync and synchronous_commit on), one after the other.
 ours checks each run's place and epoch, chains hashes and tells other processes; asyncpg only writes rows of the same
 number and size, in one statement (one round trip, the floor) or as two executemany in a transaction."""
+_DIGEST = Digest("sha256:" + "0" * 64)
 Batch = list[tuple[int, list[Fact]]]  #: number of a run, and its facts
 
 
+def _accepted(run: RunId) -> Fact:
+    return RunAccepted(
+        at_s=1.0,
+        run=run,
+        plan="plan",
+        plan_digest=_DIGEST,
+        request_digest=_DIGEST,
+        machine=1,
+        tenant="default",
+        idempotency_key=None,
+        origin=run,
+        parent=None,
+        usd=1.0,
+        tokens=1_000,
+        wall_s=60.0,
+        steps=10,
+        inputs={"topic": "heat pumps"},
+    )
+
+
+def _of_step(place: int, batch: int) -> Fact:
+    step = StepId("draft")
+    if place % 2:
+        return StepPassed(at_s=3.0, step=step, attempt=1, digest=_DIGEST)
+    output = {"n": batch, "text": "x" * 200}
+    return StepProduced(at_s=2.0, actor="worker-1", step=step, attempt=1, digest=_DIGEST, output=output)
+
+
 def _batches(runs: int, facts: int, count: int) -> list[Batch]:
-    kinds: list[Callable[[int], Fact]] = [lambda n: produced({"n": n, "text": "x" * 200}), lambda _: passed()]
-    return [[(run, [kinds[k % 2](b) for k in range(facts)]) for run in range(runs)] for b in range(count)]
+    return [[(run, [_of_step(k, b) for k in range(facts)]) for run in range(runs)] for b in range(count)]
 
 
 async def _ours(url: str, batches: list[Batch], runs: int) -> list[float]:
     journal = await PostgresJournal.open(url)
     names = [RunId(f"bench-{time.monotonic_ns()}-{n}") for n in range(runs)]
-    begin = [Append(run_id=name, first_seq=1, epoch=1, facts=(accepted(name),), owner="bench") for name in names]
+    begin = [Append(run_id=name, first_seq=1, epoch=1, facts=(_accepted(name),), owner="bench") for name in names]
     assert await journal.append(begin) == ()
     seqs = dict.fromkeys(range(runs), 2)
     took: list[float] = []
