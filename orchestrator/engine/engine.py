@@ -298,7 +298,7 @@ class RunEngine:
 
     def note_parked(self, run_id: RunId, reason: str) -> None:
         """Remember why a run is open and not driven."""
-        log.error("run parked", run=run_id, reason=reason)
+        (log.info if TAKEN in reason else log.error)("run parked", run=run_id, reason=reason)
         if self.observer is not None:
             self.observer.let_go(run_id)
         remember(self._parked, run_id, reason, PARKED_MAX)

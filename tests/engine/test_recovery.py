@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator import Budget, FrozenPlan, Plan, Succeeded, checks
 from orchestrator.adapters.memory.journal import MemoryJournal
@@ -264,8 +265,10 @@ async def test_whoever_claims_last_is_the_only_one_that_writes_and_sends(open_en
         await anyio.sleep(15.0)
         second_pool = pool_of(double, slow, careful, busy_once, sleep_for)
         async with open_engine(second_pool, journal=journal) as second:
-            with pytest.raises(JournalConflict, match="another owner has taken this run over"):
+            with capture_logs() as told, pytest.raises(JournalConflict, match="another owner has taken this run over"):
                 await run.result()
+            # Nobody need get up at night for that.
+            assert [one["log_level"] for one in told if one["event"] == "run parked"] == ["info"]
             assert first.runs.drivers() == []
             assert isinstance(await Run(second.runs, run.id).result(), Succeeded)
             records = await records_of(journal, run.id)
