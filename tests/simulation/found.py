@@ -1,7 +1,7 @@
 """Where each planted bug was found first: a seed whose history shows it, and shows nothing without it."""
 
 FOUND: dict[str, int] = {
-    "a_store_error_parks_for_good": 24,
+    "a_store_error_parks_for_good": 69,
     "accept_without_compare_and_set": 75,
     "acceptance_not_synced": 26,
     "accepted_before_it_is_journaled": 0,
@@ -13,7 +13,7 @@ FOUND: dict[str, int] = {
     "dispatch_after_cancel": 2,
     "duplicate_charge_counted_twice": 15,
     "effect_announced_after_dispatch": 3,
-    "effect_begun_by_anybody": 483,
+    "effect_begun_by_anybody": 530,
     "end_forgotten": 63,
     "end_of_a_sub_plan_not_told": 24,
     "epoch_not_checked": 75,
@@ -28,7 +28,7 @@ FOUND: dict[str, int] = {
     "money_granted_without_asking": 0,
     "news_not_considered": 16,
     "orphans_not_adopted": 22,
-    "quarantined_result_taken_over": 143,
+    "quarantined_result_taken_over": 406,
     "question_never_expires": 0,
     "reads_of_unpassed_output": 631,
     "refused_append_ignored": 4,
