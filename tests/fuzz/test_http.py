@@ -10,6 +10,7 @@ import anyio
 import pytest
 from fastapi import FastAPI
 
+from orchestrator.service.http.limits import Limits
 from tests.fuzz.fuzzer import FULL, INPUTS, INPUTS_FULL, MEMORY_BYTES, WEIGHED_EACH, Target, input_of
 from tests.fuzz.progress import Progress
 from tests.service.http.house import House, house, until_ended
@@ -18,6 +19,7 @@ from tests.service.http.test_streams import messages
 pytestmark = pytest.mark.anyio
 CPU_S = 1.0
 HANG_S = 30.0
+MANY = 10_000_000  #: so that no request is sent away for how often it comes
 WORDS = (
     *(b"GET", b"POST", b"DELETE", b"PUT", b"/v1/runs", b"/v1/runs/RUN", b"/events", b"/history", b"/cancel"),
     *(b"/retry", b"/fork"),
@@ -40,7 +42,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def home() -> AsyncIterator[House]:
-    async with house() as made:
+    async with house(limits=Limits(requests_per_minute=MANY, open_runs_per_tenant=MANY, queue_depth=MANY)) as made:
         yield made
 
 
