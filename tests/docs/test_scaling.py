@@ -29,12 +29,16 @@ def part(name: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "rows"),
-    [("rungs", recorded.of_rungs(recorded.read())), ("one-process", recorded.of_one_process(recorded.read()))],
+    [
+        ("rungs", recorded.of_rungs(recorded.read())),
+        ("one-process", recorded.of_one_process(recorded.read())),
+        ("ladder", recorded.of_ladder(recorded.read())),
+    ],
 )
 def test_the_tables_are_the_last_measurement(name: str, rows: list[recorded.Row]) -> None:
     again = "python -m benchmarks.performance.load --table prints what the page has to show"
     assert rows
-    assert part(name) == recorded.table(rows), again
+    assert part(name) == (recorded.ladder_table if name == "ladder" else recorded.table)(rows), again
     assert part(f"{name}-conditions") == recorded.conditions(rows), again
 
 

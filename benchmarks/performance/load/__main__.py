@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = recorded.read()
         for part in (recorded.of_rungs(rows), recorded.of_one_process(rows)):
             print(f"{recorded.table(part)}\n\n{recorded.conditions(part)}\n")
+        part = recorded.of_ladder(rows)
+        print(f"{recorded.ladder_table(part)}\n\n{recorded.conditions(part)}")
         return 0
     if asked.rung is not None:
         return _rung(asked)

@@ -12,6 +12,12 @@ HEAD = (
     "Job above the model p50", "Without the model", "Refused (told in p95)", "Errors", "Processor an answer", "Memory",
     "Machine busy before",
 )  # fmt: skip
+LADDER = (10, 100, 1_000, 10_000)  #: users of one service beside the model alone
+LADDER_HEAD = (
+    "Users", "Answers a second", "Submit p50 / p95 / p99", "Turn above the model p50 / p95 / p99",
+    "Job above the model p50 / p95 / p99", "Model alone p50 / p95 / p99", "Refused", "Errors", "Processor an answer",
+    "Memory a user", "Machine busy before",
+)  # fmt: skip
 MACHINE = ("cpu", "cores", "memory_gib", "python", "sqlite")
 
 
@@ -35,13 +41,24 @@ def of_rungs(rows: Sequence[Row]) -> list[Row]:
 
 
 def of_one_process(rows: Sequence[Row]) -> list[Row]:
-    """The rows of one process whose limits were out of the way, but for the requests it works on at once."""
-    return [row for row in rows if not row["rung"]]
+    """The rows of one process far beyond what it can do, by how many requests it works on at once."""
+    return [row for row in rows if not row["rung"] and row["users"] not in LADDER]
+
+
+def of_ladder(rows: Sequence[Row]) -> list[Row]:
+    """The rows of one process, from 10 to 10,000 users."""
+    return [row for row in rows if not row["rung"] and row["users"] in LADDER]
 
 
 def table(rows: Sequence[Row]) -> str:
     """The figures in Markdown."""
     lines = [_line(HEAD), _line(["---"] * len(HEAD)), *(_line(_cells(row)) for row in rows)]
+    return "\n".join(lines)
+
+
+def ladder_table(rows: Sequence[Row]) -> str:
+    """The figures of `of_ladder` in Markdown."""
+    lines = [_line(LADDER_HEAD), _line(["---"] * len(LADDER_HEAD)), *(_line(_steps(row)) for row in rows)]
     return "\n".join(lines)
 
 
@@ -94,6 +111,19 @@ def _cells(row: Row) -> list[str]:
         f"{_float(row['service_cpu_s']) / answers * 1e3:.0f} ms" if answers else "nothing",
         f"{_float(row['memory_peak_mib']):,.0f} MiB",
         f"{busy[0]:.1f}",
+    ]
+
+
+def _steps(row: Row) -> list[str]:
+    timed = (row["submit_ms"], row["turn_overhead_ms"], row["job_overhead_ms"], row["direct_ms"])
+    cells = dict(zip(HEAD, _cells(row), strict=True))
+    refused = cells["Refused (told in p95)"]
+    return [
+        *(cells[name] for name in ("Users", "Answers a second")),
+        *(" / ".join(_ms(found[name]) for name in ("p50", "p95", "p99")) for found in timed if isinstance(found, dict)),
+        *(refused, cells["Errors"], cells["Processor an answer"]),
+        f"{_float(row['memory_per_user_kib']):.0f} KiB",
+        cells["Machine busy before"],
     ]
 
 
