@@ -21,6 +21,8 @@ from orchestrator.service.page.step import REPLAYED_MAX, StepPages, all_inputs, 
 READERS_MAX: Final = 2_000  #: open pages of one service
 KEPT_MAX: Final = 16  #: documents kept for readers who come back
 RECORDS_AT_ONCE: Final = 1_000  #: read and taken in between two looks at whoever else wants the loop
+RECORDS_FIRST: Final = 100  #: read before the first message: the plan is among the first two
+DRAWING_S: Final = 0.3  #: a browser needs to draw a graph of the most nodes that are shown
 RECORDS_READ: Final = 10_000  #: read at a time for one question
 PAUSE_S: Final = 0.2  #: between two messages to one page: what happens meanwhile goes into one
 KEEP_ALIVE_S: Final = 15.0  #: of silence before a comment is sent
@@ -69,14 +71,22 @@ class PageFeed:
         self._wake()
 
     async def _catch_up(self) -> None:
-        """A large plan takes a while to be laid into nodes: that is a thread's work, not the loop's."""
+        """A large plan takes a while to be laid into nodes: that is a thread's work, not the loop's.
+
+        A page that begins is sent its graph before the rest of a long history is read: that takes the processor away
+        from whoever sends and draws it.
+        """
+        limit = RECORDS_AT_ONCE if self.page.seq else RECORDS_FIRST
         while True:
-            records = await self._engine.journal.read(self._run_id, after=self.page.seq, limit=RECORDS_AT_ONCE)
+            records = await self._engine.journal.read(self._run_id, after=self.page.seq, limit=limit)
             async with self.lock:
                 await anyio.to_thread.run_sync(self.page.take, records)
             self._wake()
-            if len(records) < RECORDS_AT_ONCE:
+            if len(records) < limit:
                 return
+            if limit == RECORDS_FIRST:
+                await anyio.sleep(DRAWING_S)
+            limit = RECORDS_AT_ONCE
 
     def _wake(self) -> None:
         self.changed.set()
