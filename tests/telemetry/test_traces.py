@@ -182,6 +182,24 @@ def test_any_journal_makes_whole_spans_and_a_take_over_at_any_fact_loses_and_dou
         assert told.items() <= of_heir.items(), "a span that is told twice is the same span"
 
 
+@pytest.mark.parametrize("path", golden.paths(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_process_that_takes_a_run_over_from_itself_tells_the_same_spans(path: Path) -> None:
+    journal = golden.read(path)
+    facts = [
+        decode(journal.run_id, link.seq, link.header, link.payload, had_payload=link.payload is not None).fact
+        for link in journal.links
+    ]
+    accepted = facts[0]
+    assert isinstance(accepted, f.RunAccepted)
+    kept = Kept()
+    telemetry = Telemetry(kept)
+    telemetry.journaled(accepted, 1, tuple(facts[:-1]))
+    telemetry.resumed(accepted, facts[:-1])
+    telemetry.journaled(accepted, len(facts), tuple(facts[-1:]))
+    telemetry.close()
+    assert {one.id for one in kept.spans} == {span.id for span in spans_of(facts)}
+
+
 class Kept(SpanExporter):
     """Keeps what it is given."""
 

@@ -126,6 +126,7 @@ class Telemetry:
 
     def _again(self, accepted: RunAccepted, facts: Sequence[Fact]) -> Sequence[Told]:
         since_s = facts[-1].at_s - AGAIN_S if facts else 0.0
+        self._runs.pop(accepted.run, None)  # what is known of it would be told twice
         return [one for one in self._of_run(accepted, 1, facts) if one.end_s >= since_s]
 
     def _forget(self, run_id: RunId) -> Sequence[Told]:
