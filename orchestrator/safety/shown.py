@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import anyio
 
@@ -72,55 +72,43 @@ async def _held(desk: ShownDesk, answer: Awaitable[T]) -> T:
         desk.over()
 
 
-class _Shown:
-    def __init__(self, behind: object, streams: Streams) -> None:
+class _Shown(Generic[T]):
+    def __init__(self, behind: T, streams: Streams) -> None:
         self._behind, self._streams = behind, streams
 
     def __getattr__(self, name: str) -> Any:  # whatever else one of a host's can
         return getattr(self._behind, name)
 
 
-class ShownPlanner(_Shown):
+class ShownPlanner(_Shown[Planner]):
     """A planner whose words are looked at before they are shown."""
-
-    def __init__(self, planner: Planner, streams: Streams) -> None:
-        super().__init__(planner, streams)
-        self._planner = planner
 
     async def replan(self, request: ReplanRequest) -> Patch | None:
         """See the port."""
         desk = ShownDesk(request.desk, self._streams)
-        return await _held(desk, self._planner.replan(replace(request, desk=desk)))
+        return await _held(desk, self._behind.replan(replace(request, desk=desk)))
 
 
-class ShownGoals(_Shown):
+class ShownGoals(_Shown[GoalPlanner]):
     """A planner of goals whose words are looked at before they are shown."""
-
-    def __init__(self, planner: GoalPlanner, streams: Streams) -> None:
-        super().__init__(planner, streams)
-        self._planner = planner
 
     def refusal(self, step: Any) -> str:
         """See the port."""
-        return self._planner.refusal(step)
+        return self._behind.refusal(step)
 
     async def plan(self, request: Goal) -> Planned:
         """See the port."""
         desk = ShownDesk(request.desk, self._streams)
-        return await _held(desk, self._planner.plan(replace(request, desk=desk)))
+        return await _held(desk, self._behind.plan(replace(request, desk=desk)))
 
 
-class ShownChecker(_Shown):
+class ShownChecker(_Shown[Checker]):
     """A judge whose words are looked at before they are shown."""
-
-    def __init__(self, checker: Checker, streams: Streams) -> None:
-        super().__init__(checker, streams)
-        self._checker = checker
 
     async def judge(self, request: JudgeRequest) -> Judgement:
         """See the port."""
         desk = ShownDesk(request.meter, self._streams)
-        return await _held(desk, self._checker.judge(replace(request, meter=desk)))
+        return await _held(desk, self._behind.judge(replace(request, meter=desk)))
 
 
 __all__ = ["ShownChecker", "ShownDesk", "ShownGoals", "ShownPlanner"]
