@@ -15,6 +15,7 @@ from orchestrator.ports.journal import Journal, RunQuery, RunRow
 RUNS_MAX: Final = 10_000  #: read for one answer, the newest
 PAGE: Final = 500  #: rows asked for at once
 HABIT_REACH_S: Final = 60 * 86_400.0  #: before the newest run, that a habit is taken from
+LOOKED_MAX: Final = 100_000  #: rows of runs that are looked through for a habit; a busier host's reaches back less far
 HISTORY_MAX: Final = 200  #: ended runs that a forecast reads
 
 
@@ -37,7 +38,7 @@ async def costs_of(
     """
     costs, runs, whole = Costs(), 0, True
     before: RunId | None = None
-    reach_s = 0.0
+    reach_s, looked = 0.0, 0
     while True:
         rows = await journal.runs(
             RunQuery(tenant=None if tenant is None else TenantId(tenant), before=before, limit=PAGE)
@@ -53,8 +54,9 @@ async def costs_of(
             whole = whole and not wanted
             if row.parent is None and row.accepted_at_s >= reach_s:  # its sum holds that of its sub-plans
                 costs.add_older(row.tenant, row.accepted_at_s, row.usd)
+        looked += len(rows)
         done = runs == runs_max or not rows or rows[-1].accepted_at_s < since_s
-        if len(rows) < PAGE or (done and rows[-1].accepted_at_s < reach_s):
+        if len(rows) < PAGE or (done and (looked >= LOOKED_MAX or rows[-1].accepted_at_s < reach_s)):
             return Read(costs=costs, runs=runs, whole=whole)
         before = rows[-1].run_id
 

@@ -9,6 +9,7 @@ from orchestrator.core import facts as f
 from orchestrator.ids import RunId, StepId
 from orchestrator.plan.files import parse_plan
 from orchestrator.ports.journal import Append
+from orchestrator.service import costing
 from orchestrator.service.costing import costs_of, document_of, forecast_of
 from orchestrator.testing.facts import accepted, ended
 
@@ -58,6 +59,14 @@ async def test_a_habit_does_not_reach_back_for_ever_and_counts_a_sub_plan_once()
     read = await costs_of(made, runs_max=1)
     assert read.costs.days["wild"] == {"1970-03-06": 0.5, "1970-03-07": 0.5, "1970-03-08": 60.0}
     assert set(read.costs.days) == {"wild"}
+
+
+async def test_the_search_for_a_habit_ends_at_a_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await journal(*(("a", 1, 0.5) for _ in range(3)), ("a", 2, 1.0))
+    monkeypatch.setattr(costing, "PAGE", 1)
+    monkeypatch.setattr(costing, "LOOKED_MAX", 2)
+    read = await costs_of(made, runs_max=1)
+    assert (read.runs, read.whole, read.costs.days) == (1, False, {"a": {"1970-01-03": 1.0, "1970-01-02": 0.5}})
 
 
 async def test_what_is_read_can_be_narrowed_and_has_an_end() -> None:
