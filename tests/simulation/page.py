@@ -18,28 +18,38 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path(__file__).parent / "report.json"
 PAGE = ROOT / "docs" / "reliability.md"
 
-#: what is looked at, and by whom: the history checker (H), the witness of the simulator (W), the journal itself (J)
+#: what is looked at, and by whom: the history checker (H), the simulator's witness (W), the journal itself (J), the
+#: account of a storm on real processes (S), which looks at all but one of them
 RULES = (
-    ("I1", "W", "every run that a client was told of exists afterwards"),
-    ("I2", "H W", "one end per run; nothing after it but late charges and audit records"),
-    ("I3", "W", "once faults stop, every accepted run ends"),
-    ("I4", "H J", "sequence numbers have no gap and are chained by hashes"),
-    ("I5", "W J", "no record of a lower epoch after a higher one was claimed"),
-    ("I6", "H", "each record is a legal move of its step ([states.md](states.md))"),
-    ("I7, I8", "H", "one acceptance per step; no dispatch after it"),
-    ("I9", "H", "no dispatch before everything it waits for has settled"),
-    ("I10", "W", "a worker is given the inputs whose digest is in the journal"),
-    ("I11", "H", "each acceptance follows a pass of every check on that very output"),
-    ("I12", "H", "attempts stay within retries, rungs and lost workers"),
-    ("I13", "W", "one key per effect, announced before it happens, acted on once per attempt"),
-    ("I15", "W", "no message is acknowledged before what follows from it is journaled"),
-    ("I17", "H W", "reservations fit the budget; models are not called before theirs is journaled"),
-    ("I18", "H W", "what is booked under a charge is what was billed, and once"),
-    ("I20", "W", "one run per idempotency key; another request under it never makes one"),
-    ("I21", "H W", "no dispatch after a cancel; a cancel that was confirmed is in the journal"),
+    ("I1", "W S", "every run that a client was told of exists afterwards"),
+    ("I2", "H W S", "one end per run; nothing after it but late charges and audit records"),
+    ("I3", "W S", "once faults stop, every accepted run ends"),
+    ("I4", "H J S", "sequence numbers have no gap and are chained by hashes"),
+    ("I5", "W J S", "no record of a lower epoch after a higher one was claimed"),
+    ("I6", "H S", "each record is a legal move of its step ([states.md](states.md))"),
+    ("I7, I8", "H S", "one acceptance per step; no dispatch after it"),
+    ("I9", "H S", "no dispatch before everything it waits for has settled"),
+    ("I10", "W S", "a worker is given the inputs whose digest is in the journal"),
+    ("I11", "H S", "each acceptance follows a pass of every check on that very output"),
+    ("I12", "H S", "attempts stay within retries, rungs and lost workers"),
+    ("I13", "W S", "one key per effect, announced before it happens, acted on once per attempt"),
+    ("I14", "S", "each result of a worker is accepted, rejected, stale or unknown: one of them"),
+    ("I15", "W S", "no message is acknowledged before what follows from it is journaled"),
+    ("I16", "S", "attempts are numbered upwards; two workers have one only once a lease ended, or Redis forgot"),
+    ("I17", "H W S", "reservations fit the budget; models are not called before theirs is journaled"),
+    ("I18", "H W S", "what is booked under a charge is what was billed, and once"),
+    ("I19", "S", "the calls of a model stay within its rate, over all processes"),
+    ("I20", "W S", "one run per idempotency key; another request under it never makes one"),
+    ("I21", "H W S", "no dispatch after a cancel; a cancel that was confirmed is in the journal"),
+    ("I22", "S", "each end is told by webhook, under one name, and not again once the receiver's word was heard"),
+    ("I23", "S", "a stream of events, cut and read on, is the journal without a gap"),
+    ("I24", "S", "the turns of a conversation have one order, and none is lost"),
+    ("I25", "S", "a tenant is shown, told and worked for with its own data alone"),
+    ("I26", "S", "a low lane waits for a bounded number of others"),
     ("I27", "W", "the same seed gives the same history, byte for byte"),
-    ("I28", "W", "every journal can be replayed into a state whose counters are right"),
-    ("I29", "W", "afterwards no task, message or driven run is left"),
+    ("I28", "W S", "every journal can be replayed into a state whose counters are right"),
+    ("I29", "W S", "afterwards no task, message or driven run is left"),
+    ("I30", "S", "a secret stands in no log, table, event, message or answer"),
 )
 
 _HISTORY = """\
@@ -53,7 +63,7 @@ are kept in `tests/simulation/kept` and replayed at every push. `orchestrator ch
 """
 _WHO = """\
 `H`: the history checker, which `orchestrator audit check` runs on your own journals. `W`: the witness, which keeps
-books outside of the system. `J`: the journal itself."""
+books outside of the system. `J`: the journal itself. `S`: the account of a storm on a real fleet, below."""
 _NOT_PROMISED = """\
 - Exactly-once effects outside: a step's effect gets a key, its intent is journaled first, and one beginning is
   allowed per attempt; what a worker did before it died, nobody can take back.

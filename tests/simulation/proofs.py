@@ -48,7 +48,26 @@ def _storm(report: dict[str, Any]) -> list[str]:
         f"Storm on a real fleet, {lasted}: {did};",
         f"{report['faults_total']} faults, {pace} ({faults});",
         f"{report['waste']:.1%} of the work done again (at most {report['waste_max']:.0%}); {wrong}.",
+        "",
+        *_door(report["door"]),
+        f"Results of workers: {', '.join(f'{count:,} {name}' for name, count in sorted(report['results'].items()))}.",
         f"Looked at: {', '.join(report['rules'])}.",
+    ]
+
+
+def _door(door: dict[str, Any]) -> list[str]:
+    jobs = f"two tenants handed in {door['jobs']:,} jobs and cancelled {door['cancelled']:,}"
+    turns = f"took {door['turns']:,} turns in {door['conversations']} conversations"
+    streams = f"read {door['streams']:,} streams to the end over {door['reconnects']:,} reconnections"
+    hooks = f"were sent {door['messages']:,} webhooks ({door['told_again']} told again)"
+    calls = f"paid for {door['calls']:,} calls of a model"
+    unknown = f"{door['calls_unknown']} have a bill that nobody can tell, and its money stays set aside"
+    return [
+        f"Through the service, killed and frozen like the others, {jobs},",
+        f"{turns}, {streams},",
+        f"{hooks} and {calls}; {unknown}.",
+        f"While a task in the low lane waited, at most {door['bypass'][0]:,} others began, for nine in ten of them.",
+        f"{door['scanned_bytes'] / 1e6:,.0f} MB were looked through for secrets.",
     ]
 
 

@@ -1,21 +1,18 @@
-"""What must hold after a storm, from sources that know nothing of each other: journal, witness, client and Redis."""
+"""What must hold after a storm, from sources that know nothing of each other: journal, witness, clients and Redis."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 from orchestrator.core import facts as f
-from orchestrator.core.invariants import check_history
-from orchestrator.engine.recovery import read_all
-from orchestrator.errors import JournalError
+from orchestrator.core.invariants import check_history, check_state
+from orchestrator.engine.recovery import machine_of, read_all
+from orchestrator.errors import JournalError, OrchestratorError
 from orchestrator.ports.journal import Journal, Recorded, RunQuery
+from tests.fleet.storm.witness import Seen
 
 EFFECT = "published"
-#: The rules of docs/reliability.md that an account of a storm looks at. The others need what no storm has: a bill of a
-#: model, clients that cancel, sessions, tenants beside each other, secrets, a second play of the same bytes.
-RULES = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I11", "I12", "I13", "I17", "I20", "I28", "I29"]
 STEPS_BESIDE = 1  #: of a storm's plan, beside the branches of its map
 
 
@@ -40,47 +37,39 @@ class Findings:
         return (self.begun - self.steps) / max(self.steps, 1)
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One line of the witness."""
+async def proven(journal: Journal, run_id: str, wrong: list[str]) -> list[Recorded]:
+    """The records of one run, once the rules that hold for every run were looked at; none where there is no run."""
+    if not await journal.runs(RunQuery(run_id=run_id, limit=1)):  # type: ignore[arg-type]  # ids as text
+        wrong.append(f"{run_id}: acknowledged, and not in the journal")
+        return []
+    records = await read_all(journal, run_id)  # type: ignore[arg-type]  # ids as text
+    try:
+        if (proved := await journal.verify_run(run_id)) != len(records):  # type: ignore[attr-defined] # PostgreSQL's
+            wrong.append(f"{run_id}: {len(records)} records, and hashes of {proved}")
+    except JournalError as error:
+        wrong.append(f"{run_id}: {error}")
+    if any(later.epoch < earlier.epoch for earlier, later in pairwise(records)):
+        wrong.append(f"{run_id}: a record of a lower epoch after one of a higher")
+    wrong += [f"{run_id}: {violation}" for violation in check_history(records)]
+    try:
+        wrong += [f"{run_id}: played again: {violation}" for violation in check_state(machine_of(records).state)]
+    except OrchestratorError as error:
+        wrong.append(f"{run_id}: its journal cannot be played: {error}")
+    return records
 
-    at_s: float
-    word: str
-    run: str
-    step: str
-    rest: tuple[str, ...]
 
-
-def lines_of(witness: Path) -> list[Seen]:
-    found = []
-    for line in witness.read_text().splitlines():
-        at, word, run, step, *rest = line.split(" ")
-        found.append(Seen(float(at), word, run, step, tuple(rest)))
-    return found
-
-
-async def check(journal: Journal, acknowledged: Mapping[str, Sequence[int]], witness: Path) -> Findings:
+async def check(
+    journal: Journal, acknowledged: Mapping[str, Sequence[int]], seen: Sequence[Seen]
+) -> tuple[Findings, dict[str, list[Recorded]]]:
     """Hold journal and witness against each other; `acknowledged` gives what each run was to square."""
-    found = Findings(runs=len(acknowledged))
+    found, records_of = Findings(runs=len(acknowledged)), dict[str, list[Recorded]]()
     passed: dict[tuple[str, str], float] = {}
     for run_id, numbers in acknowledged.items():
-        branches = len(numbers)
-        rows = await journal.runs(RunQuery(run_id=run_id, limit=1))  # type: ignore[arg-type]  # ids as text
-        if not rows:
-            found.wrong.append(f"{run_id}: acknowledged, and not in the journal")
-            continue
-        records = await read_all(journal, run_id)  # type: ignore[arg-type]  # ids as text
-        found.steps += branches + STEPS_BESIDE
-        try:
-            if (proved := await journal.verify_run(run_id)) != len(records):  # type: ignore[attr-defined] # PostgreSQL's
-                found.wrong.append(f"{run_id}: {len(records)} records, and hashes of {proved}")
-        except JournalError as error:
-            found.wrong.append(f"{run_id}: {error}")
-        if any(later.epoch < earlier.epoch for earlier, later in pairwise(records)):
-            found.wrong.append(f"{run_id}: a record of a lower epoch after one of a higher")
-        _one_run(found, run_id, branches, records, passed)
-    _witness(found, lines_of(witness), passed, acknowledged)
-    return found
+        records_of[run_id] = records = await proven(journal, run_id, found.wrong)
+        found.steps += len(numbers) + STEPS_BESIDE
+        _one_run(found, run_id, len(numbers), records, passed)
+    _witness(found, seen, passed, acknowledged)
+    return found, records_of
 
 
 def _one_run(
@@ -90,7 +79,6 @@ def _one_run(
     ends = [fact for fact in facts if isinstance(fact, f.RunEnded)]
     if [end.status for end in ends] != ["succeeded"]:
         found.wrong.append(f"{run_id}: ended {[(end.status, end.reason) for end in ends]}, not succeeded once")
-    found.wrong += [f"{run_id}: {violation}" for violation in check_history(records)]
     accepted: Counter[str] = Counter()
     for fact in facts:
         if isinstance(fact, f.LeaseLost) or (isinstance(fact, f.AttemptFailed) and fact.error == "lost"):
@@ -118,12 +106,12 @@ def _witness(
     effects: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
     begun: defaultdict[str, list[str]] = defaultdict(list)  #: attempts of each run's effect, as they began
     for line in seen:
-        if line.run not in acknowledged:
-            continue  # a run whose acknowledgement was lost with the connection; it is judged by nobody
+        if line.run not in acknowledged or line.word == "did":
+            continue  # a run whose acknowledgement was lost with the connection is judged by nobody
         done_s = passed.get((line.run, line.step))
         late = done_s is not None and line.at_s > done_s
         if line.word == "effect":
-            _attempt, _beginning, key, total, _pid = line.rest
+            _beginning, key, total = line.rest
             effects[line.run].add((key, total))
             found.landed_late += late
             continue
@@ -131,11 +119,13 @@ def _witness(
         if done_s is None:
             found.wrong.append(f"{line.run}: the witness saw {line.step}, which never passed")
         elif line.step == EFFECT:
-            begun[line.run].append(line.rest[0])
+            begun[line.run].append(str(line.attempt))
             if late:
                 found.wrong.append(f"{line.run}: its effect began again {line.at_s - done_s:.3f} s after it had passed")
         else:
             found.late += late
+            if line.rest[0] != str(acknowledged[line.run][line.branch]):  # I10
+                found.wrong.append(f"{line.run}: {line.step} was given {line.rest[0]}")
     for run_id, attempts in begun.items():
         if len(set(attempts)) != len(attempts):
             found.wrong.append(f"{run_id}: an attempt of its effect began more than once: {attempts}")

@@ -1,26 +1,37 @@
-"""The fleet that a storm hits: real servers behind proxies, two supervisors, eight workers, all of them processes."""
+"""The fleet that a storm hits: servers behind proxies, a service, two supervisors, eight workers, all of them real."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.fleet.storm.model import PRICE, REQUESTS_PER_MINUTE
 from tests.fleet.storm.storm_pool import WITNESS
 from tests.servers.postgres import TEMPLATE, PostgresServer, with_tables
 from tests.servers.proxy import FaultProxy
-from tests.servers.redis import RedisServer
+from tests.servers.redis import RedisServer, free_port
 
 SUPERVISORS, WORKERS = 2, 8
-SLOTS = WORKERS * 2 * 2  #: tasks at work at most: two pools, two at a time
+POOL_NAMES = ("calculating", "publishing", "asking")
+SLOTS = WORKERS * 2 * len(POOL_NAMES)  #: tasks at work at most: two of each pool at a time
 TAIL_S = 1.0  #: what `appendfsync everysec` may lose
+#: The file is rewritten early, and as plain commands: what stands in it is looked for byte by byte.
+AOF = ("--auto-aof-rewrite-min-size", "4mb", "--aof-use-rdb-preamble", "no")
 STARTS_MAX = 6  #: of Redis after a kill
 POOLS = "tests.fleet.storm.storm_pool"
+PLANS = Path(__file__).resolve().parent / "plans"
+MODEL_KEY = "sk-proj-theKeyOfTheModelInTheStorm0123"
+SERVES_S = 120.0  #: until the service must answer at its first start
 NAMESPACE = "{orchestrator}"
 LEFT = """
 local left = 0
-for _, pool in ipairs({'calculating', 'publishing'}) do
+for _, pool in ipairs({'calculating', 'publishing', 'asking'}) do
   left = left + redis.call('ZCARD', ARGV[1] .. ':delay:' .. pool)
   for lane = 1, 4 do
     local queue = ARGV[1] .. ':q:' .. pool .. ':' .. lane
@@ -32,6 +43,9 @@ for _, pool in ipairs({'calculating', 'publishing'}) do
 end
 return left
 """
+
+#: PostgreSQL ends with the thread that started it, so these stay as long as this process does.
+HANDS = ThreadPoolExecutor(3)
 
 
 class Member:
@@ -77,7 +91,8 @@ class Member:
 class StormFleet:
     """Servers, proxies, processes. `start`, then break what you like, then `close`."""
 
-    def __init__(self, folder: Path, root: Path, *, lease_s: float) -> None:
+    def __init__(self, folder: Path, root: Path, *, lease_s: float, model: str, hooks: Collection[str]) -> None:
+        """`model` is the address of a model that workers ask, `hooks` where webhooks may be sent: host:port."""
         self.folder = folder
         self.witness = folder / "witness"
         self.witness.touch()
@@ -86,7 +101,7 @@ class StormFleet:
         self.store = self.postgres.database(TEMPLATE)
         self.database = self.store.rpartition("/")[2]
         # The append-only file is rewritten early: a server that loads it must be back soon, on a busy machine too.
-        self.redis = RedisServer("valkey", options=("--auto-aof-rewrite-min-size", "4mb")).start()
+        self.redis = RedisServer("valkey", options=AOF).start()
         self._sizes: list[tuple[float, Path, int]] = []  #: of its append-only file: when, which, bytes
         self.redis_proxy = FaultProxy(self.redis.port)
         self.postgres_proxy = FaultProxy(self.postgres.port)
@@ -97,11 +112,20 @@ class StormFleet:
             "ORCHESTRATOR_POOLS": POOLS,
             "ORCHESTRATOR_LEASE_S": str(lease_s),
             "ORCHESTRATOR_OPEN_RUNS_MAX": "1000",
+            "ORCHESTRATOR_WEBHOOKS__LOOPBACK": json.dumps([*hooks]),
+            "ORCHESTRATOR_SAFETY": json.dumps({"inputs": "redact", "pii": {"given": "redact", "gives": "redact"}}),
+            **_asking(model),
             "PYTHONPATH": str(root),
             WITNESS: str(self.witness),
         }
+        self._direct = {**environment, "ORCHESTRATOR_STORE": self.store}  #: past the proxies
         own = [sys.executable, "-m", "orchestrator"]
-        serving = ["worker", "--pool", "calculating", "--pool", "publishing", "--concurrency", "2", "--grace", "5"]
+        pools = [word for name in POOL_NAMES for word in ("--pool", name)]
+        serving = ["worker", *pools, "--concurrency", "2", "--grace", "5"]
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        door = ["serve", "--port", str(self._port), "--plans", str(PLANS), "--grace", "5"]
+        self.services = [Member("service-0", [*own, *door], environment, folder / "service-0.log")]
         self.supervisors = [
             Member(f"supervisor-{n}", [*own, "supervise", "--grace", "5"], environment, folder / f"supervisor-{n}.log")
             for n in range(SUPERVISORS)
@@ -112,11 +136,31 @@ class StormFleet:
 
     @property
     def members(self) -> list[Member]:
-        return [*self.supervisors, *self.workers]
+        return [*self.services, *self.supervisors, *self.workers]
+
+    def key(self, tenant: str) -> str:
+        """A key of a tenant, as `orchestrator keys create` prints it."""
+        more = [word for scope in ("read", "run", "manage") for word in ("--scope", scope)]
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "keys", "create", tenant, "--tenant", tenant, *more,
+             "--requests-per-minute", "1000000"],
+            env=self._direct, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        return done.stdout.strip()
 
     def start(self) -> None:
+        """Start every process, and wait until the service answers."""
         for member in self.members:
             member.start()
+        until_s = time.monotonic() + SERVES_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                assert time.monotonic() < until_s, (self.folder / "service-0.log").read_text()[-2_000:]
+            time.sleep(0.1)
 
     def keep_alive(self) -> None:
         """Start again what ended by itself: a process may end when a server was away at its start."""
@@ -188,3 +232,15 @@ class StormFleet:
         self.postgres_proxy.close()
         self.redis.close()
         self.postgres.delete()
+
+
+def _asking(model: str) -> dict[str, str]:
+    """Settings of a model that has its price and its rate, for all workers together."""
+    endpoint = {"base_url": model, "api_key_env": "STORM_MODEL_KEY", "requests_per_minute": REQUESTS_PER_MINUTE}
+    tier = json.dumps({"model": "m", "endpoint": "standin", "price": PRICE})
+    return {
+        "STORM_MODEL_KEY": MODEL_KEY,
+        "ORCHESTRATOR_MODELS__ENDPOINTS__STANDIN": json.dumps(endpoint),
+        "ORCHESTRATOR_MODELS__FAILURES_TO_OPEN": "1000000",
+        **{f"ORCHESTRATOR_MODELS__TIERS__{name}": tier for name in ("CHEAP", "STANDARD", "STRONG")},
+    }

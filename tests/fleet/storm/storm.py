@@ -1,6 +1,7 @@
 """A storm, start to end: a fleet under load, faults from a seed, quiet, and then the account.
 
-Usage: python -m tests.fleet.storm.storm [--steps N] [--faults N] [--minutes M] [--seed S] [--report DIR] [--keep FILE]
+Usage: python -m tests.fleet.storm.storm [--steps N] [--faults N] [--minutes M] [--seed S] [--pause S]
+       [--report DIR] [--keep FILE]
 
 It goes on until all three are reached: so many steps ended, so many faults struck, so many minutes of faults went by.
 `--keep` writes the figures once more to where they are kept: tests/fleet/storm/report.json is those of the full proof.
@@ -8,14 +9,12 @@ It goes on until all three are reached: so many steps ended, so many faults stru
 
 import argparse
 import json
-import os
 import random
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -26,86 +25,20 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.plan.files import read_plan_file
 from orchestrator.plan.models import Plan
 from orchestrator.settings import Settings
-from tests.fleet.storm.checker import RULES, STEPS_BESIDE, Findings, check
-from tests.fleet.storm.fleet import POOLS, StormFleet
+from tests.fleet.storm import door_check, witness
+from tests.fleet.storm.account import WASTE_MAX, Account, DoorAccount, Storm
+from tests.fleet.storm.canaries import leaks
+from tests.fleet.storm.checker import STEPS_BESIDE, check, proven
+from tests.fleet.storm.door import Door, door
+from tests.fleet.storm.fleet import HANDS, PLANS, POOLS, StormFleet
+from tests.fleet.storm.model import BillingModel, most_in_a_window
 from tests.fleet.storm.nemesis import Nemesis
+from tests.service.webhooks.receiver import Receiver, receiving
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LEFT_S = 120.0  #: after which nothing may be left in Redis: some leases, and a worker that is thawed
-WASTE_MAX = 0.05  #: of all steps, executed beyond once
-
-
-@dataclass(frozen=True, kw_only=True)
-class Storm:
-    """How large, and how hard."""
-
-    steps: int
-    seed: int
-    branches: int = 24  #: per run
-    pause_s: float = 0.05  #: of a pure step
-    open_runs: int = 12  #: at the same time
-    every_s: tuple[float, float] = (1.0, 5.0)  #: between two faults
-    freeze_s: tuple[float, float] = (1.0, 20.0)
-    lease_s: float = 10.0  #: the product's default
-    calm_s: float = 600.0  #: after the last fault every run must end within this
-    faults_min: int = 0  #: the load goes on until so many faults struck
-    faults_s: float = 0.0  #: and until there were faults for so long
-
-
-@dataclass(kw_only=True)
-class Account:
-    """What a storm came to."""
-
-    storm: Storm
-    findings: Findings
-    faults: Counter[str]
-    lasted_s: float
-    faults_s: float  #: from the first fault to the last
-    gaps_s: list[float]  #: between the beginnings of two faults
-    calm_s: float  #: from the last fault to the last end
-    restarts: int
-    repeated: int  #: requests sent once more afterwards, each answered with the run that it had made
-    log: list[str] = field(default_factory=list)
-
-    def document(self) -> dict[str, object]:
-        found = self.findings
-        return {
-            "seed": self.storm.seed, "runs": found.runs, "steps": found.steps, "executions": found.begun,
-            "waste": round(found.waste, 5), "waste_max": WASTE_MAX, "effects": found.effects,
-            "effects_begun": found.effects_begun, "effects_landed_late": found.landed_late,
-            "pure_begun_after_passed": found.late,
-            "adoptions": found.adoptions, "leases_lost": found.lost, "faults": dict(self.faults.most_common()),
-            "faults_total": sum(self.faults.values()), "processes_started": self.restarts,
-            "faults_s": round(self.faults_s, 1), "fault_each_s": quantiles(self.gaps_s),
-            "date": time.strftime("%Y-%m-%d"), "rules": RULES, "repeated": self.repeated,
-            "lasted_s": round(self.lasted_s, 1), "calm_s": round(self.calm_s, 1),
-            "wrong": found.wrong[:100],
-            "cores": os.cpu_count(), "load_1m": os.getloadavg()[0],
-        }  # fmt: skip
-
-    def markdown(self) -> str:
-        found = self.findings
-        rows = "\n".join(f"| {name} | {count} |" for name, count in self.faults.most_common())
-        wrong = "\n".join(f"- {line}" for line in found.wrong[:100]) or "Nothing."
-        return (
-            f"# Kill storm, seed {self.storm.seed}\n\n"
-            f"{found.runs:,} runs, {found.steps:,} steps in {self.lasted_s:.0f} s on {os.cpu_count()} cores; "
-            f"{sum(self.faults.values())} faults in {self.faults_s:.0f} s; every run had "
-            f"ended {self.calm_s:.0f} s after the last one.\n\n"
-            f"Executions {found.begun:,}: waste {found.waste:.2%} (at most {WASTE_MAX:.0%}), of it {found.late} pure "
-            f"ones begun after their step had passed. {found.effects:,} effects in {found.effects_begun:,} attempts; "
-            f"{found.landed_late} landed after their step had passed, from a worker frozen in the middle of one. "
-            f"{found.adoptions} adoptions, {found.lost} attempts lost, {self.restarts} processes started.\n\n"
-            f"| Fault | Times |\n| --- | --- |\n{rows}\n\n## What was wrong\n\n{wrong}\n"
-        )
-
-
-def quantiles(values: list[float]) -> dict[str, float]:
-    """The least, the middle and the most of some seconds; of none, nothing."""
-    ordered = sorted(values)
-    places = {"least": 0, "middle": len(ordered) // 2, "most": -1}
-    return {name: round(ordered[place], 2) for name, place in places.items()} if ordered else {}
+LOOK_S = 0.05  #: between two looks at what is due
+TENANTS = ("acme", "zenith")
 
 
 class Client:
@@ -166,58 +99,114 @@ class Client:
 
 async def run_storm(storm: Storm, folder: Path) -> Account:
     """Let it happen; the account says what was wrong."""
+    async with receiving() as first, receiving() as second, BillingModel(storm.seed) as model:
+        receivers = dict(zip(TENANTS, (first, second), strict=True))
+        hooks = [one.allowed for one in receivers.values()]
+        made = HANDS.submit(StormFleet, folder, ROOT, lease_s=storm.lease_s, model=model.url, hooks=hooks)
+        fleet = await anyio.to_thread.run_sync(made.result)
+        try:
+            return await _storm(storm, fleet, model, receivers)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(fleet.close)
+
+
+async def _storm(storm: Storm, fleet: StormFleet, model: BillingModel, receivers: dict[str, Receiver]) -> Account:
     from tests.fleet.storm import storm_pool
 
-    fleet = await anyio.to_thread.run_sync(lambda: StormFleet(folder, ROOT, lease_s=storm.lease_s))
-    try:
-        return await _storm(storm, fleet, [storm_pool.calculating, storm_pool.publishing])
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(fleet.close)
-
-
-async def _storm(storm: Storm, fleet: StormFleet, pools: list[object]) -> Account:
-    plan = read_plan_file(HERE / "storm.plan.yaml").plan
+    plan = read_plan_file(PLANS / "storm.plan.yaml").plan
     client, nemesis = Client(storm, plan), Nemesis(fleet, storm.seed, storm.freeze_s)
-    draw = random.Random(storm.seed + 2)
     await anyio.to_thread.run_sync(fleet.start)
+    keys = {name: await anyio.to_thread.run_sync(fleet.key, name) for name in TENANTS}
     began_s = time.monotonic()
     settings = Settings(store=fleet.store, transport="memory:", pools=(POOLS,))
-    async with Engine(settings, pools=pools, recover=False, owns="nothing") as engine:  # type: ignore[arg-type]  # pools
-        async with anyio.create_task_group() as group:
-            group.start_soon(client.load, engine)
-            while not client.ended and time.monotonic() - began_s < storm.calm_s:  # noqa: ASYNC110  # faults go on beside
-                await anyio.sleep(0.1)  # the first run has ended: everybody is up
-            while not client.enough:
-                pause_until = time.monotonic() + draw.uniform(*storm.every_s)
-                while time.monotonic() < pause_until:
-                    await anyio.to_thread.run_sync(nemesis.look)
-                    await anyio.sleep(0.1)
-                await anyio.to_thread.run_sync(nemesis.strike)
-                steps = client.ended * (storm.branches + STEPS_BESIDE)
-                client.enough = (
-                    steps >= storm.steps
-                    and len(nemesis.struck_s) >= storm.faults_min
-                    and nemesis.lasted_s() >= storm.faults_s
-                )
-            await anyio.to_thread.run_sync(nemesis.end)
-            calm_from_s = time.monotonic()
-            with anyio.move_on_after(storm.calm_s) as patience:
-                while client.ended < len(client.acknowledged):
-                    await anyio.to_thread.run_sync(fleet.keep_alive)
-                    await anyio.sleep(0.1)
-            calm_s = time.monotonic() - calm_from_s
-            if patience.cancelled_caught:
-                group.cancel_scope.cancel()
-        findings = await check(engine.runs.journal, client.acknowledged, fleet.witness)
-        findings.wrong += await client.again(engine)
-        findings.wrong += await left_behind(fleet)
+    pools = [storm_pool.calculating, storm_pool.publishing, storm_pool.asking]
+    async with (
+        Engine(settings, pools=pools, recover=False, owns="nothing") as engine,
+        door(fleet.url, keys, receivers, storm.seed) as tenants,
+    ):
+        await tenants.begin()
+        calm_s = await _weather(storm, engine, client, nemesis, tenants)
+        findings, records_of = await check(
+            engine.runs.journal, client.acknowledged, seen := witness.lines_of(fleet.witness)
+        )
+        wrong = findings.wrong
+        wrong += await client.again(engine)
+        wrong += await door_check.shown(tenants)
+        wrong += await left_behind(fleet)
+        for tenant in tenants.tenants:
+            for run in sorted(tenant.runs):
+                records_of[run] = await proven(engine.runs.journal, run, wrong)
+            for job in tenant.jobs:
+                wrong += door_check.journaled(job, records_of[job.run])
+        wrong += door_check.strangers_work(tenants, seen)
+        wrong += most_in_a_window(model.asked, nemesis.forgot_s())
+        attempts = witness.attempts_of(records_of, wrong)
+        bills = door_check.billed(model.asked, {run: records_of[run] for t in tenants.tenants for run in t.runs}, wrong)
+        scanned, found = await leaks(fleet, tenants, records_of)
+        wrong += found
+        jobs = [job for tenant in tenants.tenants for job in tenant.jobs]
+        at_door = DoorAccount(
+            jobs=len(jobs),
+            cancelled=sum(job.told.get("status") == "cancelled" for job in jobs),
+            conversations=len({(tenant.name, name) for tenant in tenants.tenants for name, _ in tenant.turns}),
+            turns=sum(len(tenant.turns) for tenant in tenants.tenants),
+            streams=sum(job.followed for job in jobs),
+            reconnects=sum(tenant.reconnects for tenant in tenants.tenants),
+            messages=sum(len(tenant.receiver.got) for tenant in tenants.tenants),
+            told_again=sum(door_check.told_again(tenant, nemesis.struck, wrong) for tenant in tenants.tenants),
+            summaries=bills["summaries"],
+            calls=bills["calls"],
+            calls_unknown=bills["unknown"],
+            bypass=door_check.bypassed(jobs, seen, records_of, wrong),
+            scanned_bytes=scanned,
+            answers=dict(sum((tenant.replies for tenant in tenants.tenants), Counter[str]())),
+        )
     return Account(
-        storm=storm, findings=findings, faults=nemesis.counts, lasted_s=time.monotonic() - began_s,
+        storm=storm, findings=findings, door=at_door, results=witness.results_of(seen, attempts, wrong),
+        at_once=witness.both_at_once(seen, nemesis.struck, storm.lease_s, wrong),
+        faults=nemesis.counts, lasted_s=time.monotonic() - began_s,
         faults_s=nemesis.lasted_s(), gaps_s=nemesis.gaps_s(), calm_s=calm_s,
         restarts=sum(member.starts for member in fleet.members),
         repeated=len(client.requests), log=nemesis.said,
     )  # fmt: skip
+
+
+async def _weather(storm: Storm, engine: Engine, client: Client, nemesis: Nemesis, tenants: Door) -> float:
+    """The load and the faults, until it is enough and everything has ended; seconds from the last fault to that."""
+    draw, began_s, ended = random.Random(storm.seed + 2), time.monotonic(), anyio.Event()
+
+    async def load() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.load, engine)
+            group.start_soon(tenants.load, lambda: client.enough)
+        ended.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(load)
+        while not client.ended and time.monotonic() - began_s < storm.calm_s:  # noqa: ASYNC110  # faults go on beside
+            await anyio.sleep(0.1)  # the first run has ended: everybody is up
+        due_s = time.monotonic() + draw.uniform(*storm.every_s)
+        while not client.enough:
+            while time.monotonic() < due_s:
+                await anyio.to_thread.run_sync(nemesis.look)
+                await anyio.sleep(min(LOOK_S, max(due_s - time.monotonic(), 0.0)))
+            await anyio.to_thread.run_sync(nemesis.strike)
+            due_s = nemesis.struck_s[-1] + draw.uniform(*storm.every_s)
+            client.enough = (
+                client.ended * (storm.branches + STEPS_BESIDE) >= storm.steps
+                and len(nemesis.struck_s) >= storm.faults_min
+                and nemesis.lasted_s() >= storm.faults_s
+            )
+        await anyio.to_thread.run_sync(nemesis.end)
+        calm_from_s = time.monotonic()
+        with anyio.move_on_after(storm.calm_s) as patience:
+            while not ended.is_set():
+                await anyio.to_thread.run_sync(nemesis.fleet.keep_alive)
+                await anyio.sleep(0.1)
+        if patience.cancelled_caught:
+            group.cancel_scope.cancel()
+    return time.monotonic() - calm_from_s
 
 
 async def left_behind(fleet: StormFleet) -> list[str]:
@@ -237,13 +226,19 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--lease", type=float, default=10.0)
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds that a pure step takes")
     parser.add_argument("--report", type=Path, default=Path("storm-report"))
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that servers and processes end too
     given.report.mkdir(parents=True, exist_ok=True)
     storm = Storm(
-        steps=given.steps, seed=given.seed, faults_min=given.faults, faults_s=given.minutes * 60, lease_s=given.lease
+        steps=given.steps,
+        seed=given.seed,
+        faults_min=given.faults,
+        faults_s=given.minutes * 60,
+        lease_s=given.lease,
+        pause_s=given.pause,
     )
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
         account = anyio.run(run_storm, storm, Path(folder))

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet.storm.account import WASTE_MAX, Storm
 from tests.fleet.storm.fleet import SLOTS
 from tests.fleet.storm.nemesis import FAULTS
-from tests.fleet.storm.storm import WASTE_MAX, Storm, run_storm
+from tests.fleet.storm.storm import run_storm
 from tests.sizes import SIZES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.slow]
