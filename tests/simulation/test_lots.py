@@ -36,3 +36,15 @@ def test_what_other_code_has_played_is_not_counted(tmp_path: Path) -> None:
         merged(tmp_path)
     with pytest.raises(ValueError, match="other code"):
         play_lots(tmp_path, 0, 1, 1, None)
+
+
+def test_processes_make_room_for_fresh_ones_and_all_lots_are_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lots, "LOT", 1)
+    monkeypatch.setattr(lots, "ROUND", 2)
+    play_lots(tmp_path, 0, 2, 1, None)
+    whole = play_lots(tmp_path, 0, 7, 1, None)
+    told = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [f"lot {number} of 2" for number in (1, 2)] + [f"lot {number} of 7" for number in range(3, 8)]
+    assert whole.schedules == 7
