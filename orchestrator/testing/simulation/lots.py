@@ -17,8 +17,8 @@ import orchestrator
 from orchestrator.testing.simulation.campaign import Tally, campaign, keep
 
 LOT: Final = 250  #: schedules of one file; as much is lost when a campaign is stopped
-#: Lots of one process, which then makes room for a fresh one. The pool's own `max_tasks_per_child` stands still for good
-#: in CPython 3.11 when a process leaves while others are handed their tasks.
+#: Lots of one process, which then makes room for a fresh one. The pool's own `max_tasks_per_child` stands still in
+#: CPython 3.11 when a process leaves while others are handed their tasks.
 ROUND: Final = 8
 
 
@@ -42,13 +42,14 @@ def play_lots(folder: Path, first: int, seeds: int, workers: int, failures: Path
     lots = [(at, min(LOT, first + seeds - at)) for at in range(first, first + seeds, LOT)]
     done = {name for name, _ in _read(folder)}
     missing = [(at, count) for at, count in lots if f"{at}-{count}" not in done]
-    number = len(lots) - len(missing)
+    played = len(lots) - len(missing)
     while missing:
         some, missing = missing[: ROUND * workers], missing[ROUND * workers :]
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             under_way = {pool.submit(_play, folder, at, count, failures): at for at, count in some}
-            for number, lot in enumerate(as_completed(under_way), start=number + 1):
-                told = f"lot {number} of {len(lots)}, from seed {under_way[lot]}: {lot.result()} violations"
+            for lot in as_completed(under_way):
+                played += 1
+                told = f"lot {played} of {len(lots)}, from seed {under_way[lot]}: {lot.result()} violations"
                 print(told, file=sys.stderr, flush=True)  # noqa: T201  # a program of its own
     return merged(folder)
 
