@@ -287,17 +287,17 @@ class Loop:
 
     async def _append(self, entries: list[Append]) -> tuple[RunId, ...]:
         """Append; while there is no room, everything pauses and nothing is lost."""
-        while True:
-            try:
-                refused = await self._journal.append(entries)
-            except JournalFull as error:
-                if self.full is None:
-                    log.error("no room for the journal; all runs pause until there is", error=str(error))
-                self.full = error
-                await anyio.sleep(FULL_RETRY_S)
-                continue
-            self.full = None
-            return refused
+        try:
+            while True:
+                try:
+                    return await self._journal.append(entries)
+                except JournalFull as error:
+                    if self.full is None:
+                        log.error("no room for the journal; all runs pause until there is", error=str(error))
+                    self.full = error
+                    await anyio.sleep(FULL_RETRY_S)
+        finally:
+            self.full = None  # also after another trouble: the next append tells whether there is room
 
     async def _commit(self, dirty: dict[RunDriver, list[f.Fact]]) -> None:
         """Append the facts of all runs in one go, then carry out their commands."""

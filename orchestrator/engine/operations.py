@@ -1,15 +1,14 @@
 """What people do to runs: answer, quarantine, patch, cancel, retry, fork."""
 
-import re
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
 from orchestrator.core.rebuild import built_on, locked
 from orchestrator.core.state import RunState, Status, StepState
+from orchestrator.engine.approvals import OpenApproval, answer_to, is_that, open_approvals
 from orchestrator.engine.doubts import Result, doubted_of
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.engine import RunEngine
@@ -26,24 +25,6 @@ from orchestrator.plan.parts import Budget
 from orchestrator.plan.patch import Patch, apply_patch
 from orchestrator.ports.journal import Append, Recorded
 from orchestrator.ports.ownership import Verb
-
-BUDGET_STEP = "budget"  #: how people name the question about a run's budget
-_STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)(?:\[(\d+)\])?")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenApproval:
-    """A question that waits for a person."""
-
-    run_id: RunId
-    step: str  #: `draft`, `draft[3]`, or `budget`
-    subject: Literal["step", "check", "rung", "effect", "budget"]
-    ask: str
-    show: JsonValue
-    choices: tuple[str, ...]
-    then: str | None  #: what is taken when nobody answers
-    expires_at_s: float
-    usd: float  #: what the run has cost so far
 
 
 class Operations:
@@ -72,7 +53,7 @@ class Operations:
         for driver in self._engine.drivers():
             if run_id is not None and driver.run_id != run_id and not driver.run_id.startswith(f"{run_id}."):
                 continue
-            found += _approvals(driver)
+            found += open_approvals(driver)
         return found
 
     async def approve(self, run_id: RunId, step: str, choice: str, *, reason: str = "", by: str = "") -> None:
@@ -85,23 +66,13 @@ class Operations:
         if await self._elsewhere(run_id, "approve", told) is not None:
             return
         driver = self._open(run_id)
-        asked = {question.step: question for question in _approvals(driver)}
-        question = asked.get(step)
-        if question is None:
-            have = ", ".join(asked) or "none"
-            raise WrongState(f"{run_id} {step}", "no question is open there", f"open questions: {have}")
-        if choice not in question.choices:
-            raise WrongState(f"choice {choice!r}", "not offered", f"choose one of {', '.join(question.choices)}")
-        name, branch = ("", f.WHOLE) if question.subject == "budget" else _split(step)
-        answer = f.ApprovalAnswered(
-            at_s=self._engine.clock.now_s(),
-            actor=by,
-            step=StepId(name),
-            branch=branch,
-            choice=choice,
-            reason=reason,
-        )
+        answer = answer_to(driver, step, choice, self._engine.clock.now_s(), reason=reason, by=by)
+        before = driver.next_seq - 1
         await self._engine.tell(driver, answer)
+        if not any(is_that(record.fact, answer) for record in await read_all(self._engine.journal, run_id, before)):
+            raise WrongState(
+                f"{run_id} {step}", "the question was closed meanwhile", f"orchestrator why {run_id} {step}"
+            )
 
     async def cancel(self, run_id: RunId, *, reason: str = "", by: str = "") -> None:
         """Cancel a run; safe to repeat. Raises RunNotFound."""
@@ -267,40 +238,6 @@ class Operations:
         entry = Append(run_id=run_id, first_seq=last.seq + 1, epoch=last.epoch, facts=(fact,), sync=True)
         if await self._engine.journal.append([entry]):
             raise JournalConflict(run_id, "somebody else wrote to it at the same moment; try again")
-
-
-def _split(step: str) -> tuple[str, int]:
-    match = _STEP.fullmatch(step)
-    if match is None:
-        raise WrongState(f"step {step!r}", "not a step's name", "write draft, or draft[3] for a branch")
-    return match[1], int(match[2]) if match[2] is not None else f.WHOLE
-
-
-def _approvals(driver: RunDriver) -> list[OpenApproval]:
-    run = driver.machine.state
-    found: list[OpenApproval] = []
-    if run.budget_approval is not None and run.budget_answer is None:
-        found.append(_question(driver, BUDGET_STEP, run.budget_approval))
-    for state in run.steps if run.waiting else ():
-        for unit in state.all_units():
-            if unit.approval is not None and unit.answer is None:
-                name = state.spec.id if unit.branch < 0 else f"{state.spec.id}[{unit.branch}]"
-                found.append(_question(driver, name, unit.approval))
-    return found
-
-
-def _question(driver: RunDriver, step: str, asked: f.ApprovalAsked) -> OpenApproval:
-    return OpenApproval(
-        run_id=driver.run_id,
-        step=step,
-        subject=asked.subject,
-        ask=asked.ask,
-        show=asked.show,
-        choices=asked.choices,
-        then=asked.then,
-        expires_at_s=asked.expires_at_s,
-        usd=driver.machine.state.ledger.usd,
-    )
 
 
 def taken_over(

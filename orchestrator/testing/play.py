@@ -11,8 +11,9 @@ from orchestrator.app import Engine, open_journal
 from orchestrator.core import facts as f
 from orchestrator.core.results import RunResult
 from orchestrator.core.story import story
+from orchestrator.engine.approvals import OpenApproval
 from orchestrator.engine.handle import Run
-from orchestrator.engine.operations import OpenApproval, Operations
+from orchestrator.engine.operations import Operations
 from orchestrator.engine.recovery import read_all
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.models import Plan

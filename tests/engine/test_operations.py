@@ -4,7 +4,12 @@ import anyio
 import pytest
 
 from orchestrator import Degraded, Failed, FrozenPlan, Plan, Succeeded, checks, ladder
+from orchestrator.adapters.clock import SystemClock
+from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.core import facts as f
+from orchestrator.core.inputs import Input
+from orchestrator.engine.driver import RunDriver
+from orchestrator.engine.handle import Run
 from orchestrator.engine.operations import Operations
 from orchestrator.errors import InputError, PlanError, PromiseError, RunNotFound, WrongState
 from orchestrator.ids import JsonValue, RunId
@@ -114,6 +119,53 @@ async def test_two_people_at_once_the_first_counts(open_engine: OpenEngine, pool
     assert isinstance(result, Succeeded)
     assert len(answers) == 1
     assert answers[0][0] == result.output
+    assert refused == [{"yes": "no", "no": "yes"}[answers[0][0]]]  # nobody is told that an answer counts that does not
+
+
+class Behind:
+    """A clock that is an hour behind another one."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+
+    def now_s(self) -> float:
+        return self._clock.now_s() - 3_600.0
+
+
+async def test_an_owner_whose_clock_is_behind_takes_answers_to_what_another_asked(
+    open_engine: OpenEngine, pool: Pool
+) -> None:
+    journal, clock = MemoryJournal(), SystemClock()
+    with Plan("asking") as p:
+        p.result(p.human("said", ask="Publish?", choices=["yes", "no"]).output["choice"])
+    async with open_engine(pool, journal=journal, clock=clock) as engine:
+        run = await engine.submit(p.freeze())
+        assert await run.result_or_waiting() is None
+    async with open_engine(pool, journal=journal, clock=Behind(clock)) as engine:
+        await Operations(engine.runs).approve(run.id, "said", "yes")
+        result = await Run(engine.runs, run.id).result()
+    assert isinstance(result, Succeeded)
+    assert result.output == "yes"
+
+
+async def test_an_answer_to_a_question_that_closes_at_that_moment_is_refused(
+    open_engine: OpenEngine, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Plan("asking") as p:
+        p.result(p.human("said", ask="Publish?", choices=["yes", "no"]).output["choice"])
+    async with open_engine(pool) as engine:
+        run, operations = await engine.submit(p.freeze()), Operations(engine.runs)
+        assert await run.result_or_waiting() is None
+        tell = engine.runs.tell
+
+        async def late(driver: RunDriver, item: Input) -> None:
+            if isinstance(item, f.ApprovalAnswered):
+                await tell(driver, f.CancelRequested(at_s=item.at_s, reason="enough"))
+            await tell(driver, item)
+
+        monkeypatch.setattr(engine.runs, "tell", late)
+        with pytest.raises(WrongState, match="closed meanwhile"):
+            await operations.approve(run.id, "said", "yes")
 
 
 async def test_a_person_accepts_what_a_rule_refused(open_engine: OpenEngine, pool: Pool) -> None:

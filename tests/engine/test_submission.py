@@ -234,6 +234,24 @@ async def test_without_room_everything_pauses_and_then_goes_on(open_engine: Open
         assert isinstance(await (await engine.submit(p.freeze())).result(), Succeeded)
 
 
+@virtual
+async def test_after_a_full_disk_that_broke_the_door_opens_again(open_engine: OpenEngine, pool: Pool) -> None:
+    journal = Tight()
+    async with open_engine(pool, journal=journal) as engine:
+        journal.full = True
+
+        async def lost() -> None:
+            with pytest.raises(OrchestratorError, match="the disk is gone"):
+                await engine.submit(doubling(), {"x": 1}, idempotency_key="first")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(lost)
+            await anyio.sleep(2.5)
+            journal.full, journal.broken = False, True
+        journal.broken = False
+        assert isinstance(await (await engine.submit(doubling(), {"x": 1})).result(), Succeeded)
+
+
 async def test_a_submission_that_cannot_be_journaled_says_so_and_leaves_nothing(
     open_engine: OpenEngine, pool: Pool
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Final, cast
 from orchestrator.core.facts import ApprovalAsked, PlanFrozen, RunRated
 from orchestrator.core.state import RunState
 from orchestrator.core.summary import RunTally
-from orchestrator.engine.operations import BUDGET_STEP
+from orchestrator.engine.approvals import BUDGET_STEP
 from orchestrator.engine.recovery import PAGE
 from orchestrator.ids import JsonValue, RunId, TenantId
 from orchestrator.ports.journal import Recorded, RunQuery, RunRow

@@ -8,7 +8,8 @@ import anyio
 
 from orchestrator.core.rebuild import built_on
 from orchestrator.core.state import RunState, Status
-from orchestrator.engine.operations import OpenApproval, Operations
+from orchestrator.engine.approvals import OpenApproval
+from orchestrator.engine.operations import Operations
 from orchestrator.engine.recovery import machine_of, plan_of, read_all
 from orchestrator.errors import IdempotencyConflict, OrchestratorError
 from orchestrator.ids import JsonValue, RunId, StepId
