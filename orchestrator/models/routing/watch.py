@@ -13,6 +13,7 @@ RUNS_MAX: Final = 10_000  #: runs under way that are followed
 _OF_THE_MODEL: Final = frozenset({"output", "tools", "turns"})
 
 
+_WITH_TIER: Final = frozenset({f.StepEscalated, f.StepDispatched})
 _ENDS: Final = (f.StepPassed, f.StepRejected, f.StepGap, f.StepFailed, f.StepSkipped, f.StepCancelled, f.LeaseLost)
 _BEFORE: Final = (f.TierChosen, f.StepEscalated, f.StepDispatched, f.ModelCalled, f.StepProduced, f.AttemptFailed)
 _READ: Final = (*_BEFORE, f.CheckVerdict, *_ENDS)
@@ -52,11 +53,16 @@ class Watch:
 
     def verdicts(self, run_id: RunId, facts: Sequence[f.Fact]) -> Iterator[tuple[str, str, Verdict]]:
         """Pool, tier and verdict of each attempt that these facts decide."""
+        run = self._runs.get(run_id)
         for fact in facts:
+            if run is None and not _begins(fact):
+                continue  # the usual case: nothing of the run has asked for a tier
             if isinstance(fact, f.RunEnded):
                 self._runs.pop(run_id, None)
+                run = None
             elif isinstance(fact, _READ):
-                found = _step(self._run(run_id), (fact.step, fact.branch), fact)
+                run = run or self._run(run_id)
+                found = _step(run, (fact.step, fact.branch), fact)
                 if found is not None:
                     yield found
 
@@ -67,6 +73,11 @@ class Watch:
                 self._runs.pop(next(iter(self._runs)))
             run = self._runs[run_id] = _Run()
         return run
+
+
+def _begins(fact: f.Fact) -> bool:
+    kind = type(fact)
+    return kind is f.TierChosen or (kind in _WITH_TIER and fact.tier is not None)  # type: ignore[attr-defined]  # as named
 
 
 def _step(run: _Run, key: _Unit, fact: f.StepFact) -> tuple[str, str, Verdict] | None:
