@@ -19,6 +19,7 @@ from orchestrator.engine.plan_book import remember
 from orchestrator.engine.takeover import parents_first
 from orchestrator.errors import JournalError
 from orchestrator.ids import RunId
+from orchestrator.ports.journal import RunQuery
 from orchestrator.ports.ownership import LEASE_S, Adopted, Notices, Ownership, Petitions
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ STEADY_S: Final = 0.5  #: a run that was loaded so long ago has not ended its ow
 PETITIONS_MAX: Final = 32  #: taken at once
 SERVED_MAX: Final = 10_000  #: petitions remembered
 LOOK_S: Final = 0.5  #: between two looks at what others drive, when no notice comes
+NEXT: Final = "the next owner"  #: of a run that nobody drives at the moment
 END_S: Final = 5.0  #: for giving everything up at the end
 log = structlog.get_logger(__name__)
 
@@ -151,7 +153,9 @@ class Owning:
                 some, driven = await self.adopt_some()
             except JournalError as error:
                 log.error("no orphans can be looked for", error=str(error))
-            if driven:  # there may be more; where none could be driven, it would be the same ones again
+            if driven:
+                self._asked.set()  # what was asked of them may have waited for an owner
+                # There may be more; where none could be driven, it would be the same ones again
                 await anyio.sleep(PACE_S * min(some / ADOPT_MAX, 1.0))
                 continue
             with anyio.move_on_after(POLL_S * random.uniform(0.8, 1.2)):
@@ -209,11 +213,17 @@ class Owning:
             await self._asked.wait()
 
     async def elsewhere(self, run_id: RunId) -> str | None:
-        """The other process that drives an open run; None: nobody, or this one."""
+        """The other process that drives an open run; None: nobody, or this one.
+
+        Who drives nothing itself leaves what is asked to the next owner, where a run is between two of them.
+        """
         driver = self._engine.driver(run_id)
         if driver is not None and not driver.over:
             return None
         owner = await self._ownership.owner_of(run_id)
+        if owner is None and self.owns == "nothing":
+            rows = await self._engine.journal.runs(RunQuery(run_id=run_id, limit=1))
+            return NEXT if rows and rows[0].status == "open" and not rows[0].parked else None
         return owner if owner != self.owner else None
 
     async def change(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.engine import RunEngine
 
 ANSWER_S: Final = 30.0  #: an owner answers within this, or whoever asked takes the petition back
+READ_BACK_S: Final = 20.0  #: for a run that was taken over to be read back, before what is asked of it is refused
 ARGS_BYTES_MAX: Final = 1 << 20
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ async def serve(engine: "RunEngine", petitions: Petitions, petition: Petition) -
     told: dict[str, JsonValue]
     try:
         args = json.loads(petition.args)
+        await _read_back(engine, petition.run_id)
         value = await _done_before(engine, petition, args) if petition.retaken else None
         told = {"value": value if value is not None else await _do(engine, petition, args)}
     except (OrchestratorError, ValueError, KeyError, TypeError) as error:
@@ -87,6 +89,16 @@ async def serve(engine: "RunEngine", petitions: Petitions, petition: Petition) -
         await petitions.answer(petition.id, engine.owner, json.dumps(told))
     except OrchestratorError as error:
         log.error("a petition could not be answered", petition=petition.id, error=str(error))
+
+
+async def _read_back(engine: "RunEngine", run_id: RunId) -> None:
+    """A run that was taken over a moment ago is owned here, and may not have been read yet: wait for that."""
+    owning = engine.owning
+    if owning is None:
+        return
+    with anyio.move_on_after(READ_BACK_S):
+        while engine.driver(run_id) is None and not engine.parked_here(run_id) and await engine.ended(run_id) is None:
+            await owning.change()
 
 
 async def _do(engine: "RunEngine", petition: Petition, args: dict[str, str]) -> JsonValue:

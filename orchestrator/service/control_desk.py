@@ -185,6 +185,9 @@ class Desk(Keeper):
             return {"run": row.run_id, "status": row.status, "over": True}
         operations = await self._operations(row)
         await operations.cancel(row.run_id, reason=args.reason, by=args.by)
+        now = await self.row(row.run_id)
+        if now.status not in ("open", "cancelled"):  # its end was faster
+            return {"run": row.run_id, "status": now.status, "over": True}
         return {"run": row.run_id, "status": "cancelling", "over": False}
 
     async def approve(self, args: ApproveArgs) -> JsonValue:
@@ -248,7 +251,9 @@ class Desk(Keeper):
     async def _operations(self, row: RunRow) -> Operations:
         if self.engine is None:
             raise WrongState(f"run {row.run_id}", "nobody drives it here", "ask the owner of the store")
-        if row.status == "open" and await self.elsewhere(row) is None:
+        owning = self.engine.owning
+        leaves = owning is not None and owning.owns == "nothing" and not row.parked
+        if row.status == "open" and not leaves and await self.elsewhere(row) is None:
             top = await self.row(row.run_id.split(".")[0]) if row.parent is not None else row
             await self.take(top)
         return Operations(self.engine)

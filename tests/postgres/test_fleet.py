@@ -22,8 +22,10 @@ from orchestrator.errors import IdempotencyConflict, JournalConflict, PromiseErr
 from orchestrator.ids import RunId
 from orchestrator.plan.models import Plan as FrozenPlan
 from orchestrator.plan.patch import Patch
-from orchestrator.ports.journal import RunQuery
+from orchestrator.ports.journal import RunQuery, RunRow
 from orchestrator.ports.ownership import Petition
+from orchestrator.service.control_args import CancelArgs
+from orchestrator.service.control_desk import Desk
 from orchestrator.settings import Settings
 from tests.sizes import SIZES
 from workers import Pool, WorkContext
@@ -325,6 +327,40 @@ async def test_a_fleet_that_restarts_with_many_open_runs_takes_them_over_in_orde
     # Two owners take turns, so that lots overlap by one at most: nobody waits while younger runs are taken.
     assert max(sorted(epochs).index(epoch) - place for place, epoch in enumerate(epochs)) <= 2 * ownership.ADOPT_MAX
     assert lasted_s > (OPEN_RUNS / 2 - ownership.ADOPT_MAX) / ownership.ADOPT_MAX * ownership.PACE_S
+
+
+async def test_what_is_asked_between_two_owners_waits_for_the_next(postgres_url: str, front: Engine) -> None:
+    async with engine(postgres_url, "leased"):
+        run = await front.submit(gated())
+        await begun()
+    desk, told = Desk(front.runs.journal, front.registry, front.runs), list[object]()
+
+    async def cancel() -> None:
+        told.append(await desk.cancel(CancelArgs(run=run.id, reason="enough", by="anna")))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(cancel)
+        await anyio.sleep(0.2)
+        assert told == []
+        async with engine(postgres_url, "leased"):
+            assert isinstance(await run.result(), Cancelled)
+    assert told == [{"run": run.id, "status": "cancelling", "over": False}]
+
+
+async def test_a_cancel_that_the_end_was_faster_than_says_so(postgres_url: str, front: Engine) -> None:
+    desk = Desk(front.runs.journal, front.registry, front.runs)
+    async with engine(postgres_url, "leased"):
+        run = await front.submit(two_steps())
+        seen = await desk.row(run.id)
+        assert not isinstance(await run.result(), Failed)
+        rows = iter([seen])
+        found = desk.row
+
+        async def as_it_was(name: str) -> RunRow:
+            return next(rows, None) or await found(name)
+
+        desk.row = as_it_was  # type: ignore[method-assign]  # what another process has done since is not known here
+        assert await desk.cancel(CancelArgs(run=run.id)) == {"run": run.id, "status": "succeeded", "over": True}
 
 
 async def test_a_run_owned_elsewhere_is_not_resumed_by_name(postgres_url: str) -> None:
