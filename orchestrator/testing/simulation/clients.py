@@ -235,13 +235,14 @@ class Clients:
         supervisor = await self._somebody()
         with anyio.move_on_after(PATIENCE_S):
             try:
-                assert supervisor.engine is not None, "it is up"
-                state = machine_of(await read_all(supervisor.engine.journal, run_id)).state
+                engine = supervisor.engine  # it may die meanwhile
+                assert engine is not None, "it is up"
+                state = machine_of(await read_all(engine.journal, run_id)).state
                 passed = [str(one.spec.id) for one in state.steps if one.status is Status.PASSED]
                 if not passed:
                     return
                 step = self._dice.choice(passed)
-                await Operations(supervisor.engine).quarantine(run_id, StepId(step), reason="wrong", by=PERSON)
+                await Operations(engine).quarantine(run_id, StepId(step), reason="wrong", by=PERSON)
             except OrchestratorError:
                 return
             self._doubted.append(run_id)
