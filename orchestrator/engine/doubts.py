@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from orchestrator.core import facts as f
-from orchestrator.engine.recovery import read_all
+from orchestrator.core.rebuild import built_on
+from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.ids import RunId, StepId
 from orchestrator.ports.journal import Journal, Recorded, RunQuery
 
@@ -15,21 +16,39 @@ Result = tuple[StepId, str]  #: a step and the digest of what passed
 async def doubted_of(journal: Journal, origin: RunId) -> frozenset[Result]:
     """Results that were quarantined in any run of this origin, with what was built on them.
 
+    The result of a sub-plan is doubted where something that it was made of was quarantined in the sub-plan's run.
+
     Raises:
         JournalError: a run cannot be read.
     """
     found: set[Result] = set()
     for row in await journal.runs(RunQuery(origin=origin, top_level=True, limit=RELATIVES_MAX)):
-        found |= _doubted(await read_all(journal, row.run_id))
+        records = await read_all(journal, row.run_id)
+        gone = await _gone(journal, records)
+        passed = (record.fact for record in records if isinstance(record.fact, f.StepPassed | f.StepReused))
+        found |= {(fact.step, str(fact.digest)) for fact in passed if fact.step in gone and fact.digest}
     return frozenset(found)
 
 
-def _doubted(records: Sequence[Recorded]) -> set[Result]:
+async def _gone(journal: Journal, records: Sequence[Recorded]) -> set[StepId]:
+    """Steps of a run whose results count no more."""
     gone: set[StepId] = set()
     for record in records:
-        if isinstance(record.fact, f.StepQuarantined):
-            gone |= {record.fact.step, *record.fact.affected}
+        fact = record.fact
+        if isinstance(fact, f.StepQuarantined):
+            gone |= {fact.step, *fact.affected}
+        elif isinstance(fact, f.ChildEnded) and fact.status in ("succeeded", "degraded"):
+            gone |= {fact.step} if await _spoiled(journal, fact.child) else set()
+    return gone
+
+
+async def _spoiled(journal: Journal, child: RunId) -> bool:
+    """Whether the result of a sub-plan was made of something that counts no more."""
+    records = await read_all(journal, child)
+    gone = await _gone(journal, records)
     if not gone:
-        return set()
-    passed = (record.fact for record in records if isinstance(record.fact, f.StepPassed | f.StepReused))
-    return {(fact.step, str(fact.digest)) for fact in passed if fact.step in gone and fact.digest}
+        return False
+    state = machine_of(records).state
+    made_of = {state.steps[index].spec.id for index in state.plan.result_steps}
+    below = {name for step in map(state.step, gone) if step is not None for name in built_on(state, step)}
+    return not made_of.isdisjoint(gone | below)

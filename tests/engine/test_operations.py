@@ -329,6 +329,31 @@ async def test_nor_where_it_was_found_wrong_in_the_run_that_it_came_from(open_en
     assert SEEN == ["sums", "last"]
 
 
+async def test_nor_the_result_of_a_sub_plan_in_which_it_was_found_wrong(open_engine: OpenEngine, pool: Pool) -> None:
+    with Plan("inner", inputs={"x": {"type": "integer"}}) as inner:
+        inner.step(grow, id="beside", x=inner.inputs.x)
+        low = inner.step(grow, id="low", x=inner.inputs.x)
+        inner.result(inner.step(grow, id="high", x=low))
+    with Plan("outer") as p:
+        below = p.plan(inner, id="below", x=1)
+        after = p.step(grow, id="after", x=below)
+        p.result(p.step(grow, id="last", x=after, needs=[p.step(grow, id="bad", x=13)]))
+    async with open_engine(pool) as engine:
+        operations = Operations(engine.runs)
+        run = await engine.submit(p.freeze())
+        await run.result()
+        child = next(fact.child for fact in await facts_of(run, f.ChildEnded))
+        await operations.quarantine(child, "beside", reason="wrong", by="anna")
+        SEEN.clear()
+        await (await operations.retry(run.id)).result()
+        assert SEEN == ["bad"], "nothing was made of it"
+
+        await operations.quarantine(child, "low", reason="wrong", by="anna")
+        SEEN.clear()
+        await (await operations.retry(run.id)).result()
+        assert sorted(SEEN) == ["after", "bad", "beside", "high", "low"]
+
+
 async def test_fork_changes_inputs_and_keeps_what_does_not_hang_on_the_step(
     open_engine: OpenEngine, pool: Pool
 ) -> None:

@@ -59,8 +59,8 @@ def _job(tenant: Tenant, job: Job) -> list[str]:
     if ids != {job.run} or any(reply != first for reply in again):
         wrong.append(f"{job.key}: the request, sent again, was answered otherwise: {job.replies}")
     status, output = job.told["status"], job.told["output"]
-    wanted = {"cancelled"} if job.cancelled_s and not job.over else {"succeeded"}
-    if status not in wanted:
+    wanted = job.over or ("cancelled" if job.cancelled_s else "succeeded")
+    if status != wanted:
         wrong.append(f"{job.run}: {status}, {job.told.get('reason')}, not {wanted}")
     if status == "succeeded":
         marks = [output["tag"], *(text.partition(":")[0] for text in [*output["stamps"], output["said"]])]
@@ -95,11 +95,14 @@ async def _conversations(tenant: Tenant) -> list[str]:
 
 
 async def _messages(tenant: Tenant) -> list[str]:
+    tenant.calm = True
     until_s = time.monotonic() + TOLD_S
     while True:
         due = (await tenant.taken("GET", "/v1/webhooks/deliveries?state=pending")).json()["deliveries"]
         told = {json.loads(one.body)["data"]["run"] for one in [*tenant.receiver.got]}
-        if not due and tenant.runs <= told:
+        came = {one.headers["webhook-id"] for one in [*tenant.receiver.got]}
+        # One that came twice and was not acknowledged is sent again in some minutes: that is not waited for.
+        if all(one["id"] in came for one in due) and tenant.runs <= told:
             break
         if time.monotonic() > until_s:
             return [f"{tenant.name}: {len(due)} messages are due, and nothing of {len(tenant.runs - told)} runs came"]
