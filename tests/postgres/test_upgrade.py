@@ -49,8 +49,8 @@ for url, at in zip(sys.argv[1::2], sys.argv[2::2]):
     if not pid:
         child(url, int(at))
     pids.append(pid)
-for pid in pids:
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+for pid in pids:  # one write for a line: others write to the same pipe, and `print` makes two where nothing is buffered
+    sys.stdout.write(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])) + chr(10))
 """
 
 
