@@ -112,6 +112,7 @@ class RunMachine:
             for unit in state.all_units():
                 if unit.status is not Status.PENDING and not unit.settled:
                     self._outstanding(state, unit, lost=lost)
+        turn.call_off_children()
         return self._decide()
 
     def _drive(self, state: StepState, unit: Unit) -> None:

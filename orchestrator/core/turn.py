@@ -1,10 +1,15 @@
 """One turn of the machine: the state, the time, the facts made so far and the commands that follow from them."""
 
+from typing import Final
+
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
 from orchestrator.core.evolve import EVOLVE
 from orchestrator.core.route import Route
 from orchestrator.core.state import RunState, StepState, Unit
+from orchestrator.ids import RunId
+
+MOVED_ON: Final = "a step of the parent has moved on"
 
 
 class Turn:
@@ -51,6 +56,14 @@ class Turn:
                     check=unit.check,
                 )
             )
+
+    def call_off_children(self) -> None:
+        """Cancel every sub-plan whose account is open and that no step waits for: the word to it may have been lost."""
+        run = self.run
+        wanted = {unit.child for state in run.steps for unit in state.all_units() if not unit.settled}
+        for charge in run.ledger.open:
+            if charge.startswith(f"{run.run_id}.") and charge not in wanted:
+                self.ask(c.CancelChild(child=RunId(charge), reason=MOVED_ON))
 
 
 def open_samples(unit: Unit) -> list[int]:

@@ -9,6 +9,7 @@ from orchestrator.engine.loop import parking_reason
 from orchestrator.engine.recovery import ended_fact
 from orchestrator.engine.submission import child_attempt, child_ended, child_facts
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.ids import RunId, StepId
 from orchestrator.plan.inputs import validate_inputs
 from orchestrator.ports.journal import RunQuery
 
@@ -57,12 +58,27 @@ class SubPlans:
             return
         engine.start(child_facts(parent, command, inputs, now_s), engine.plans.compiled(command.plan))
 
-    def cancel_child(self, command: c.CancelChild) -> None:
+    def cancel_child(self, parent: RunDriver, command: c.CancelChild) -> None:
         """Cancel a sub-plan, if it is open."""
         engine = self._engine
         driver = engine.driver(command.child)
         if driver is not None:
             engine.post(driver, f.CancelRequested(at_s=engine.clock.now_s(), reason=command.reason))
+        elif parent.recovered:  # it may never have begun, or ended while nobody was there to hear of it
+            engine.spawn(self._end_child, parent, command)
+
+    async def _end_child(self, parent: RunDriver, command: c.CancelChild) -> None:
+        engine, child, now_s = self._engine, command.child, self._engine.clock.now_s()
+        try:
+            rows = await engine.journal.runs(RunQuery(run_id=child, limit=1))
+            never = f.RunEnded(at_s=now_s, status="cancelled", usd=0.0, tokens=0, steps=0, reason=command.reason)
+            ended = await ended_fact(engine.journal, rows[0]) if rows else never
+            if ended is not None:
+                engine.post(parent, child_ended(child, _where(parent.run_id, child), ended, now_s))
+            elif (taken := await engine.takeover.take(rows[0])) is not None:
+                engine.post(taken, f.CancelRequested(at_s=now_s, reason=command.reason))
+        except OrchestratorError as error:
+            engine.park(parent, f"its sub-plan {child} cannot be followed: {parking_reason(error)}")
 
     def finished(self, driver: RunDriver) -> None:
         """A run has ended: let go of it, and tell its parent."""
@@ -74,6 +90,13 @@ class SubPlans:
             attempt = child_attempt(driver.run_id)
             where = accepted.parent_step, accepted.parent_branch, attempt
             engine.post(parent, child_ended(driver.run_id, where, ended, engine.clock.now_s()))
+
+
+def _where(parent: RunId, child: RunId) -> tuple[StepId, int, int]:
+    """Step, branch and attempt that a sub-plan's id names; see `child_id`."""
+    at = child.removeprefix(f"{parent}.").partition("#")[0]
+    step, _, branch = at.rstrip("]").partition("[")
+    return StepId(step), int(branch) if branch else f.WHOLE, child_attempt(child)
 
 
 def _ended(command: c.StartChild, ended: f.RunEnded, now_s: float) -> f.ChildEnded:

@@ -26,7 +26,7 @@ class Children(Protocol):
         """Start a sub-plan, or follow the one that exists."""
         ...
 
-    def cancel_child(self, command: c.CancelChild) -> None:
+    def cancel_child(self, parent: RunDriver, command: c.CancelChild) -> None:
         """Cancel a sub-plan, if it is open."""
         ...
 
@@ -94,7 +94,7 @@ class Performer:
                 case c.StartChild():
                     self._children.start_child(driver, command)
                 case c.CancelChild():
-                    self._children.cancel_child(command)
+                    self._children.cancel_child(driver, command)
                 case c.AskReplan():
                     self._questions.replan(driver, command)
                 case c.AskPlan():

@@ -4,6 +4,8 @@ import pytest
 
 from orchestrator.core import commands as c
 from orchestrator.core import facts as f
+from orchestrator.core.turn import MOVED_ON
+from orchestrator.ids import RunId, StepId
 from tests.core.bench import Bench, plan_of, words
 
 
@@ -427,6 +429,26 @@ def test_a_sub_plan_that_nobody_waits_for_any_more_still_settles_its_account() -
     bench.cancel()
     assert bench.tell(late) == ["child.ended p#1 cancelled"]
     assert bench.tell(late) == []
+
+
+def test_a_crash_calls_off_the_sub_plans_that_no_step_waits_for_and_no_others() -> None:
+    steps = {"p": {"plan": CHILD}, "q": {"plan": CHILD}, "a": {}, "b": {"needs": ["a", "p"], "join": "any"}}
+    bench = Bench(plan_of(steps, budget={"usd": 10.0}))
+    bench.done("a")
+    bench.tell(f.BudgetReserved(at_s=1.0, step=StepId("b"), attempt=1, charge="mine", usd=0.1))
+    assert bench.machine.state.ledger.open.keys() == {"R.p", "R.q", "mine"}
+    off = c.CancelChild(child=RunId("R.p"), reason=MOVED_ON)
+    for lost in (True, False):
+        bench.crash(lost=lost)
+        assert [one for one in bench.commands if isinstance(one, c.CancelChild)] == [off]
+        assert [one.child for one in bench.commands if isinstance(one, c.StartChild)] == ["R.q"]
+    bench.tell(
+        f.ChildEnded(
+            at_s=2.0, step=StepId("p"), attempt=1, child=RunId("R.p"), status="cancelled", usd=0.0, tokens=0, steps=0
+        )
+    )
+    bench.crash()
+    assert not [one for one in bench.commands if isinstance(one, c.CancelChild)]
 
 
 def test_a_crash_starts_the_same_sub_plan_again_and_never_one_that_has_ended() -> None:

@@ -279,6 +279,38 @@ async def test_a_sub_plan_that_never_came_to_be_is_started_by_the_next_engine(
 
 
 @virtual
+@pytest.mark.parametrize("child", ["ended", "never", "open"])
+async def test_a_sub_plan_that_nobody_waits_for_any_more_does_not_keep_its_parent_open(
+    open_engine: OpenEngine, child: str
+) -> None:
+    pool, journal = pool_of(double, sleep_for), Cut("child.ended")
+    inner = inner_of(sleep_for, seconds=60.0)
+    with Plan("racing") as p:
+        beaten = p.plan(inner, id="sub")
+        p.result(p.step(double, id="after", x=2, needs=[p.step(double, id="fast", x=1), beaten], join="any"))
+    with pytest.raises(ExceptionGroup):  # the whole life of an engine
+        async with open_engine(pool, journal=journal) as engine:
+            await (await engine.submit(p.freeze())).result()
+    (parent,) = await journal.runs(RunQuery(top_level=True))
+    records = {run: await records_of(journal, run) for run in (parent.run_id, f"{parent.run_id}.sub")}
+    assert any(isinstance(record.fact, f.StepCancelled) for record in records[parent.run_id])
+    assert isinstance(records[f"{parent.run_id}.sub"][-1].fact, f.RunEnded)
+    left = MemoryJournal()  # what there would be, had the process died a little earlier
+    for run, found in records.items():
+        if run == parent.run_id or child != "never":
+            facts = [record.fact for record in found]
+            until_ = next((at for at, fact in enumerate(facts) if isinstance(fact, f.CancelRequested)), len(facts))
+            kept = facts if child == "ended" else facts[:until_]
+            await left.append([Append(run_id=found[0].run_id, first_seq=1, epoch=1, facts=tuple(kept))])
+    async with open_engine(pool, journal=left) as engine:
+        with anyio.fail_after(600.0):
+            result = await Run(engine.runs, parent.run_id).result()
+        ended = await left.runs(RunQuery(status=("open",)))
+    assert result == Succeeded(run_id=parent.run_id, output=4, usage=result.usage)
+    assert ended == []
+
+
+@virtual
 async def test_a_parent_waits_when_all_that_is_open_below_waits_for_people(open_engine: OpenEngine, pool: Pool) -> None:
     with Plan("low") as low:
         low.result(low.human("ask", ask="Go on?", choices=["yes"], expires="48h").output["choice"])

@@ -57,6 +57,7 @@ class Witness:
         self._epochs: dict[RunId, int] = {}
         self._ended: dict[RunId, str] = {}
         self.bills: dict[str, float] = {}  #: by charge, at the model
+        self._billed_to: dict[str, RunId] = {}  #: by charge
         self.bills_of: dict[RunId, float] = defaultdict(float)  #: by run at the top, those that were granted before
         self.effects: dict[str, set[Place]] = defaultdict(set)
         self.acked: dict[str, RunId] = {}  #: what clients were told, by idempotency key
@@ -159,6 +160,12 @@ class Witness:
             fresh.committed(entry)
         for name in ("_books", "_dispatched", "_attempt", "_settled", "_answered", "_checked", "_epochs", "_ended"):
             setattr(self, name, getattr(fresh, name))
+        # What was granted in a record that is gone, nobody can hold against the budget any more.
+        self._reserved = fresh._reserved
+        self.bills_of.clear()
+        for charge, run_id in self._billed_to.items():
+            if charge in self._reserved:
+                self.bills_of[run_id] += self.bills[charge]
 
     # ---- what leaves the system
 
@@ -195,6 +202,7 @@ class Witness:
             self.note("I18", f"{charge} is billed twice")
         self.bills[charge] = usd
         if charge in self._reserved:
+            self._billed_to[charge] = root_of(key.run_id)
             self.bills_of[root_of(key.run_id)] += usd
         elif usd > 0.01:  # smaller ones are told of afterwards: nobody asks before
             self.note("reserve first", f"{charge} was granted, and its reservation is not in the journal")
