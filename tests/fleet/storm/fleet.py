@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from tests.fleet.storm.model import PRICE, REQUESTS_PER_MINUTE
@@ -181,15 +182,18 @@ class StormFleet:
 
     def watch_tail(self) -> None:
         """Note how long the append-only file is now."""
-        path = self._tail()
-        if path is not None:
-            now_s = time.monotonic()
-            self._sizes = [entry for entry in self._sizes if now_s - entry[0] < TAIL_S and entry[1] == path]
-            self._sizes.append((now_s, path, path.stat().st_size))
+        now_s, path = time.monotonic(), self._tail()
+        with suppress(FileNotFoundError):  # it was just written anew under another name
+            if path is not None:
+                self._sizes = [entry for entry in self._sizes if now_s - entry[0] < TAIL_S and entry[1] == path]
+                self._sizes.append((now_s, path, path.stat().st_size))
 
     def _tail(self) -> Path | None:
-        files = sorted((self.redis.folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
-        return files[-1] if files else None
+        files = []
+        for path in (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
+            with suppress(FileNotFoundError):
+                files.append((path.stat().st_mtime, path))
+        return max(files)[1] if files else None
 
     def cut_tail(self, share: float) -> int:
         """Lose a share of what Redis wrote in the last second, which is what it may lose with its machine."""
