@@ -28,7 +28,7 @@ from orchestrator.ports.transport import Transport, WorkerPort
 
 POOL = PoolName("pool")
 OTHER = PoolName("other")
-WAIT_S = 5.0  #: a transport with a network between gets this long
+WAIT_S = 30.0  #: a transport with a network between gets this long, on a busy machine too
 
 
 @dataclass(kw_only=True)
