@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import cast
 
 from orchestrator.core import facts as f
@@ -222,7 +223,13 @@ class Operations:
             asked=f"again {run_id} {step or ''}",
             session=seen_by(state),
         )
-        return await self._engine.accept(request)
+        run = await self._engine.accept(request)
+        late = await doubted_of(self._engine.journal, accepted.origin) - doubted
+        for fact in reuse if late else ():
+            if isinstance(fact, f.StepReused) and (fact.step, str(fact.digest)) in late:
+                with suppress(WrongState):  # taken back already, with something that it was built on
+                    await self.quarantine(run.id, fact.step, reason="found wrong as it was taken over", by=by)
+        return run
 
     async def _ended_state(self, run_id: RunId) -> tuple[RunState, list[Recorded]]:
         records = await read_all(self._engine.journal, run_id)

@@ -11,6 +11,7 @@ from orchestrator.core.inputs import Input
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.handle import Run
 from orchestrator.engine.operations import Operations
+from orchestrator.engine.submission import Request
 from orchestrator.errors import InputError, PlanError, PromiseError, RunNotFound, WrongState
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.patch import Patch
@@ -327,6 +328,26 @@ async def test_nor_where_it_was_found_wrong_in_the_run_that_it_came_from(open_en
         third = await operations.retry(second.id, step="last")
         assert isinstance(await third.result(), Succeeded)
     assert SEEN == ["sums", "last"]
+
+
+async def test_what_is_found_wrong_at_the_moment_it_is_taken_over_is_taken_back(
+    open_engine: OpenEngine, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_engine(pool) as engine:
+        operations = Operations(engine.runs)
+        run = await engine.submit(tree(), {"xs": [1, 2], "y": 9})
+        await run.result()
+        accept = engine.runs.accept
+
+        async def late(request: Request) -> Run:
+            await operations.quarantine(run.id, "sums", reason="wrong", by="anna")
+            return await accept(request)
+
+        monkeypatch.setattr(engine.runs, "accept", late)
+        again = await operations.retry(run.id, step="last")
+        await again.result()
+        taken = [(fact.step, fact.affected) for fact in await facts_of(again, f.StepQuarantined)]
+    assert taken == [("sums", ("last",))]
 
 
 async def test_nor_the_result_of_a_sub_plan_in_which_it_was_found_wrong(open_engine: OpenEngine, pool: Pool) -> None:

@@ -14,7 +14,7 @@ from orchestrator.core import facts as f
 from orchestrator.core.history import check_history
 from orchestrator.core.invariants import check_state
 from orchestrator.engine.recovery import machine_of, read_all
-from orchestrator.ids import JsonValue, RunId
+from orchestrator.ids import JsonValue, RunId, StepId
 from orchestrator.plan.models import canonical_json, digest_of
 from orchestrator.ports import tasks as t
 from orchestrator.ports.journal import Append, Journal, Recorded, RunQuery
@@ -58,6 +58,7 @@ class Witness:
         self._ended: dict[RunId, str] = {}
         self.bills: dict[str, float] = {}  #: by charge, at the model
         self._billed_to: dict[str, RunId] = {}  #: by charge
+        self._taken_wrong: list[tuple[RunId, StepId, tuple[str, ...]]] = []  #: over, by whom
         self.bills_of: dict[RunId, float] = defaultdict(float)  #: by run at the top, those that were granted before
         self.effects: dict[str, set[Place]] = defaultdict(set)
         self.acked: dict[str, RunId] = {}  #: what clients were told, by idempotency key
@@ -150,7 +151,7 @@ class Witness:
             self.note("gate", f"{run_id} takes {sorted(strange)} over, which passed in no run")
         wrong = tokens & set().union(*(books.quarantined for books in self._books.values()))
         if wrong:
-            self.note("gate", f"{run_id} takes {sorted(wrong)} over, which was found to be wrong")
+            self._taken_wrong.append((run_id, fact.step, tuple(sorted(wrong))))
         return tokens
 
     def rewound(self, kept: list[Append]) -> None:
@@ -270,6 +271,10 @@ class Witness:
         for key, run_id in self.acked.items():
             if run_id not in histories:
                 self.note("I1", f"{run_id}, acknowledged under {key}, is gone")
+        for run_id, step, wrong in self._taken_wrong:  # what was found wrong at that moment is taken back at once
+            back = [one.fact for one in histories.get(run_id, ()) if isinstance(one.fact, f.StepQuarantined)]
+            if run_id in histories and not any(step in (fact.step, *fact.affected) for fact in back):
+                self.note("gate", f"{run_id} takes {list(wrong)} over, which was found to be wrong")
         if not rewound:
             self._look_at_words(histories)
         self._look_at_money(histories)
