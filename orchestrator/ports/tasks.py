@@ -1,7 +1,7 @@
 """The messages between a run's owner and the workers of a pool."""
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from orchestrator.ids import JsonValue, PoolName, RunId, StepId, TenantId
 from orchestrator.ports.cache import CacheMode, Offer
@@ -11,11 +11,9 @@ Lane = Literal["high", "normal", "low", "batch"]
 LANES: tuple[Lane, ...] = ("high", "normal", "low", "batch")
 
 
-class TaskKey(NamedTuple):
-    """Names one task for good. A second answer under the same key is a duplicate.
-
-    A tuple, because it is looked up ten times for every step, and tuples are hashed and compared in compiled code.
-    """
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """Names one task for good. A second answer under the same key is a duplicate."""
 
     run_id: RunId
     step_id: StepId
