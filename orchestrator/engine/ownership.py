@@ -19,7 +19,7 @@ from orchestrator.engine.plan_book import remember
 from orchestrator.engine.takeover import parents_first
 from orchestrator.errors import JournalError
 from orchestrator.ids import RunId
-from orchestrator.ports.journal import RunQuery
+from orchestrator.ports.journal import RunQuery, RunRow
 from orchestrator.ports.ownership import LEASE_S, Adopted, Notices, Ownership, Petitions
 
 if TYPE_CHECKING:
@@ -223,8 +223,12 @@ class Owning:
         owner = await self._ownership.owner_of(run_id)
         if owner is None and self.owns == "nothing":
             rows = await self._engine.journal.runs(RunQuery(run_id=run_id, limit=1))
-            return NEXT if rows and rows[0].status == "open" and not rows[0].parked else None
+            return NEXT if rows and self.leaves(rows[0]) else None
         return owner if owner != self.owner else None
+
+    def leaves(self, row: RunRow) -> bool:
+        """Whether what is asked of a run is left to its owner, or to the next one: nothing is driven here."""
+        return self.owns == "nothing" and row.status == "open" and not row.parked
 
     async def change(self) -> None:
         """Wait until somebody else may have done something; at most `LOOK_S` seconds."""

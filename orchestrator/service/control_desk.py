@@ -252,7 +252,7 @@ class Desk(Keeper):
         if self.engine is None:
             raise WrongState(f"run {row.run_id}", "nobody drives it here", "ask the owner of the store")
         owning = self.engine.owning
-        leaves = owning is not None and owning.owns == "nothing" and not row.parked
+        leaves = owning is not None and owning.leaves(row)
         if row.status == "open" and not leaves and await self.elsewhere(row) is None:
             top = await self.row(row.run_id.split(".")[0]) if row.parent is not None else row
             await self.take(top)

@@ -57,9 +57,8 @@ class Witness:
         self._epochs: dict[RunId, int] = {}
         self._ended: dict[RunId, str] = {}
         self.bills: dict[str, float] = {}  #: by charge, at the model
-        self._billed_to: dict[str, RunId] = {}  #: by charge
+        self._billed_to: dict[str, RunId] = {}  #: the run at the top, by charge; of what was granted before
         self._taken_wrong: list[tuple[RunId, StepId, tuple[str, ...]]] = []  #: over, by whom
-        self.bills_of: dict[RunId, float] = defaultdict(float)  #: by run at the top, those that were granted before
         self.effects: dict[str, set[Place]] = defaultdict(set)
         self.acked: dict[str, RunId] = {}  #: what clients were told, by idempotency key
         self.cancelled: set[RunId] = set()  #: clients were told that it is
@@ -163,10 +162,6 @@ class Witness:
             setattr(self, name, getattr(fresh, name))
         # What was granted in a record that is gone, nobody can hold against the budget any more.
         self._reserved = fresh._reserved
-        self.bills_of.clear()
-        for charge, run_id in self._billed_to.items():
-            if charge in self._reserved:
-                self.bills_of[run_id] += self.bills[charge]
 
     # ---- what leaves the system
 
@@ -204,7 +199,6 @@ class Witness:
         self.bills[charge] = usd
         if charge in self._reserved:
             self._billed_to[charge] = root_of(key.run_id)
-            self.bills_of[root_of(key.run_id)] += usd
         elif usd > 0.01:  # smaller ones are told of afterwards: nobody asks before
             self.note("reserve first", f"{charge} was granted, and its reservation is not in the journal")
 
@@ -318,6 +312,10 @@ class Witness:
 
     def _look_at_money(self, histories: dict[RunId, list[Recorded]]) -> None:
         """I18: what is booked under a charge is what the model billed. I17: granted calls stay within the budget."""
+        billed_to: dict[RunId, float] = defaultdict(float)
+        for charge, run_id in self._billed_to.items():
+            if charge in self._reserved:
+                billed_to[run_id] += self.bills[charge]
         for run_id, records in histories.items():
             for record in records:
                 fact = record.fact
@@ -332,8 +330,8 @@ class Witness:
                     for record in records
                     if isinstance(record.fact, f.LimitExtended) and record.fact.limit == "usd"
                 )
-                if self.bills_of[run_id] > limit + _MONEY:
-                    self.note("I17", f"{run_id} was granted {limit} USD and models billed {self.bills_of[run_id]}")
+                if billed_to[run_id] > limit + _MONEY:
+                    self.note("I17", f"{run_id} was granted {limit} USD and models billed {billed_to[run_id]}")
 
 
 def _tokens(value: JsonValue) -> set[str]:
