@@ -324,7 +324,9 @@ async def test_each_branch_of_a_mapped_goal_gets_a_plan_and_a_share_of_its_own()
     assert isinstance(result, Succeeded)
     assert result.output == [{"text": "done: do read"}] * 3
     assert sorted(one.child for one in started) == [f"{run.id}.look[{at}]" for at in range(3)]
-    assert [one.usd for one in started] == [pytest.approx(1 / 3)] * 3, "whichever had its plan first"
+    assert started[0].usd == pytest.approx(1 / 3), "whichever had its plan first"
+    # One whose plan comes when others have ended, and given back what they did not use, has a part of that too.
+    assert all(one.usd in (pytest.approx(1 / 3), pytest.approx(1 / 2), pytest.approx(1.0)) for one in started)
     assert sorted(str(args) for _, _, args in SEEN) == sorted(str({"region": name}) for name in ("eu", "us", "jp"))
 
 
