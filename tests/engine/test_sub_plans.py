@@ -10,6 +10,7 @@ from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.core import facts as f
 from orchestrator.engine.handle import Run
 from orchestrator.engine.operations import Operations
+from orchestrator.ids import RunId
 from orchestrator.ports.journal import Append, RunQuery
 from tests.engine.conftest import OpenEngine
 from tests.engine.helpers import double, facts_of, pool_of, records_of, sleep_for, total, until, virtual
@@ -292,22 +293,26 @@ async def test_a_sub_plan_that_nobody_waits_for_any_more_does_not_keep_its_paren
         async with open_engine(pool, journal=journal) as engine:
             await (await engine.submit(p.freeze())).result()
     (parent,) = await journal.runs(RunQuery(top_level=True))
-    records = {run: await records_of(journal, run) for run in (parent.run_id, f"{parent.run_id}.sub")}
-    assert any(isinstance(record.fact, f.StepCancelled) for record in records[parent.run_id])
-    assert isinstance(records[f"{parent.run_id}.sub"][-1].fact, f.RunEnded)
+    child_id = RunId(f"{parent.run_id}.sub")
+    records = {run: await records_of(journal, run) for run in (parent.run_id, child_id)}
+    assert isinstance(records[child_id][-1].fact, f.RunEnded)
+    facts = {run: tuple(record.fact for record in found) for run, found in records.items()}
+    settled = next(at for at, fact in enumerate(facts[parent.run_id]) if isinstance(fact, f.StepCancelled))
+    told = next(at for at, fact in enumerate(facts[child_id]) if isinstance(fact, f.CancelRequested))
     left = MemoryJournal()  # what there would be, had the process died a little earlier
-    for run, found in records.items():
-        if run == parent.run_id or child != "never":
-            facts = [record.fact for record in found]
-            until_ = next((at for at, fact in enumerate(facts) if isinstance(fact, f.CancelRequested)), len(facts))
-            kept = facts if child == "ended" else facts[:until_]
-            await left.append([Append(run_id=found[0].run_id, first_seq=1, epoch=1, facts=tuple(kept))])
+    await left.append([Append(run_id=parent.run_id, first_seq=1, epoch=1, facts=facts[parent.run_id][: settled + 1])])
+    if child != "never":
+        kept = facts[child_id] if child == "ended" else facts[child_id][:told]
+        await left.append([Append(run_id=child_id, first_seq=1, epoch=1, facts=kept)])
     async with open_engine(pool, journal=left) as engine:
-        with anyio.fail_after(600.0):
-            result = await Run(engine.runs, parent.run_id).result()
-        ended = await left.runs(RunQuery(status=("open",)))
+        run = Run(engine.runs, parent.run_id)
+        result = await run.result()
+        with anyio.fail_after(600.0):  # the account is settled, however late
+            while not (settlings := await facts_of(run, f.ChildEnded)):  # noqa: ASYNC110  # no stream goes beyond an end
+                await anyio.sleep(0.01)
+        assert await left.runs(RunQuery(status=("open",))) == []
     assert result == Succeeded(run_id=parent.run_id, output=4, usage=result.usage)
-    assert ended == []
+    assert [(fact.child, fact.status) for fact in settlings] == [(child_id, "cancelled")]
 
 
 @virtual
