@@ -49,6 +49,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
     return "asyncio", {}
 
 
+@pytest.fixture(autouse=True)
+def _task_order(request: pytest.FixtureRequest) -> None:
+    """The order in which trio runs tasks that are ready: drawn by the test's name, the same each time.
+
+    `python -m tests.orders` runs tests in many orders, each with its number as the parameter.
+    """
+    trio._core._run._r.seed(f"{request.node.nodeid.partition('[')[0]} {getattr(request, 'param', 0)}")
+
+
 @pytest.fixture(scope="session")
 def sizes() -> Sizes:
     """The counts of this session; `from tests.sizes import SIZES` where parametrisation needs them."""
