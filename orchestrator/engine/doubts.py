@@ -5,11 +5,13 @@ from typing import Final
 
 from orchestrator.core import facts as f
 from orchestrator.core.rebuild import built_on
+from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.recovery import machine_of, read_all
 from orchestrator.ids import RunId, StepId
 from orchestrator.ports.journal import Journal, Recorded, RunQuery
 
 RELATIVES_MAX: Final = 100  #: runs of one origin that are looked at, the newest
+LATE: Final = "found wrong as it was taken over"
 Result = tuple[StepId, str]  #: a step and the digest of what passed
 
 
@@ -28,6 +30,20 @@ async def doubted_of(journal: Journal, origin: RunId) -> frozenset[Result]:
         passed = (record.fact for record in records if isinstance(record.fact, f.StepPassed | f.StepReused))
         found |= {(fact.step, str(fact.digest)) for fact in passed if fact.step in gone and fact.digest}
     return frozenset(found)
+
+
+async def late_doubts(journal: Journal, driver: RunDriver, now_s: float) -> list[f.StepQuarantined]:
+    """What takes back the results that a run read back has from relatives, and that somebody found wrong there.
+
+    Whoever began the run looked before and after it took them over, and may have died in between.
+
+    Raises:
+        JournalError: a relative cannot be read.
+    """
+    if not driver.reused or driver.ended is not None:
+        return []
+    wrong = driver.reused & await doubted_of(journal, driver.accepted.origin)
+    return [f.StepQuarantined(at_s=now_s, step=step, reason=LATE, affected=()) for step in sorted(dict(wrong))]
 
 
 async def _gone(journal: Journal, records: Sequence[Recorded]) -> set[StepId]:

@@ -8,7 +8,7 @@ import structlog
 from orchestrator.core.commands import Command
 from orchestrator.core.facts import Fact, RunAccepted, RunAdopted, RunEnded, StepDispatched
 from orchestrator.core.machine import RunMachine
-from orchestrator.ids import RunId
+from orchestrator.ids import RunId, StepId
 from orchestrator.ports.tasks import TaskDelta, TaskKey, TaskProgress
 
 Heard = TaskProgress | TaskDelta  #: what watchers of a run are told, of its sub-plans too
@@ -41,6 +41,7 @@ class RunDriver:
         "queued",
         "recovered",
         "resuming",
+        "reused",
         "run_id",
         "saw",
         "started",
@@ -80,6 +81,9 @@ class RunDriver:
         self.resuming = False  #: what is sent next may have been sent by an owner before, but for `new_tasks`
         self.new_tasks: frozenset[TaskKey] = frozenset()  #: journaled for the first time in the turn of a take-over
         self.recovered = False  #: read back from the journal: its sub-plans may exist already
+        self.reused: frozenset[tuple[StepId, str]] = (
+            frozenset()
+        )  #: when read back: taken over from another run; digests
         self.watchers: list[Callable[[Heard], None]] = []
         self.saw: Callable[[RunId, tuple[Fact, ...]], None] | None = None  #: who learns from what is journaled
 

@@ -10,7 +10,7 @@ from orchestrator.core.machine import RunMachine
 from orchestrator.core.rebuild import built_on, locked
 from orchestrator.core.state import RunState, Status, StepState
 from orchestrator.engine.approvals import OpenApproval, answer_to, is_that, open_approvals
-from orchestrator.engine.doubts import Result, doubted_of
+from orchestrator.engine.doubts import LATE, Result, doubted_of
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.engine import RunEngine
 from orchestrator.engine.handle import Run
@@ -228,7 +228,7 @@ class Operations:
         for fact in reuse if late else ():
             if isinstance(fact, f.StepReused) and (fact.step, str(fact.digest)) in late:
                 with suppress(WrongState):  # taken back already, with something that it was built on
-                    await self.quarantine(run.id, fact.step, reason="found wrong as it was taken over", by=by)
+                    await self.quarantine(run.id, fact.step, reason=LATE, by=by)
         return run
 
     async def _ended_state(self, run_id: RunId) -> tuple[RunState, list[Recorded]]:

@@ -107,6 +107,9 @@ async def recover(
         observer.resumed(accepted, [record.fact for record in (*records, *late)])
     driver = RunDriver(machine, accepted, epoch=epoch, next_seq=last.seq + 1)
     driver.recovered = True
+    driver.reused = frozenset(
+        (record.fact.step, str(record.fact.digest)) for record in records if isinstance(record.fact, f.StepReused)
+    )
     driver.last_at_s = last.fact.at_s
     if machine.state.ended:  # late charges may follow the end
         driver.ended = next(r.fact for r in reversed([*records, *late]) if isinstance(r.fact, f.RunEnded))

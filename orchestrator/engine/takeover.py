@@ -8,6 +8,7 @@ import anyio
 from orchestrator.core import facts as f
 from orchestrator.core.machine import RunMachine
 from orchestrator.core.state import SETTLED
+from orchestrator.engine.doubts import late_doubts
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.loop import Resume, parking_reason
 from orchestrator.engine.perform import resuming
@@ -90,6 +91,7 @@ class TakeOver:
                 epoch,
                 engine.observer,
             )
+            late = [] if isinstance(driver, str) else await late_doubts(engine.journal, driver, engine.clock.now_s())
         except JournalError as error:
             self._park(row, parking_reason(error))
             return None
@@ -103,6 +105,8 @@ class TakeOver:
             return None
         engine.keep(driver)
         engine.post(driver, Resume(driver.epoch, kept=resuming(engine.transport) is not None))
+        for taken_back in late:
+            engine.post(driver, taken_back)
         return driver
 
     def _park(self, row: RunRow, reason: str) -> None:

@@ -1,5 +1,7 @@
 """What people do to runs: answer, quarantine, patch, retry, fork."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 
@@ -8,6 +10,7 @@ from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.core import facts as f
 from orchestrator.core.inputs import Input
+from orchestrator.engine.doubts import LATE
 from orchestrator.engine.driver import RunDriver
 from orchestrator.engine.handle import Run
 from orchestrator.engine.operations import Operations
@@ -15,6 +18,7 @@ from orchestrator.engine.submission import Request
 from orchestrator.errors import InputError, PlanError, PromiseError, RunNotFound, WrongState
 from orchestrator.ids import JsonValue, RunId
 from orchestrator.plan.patch import Patch
+from orchestrator.ports.journal import RunQuery
 from tests.engine.conftest import OpenEngine
 from tests.engine.helpers import facts_of, pool_of, virtual
 from workers import Pool, WorkContext
@@ -348,6 +352,41 @@ async def test_what_is_found_wrong_at_the_moment_it_is_taken_over_is_taken_back(
         await again.result()
         taken = [(fact.step, fact.affected) for fact in await facts_of(again, f.StepQuarantined)]
     assert taken == [("sums", ("last",))]
+
+
+@virtual
+async def test_what_was_found_wrong_as_it_was_taken_over_is_taken_back_by_the_next_owner(
+    open_engine: OpenEngine, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(Exception):
+        """Of the process that began the new run, before it could look again."""
+
+    with Plan("slow") as p:
+        p.result(p.step(wait, id="slow", x=p.step(grow, id="first", x=1)))
+    journal = MemoryJournal()
+    with suppress(Dead):
+        async with open_engine(pool, journal=journal) as engine:
+            operations = Operations(engine.runs)
+            run = await engine.submit(p.freeze())
+            await run.result()
+            accept = engine.runs.accept
+
+            async def late(request: Request) -> Run:
+                await operations.quarantine(run.id, "first", reason="wrong", by="anna")
+                await accept(request)
+                raise Dead
+
+            monkeypatch.setattr(engine.runs, "accept", late)
+            await operations.retry(run.id, step="slow")
+    (again,) = [row for row in await journal.runs(RunQuery(origin=run.id)) if row.run_id != run.id]
+    assert again.status == "open"
+    SEEN.clear()
+    async with open_engine(pool, journal=journal) as engine:
+        adopted = Run(engine.runs, again.run_id)
+        result = await adopted.result()
+        taken = [(one.step, one.affected, one.reason) for one in await facts_of(adopted, f.StepQuarantined)]
+    assert isinstance(result, Failed)
+    assert taken == [("first", ("slow",), LATE)]
 
 
 async def test_nor_the_result_of_a_sub_plan_in_which_it_was_found_wrong(open_engine: OpenEngine, pool: Pool) -> None:

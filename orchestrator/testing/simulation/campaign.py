@@ -1,7 +1,9 @@
 """Many schedules, counted: violations, legal moves met, faults in every phase, speed. `python -m` runs it.
 
 python -m orchestrator.testing.simulation.campaign --from 0 --seeds 1000 [--report FILE] [--failures FOLDER]
-    [--lots FOLDER [--workers 2] [--merge]]
+    [--lots FOLDER [--workers 2] [--merge]] [--only FAULT]
+
+`--only` leaves schedules out in which a fault cannot strike: what a change reaches is played again without the rest.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from orchestrator.ids import StepId
 from orchestrator.plan.compiled import compile_plan
 from orchestrator.plan.models import Plan
 from orchestrator.ports.journal import Recorded
-from orchestrator.testing.simulation.profile import AT_MOVES, AT_TIMES, Schedule
+from orchestrator.testing.simulation.profile import AT_MOVES, AT_TIMES, FAULTS, Schedule, profile_of
 from orchestrator.testing.simulation.shrink import shrink
 from orchestrator.testing.simulation.world import Outcome, simulate
 
@@ -169,10 +171,12 @@ def _statuses(machine: RunMachine) -> dict[tuple[str, StepId, int], str]:
     return found
 
 
-def campaign(first: int, schedules: int) -> Tally:
-    """Play schedules `first` and following. The one every hundredth is played twice."""
+def campaign(first: int, schedules: int, only: str = "") -> Tally:
+    """Play schedules `first` and following, or those in which a fault can strike. Every hundredth is played twice."""
     tally, began_s = Tally(), time.process_time()
     for seed in range(first, first + schedules):
+        if only and not profile_of(Schedule(seed=seed)).strikes(only):
+            continue
         again = seed % TWICE == 0
         outcome = simulate(Schedule(seed=seed), record=again)
         tally.add(outcome)
@@ -195,16 +199,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--failures", type=Path, help="a folder for shrunk failing schedules")
     parser.add_argument("--lots", type=Path, help="a folder for what is done; the same command goes on from there")
     parser.add_argument("--workers", type=int, default=1, help="processes, with --lots")
+    parser.add_argument("--only", choices=FAULTS, default="", help="schedules in which it can strike")
     parser.add_argument("--merge", action="store_true", help="play nothing: the figures of the lots that are done")
     given = parser.parse_args(arguments)
     if given.lots is None and (given.merge or given.workers != 1):
         parser.error("--merge and --workers need --lots FOLDER")
     if given.merge:
-        tally = merged(given.lots)
+        tally = merged(given.lots, given.only)
     elif given.lots is not None:
-        tally = play_lots(given.lots, given.first, given.seeds, given.workers, given.failures)
+        tally = play_lots(given.lots, given.first, given.seeds, given.workers, given.failures, given.only)
     else:
-        tally = campaign(given.first, given.seeds)
+        tally = campaign(given.first, given.seeds, given.only)
         keep(tally, given.failures)
     document = tally.document()
     text = json.dumps(document, indent=1)

@@ -92,6 +92,10 @@ class Profile:
         """How likely a fault of `AT_MOVES` is at each move."""
         return self.chances.get(fault, 0.0)
 
+    def strikes(self, fault: str) -> bool:
+        """Whether it can strike at all."""
+        return fault in self.chances or fault in self.pauses_s or (fault == CLOCKS and self.skew_s > 0.0)
+
 
 def profile_of(schedule: Schedule) -> Profile:
     """Draw everything that a seed decides before the first move."""
