@@ -56,5 +56,5 @@ def test_what_a_change_reaches_can_be_played_without_the_rest(tmp_path: Path) ->
     whole = play_lots(tmp_path, 0, 8, 1, None, "client.asks_again")
     assert 0 < whole.schedules == len(seeds) < 8
     assert figures(whole) == figures(campaign(0, 8, "client.asks_again"))
-    with pytest.raises(ValueError, match="schedules of client.asks_again; take another folder"):
+    with pytest.raises(ValueError, match=r"schedules of client\.asks_again; take another folder"):
         merged(tmp_path)
