@@ -2,6 +2,9 @@
 
 python -m orchestrator.testing.simulation.campaign --seeds 1000 --report tests/simulation/report.json
 python -m tests.simulation.page
+
+Where a campaign found something that was mended, `again.json` is the report of the schedules that the change reaches,
+played by the mended code, with `only`, the fault that had them chosen, and `mended`, the seeds that had failed.
 """
 
 import json
@@ -16,6 +19,8 @@ from tests.sizes import CI, PROVE
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path(__file__).parent / "report.json"
+AGAIN = Path(__file__).parent / "again.json"
+KEPT = Path(__file__).parent / "kept"
 PAGE = ROOT / "docs" / "reliability.md"
 
 #: what is looked at, and by whom: the history checker (H), the simulator's witness (W), the journal itself (J), the
@@ -72,8 +77,8 @@ _NOT_PROMISED = """\
 - Safety by the wording of prompts, or a sandbox for Python code."""
 
 
-def page(report: dict[str, Any]) -> str:
-    """The page for a report of `campaign`."""
+def page(report: dict[str, Any], again: dict[str, Any] | None) -> str:
+    """The page for a report of `campaign`, and for one of the schedules that were played again."""
     moves, pairs = report["legal_moves"], report["fault_phase_pairs"]
     lines = [
         "# Reliability: what is promised, and how it is shown",
@@ -87,6 +92,7 @@ def page(report: dict[str, Any]) -> str:
         "| --- | --- |",
         f"| seeded histories | {report['schedules']:,} |",
         f"| of these, histories that broke a promise | {report['violations']} |",
+        *_again(again),
         f"| records written in them | {report['facts']:,} |",
         f"| simulated time | {report['virtual_days']} days |",
         f"| histories per second of one core | {report['schedules_per_cpu_second']} |",
@@ -125,7 +131,7 @@ def page(report: dict[str, Any]) -> str:
         "",
         "## Open",
         "",
-        *_open(report),
+        *_open(report, again),
         "",
         "## Not promised",
         "",
@@ -135,15 +141,34 @@ def page(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _open(report: dict[str, Any]) -> list[str]:
+def _again(again: dict[str, Any] | None) -> list[str]:
+    if again is None:
+        return []
+    return [
+        f"| mended since, and kept | {', '.join(f'seed {seed}' for seed in again['mended'])} |",
+        f"| played again by the mended code: all in which `{again['only']}` strikes | {again['schedules']:,} |",
+        f"| of these, histories that broke a promise | {again['violations']} |",
+    ]
+
+
+def _open(report: dict[str, Any], again: dict[str, Any] | None) -> list[str]:
+    mended = again["mended"] if again is not None else []
+    failing = [one for one in report["failing"] if one["schedule"]["seed"] not in mended]
+    failing += again["failing"] if again is not None else []
     found = [
         f"- seed {one['schedule']['seed']} breaks a promise: {one['violations'][0].replace(chr(10), ' ')}"
-        for one in report["failing"]
+        for one in failing
     ]
     found += [f"- a legal move that no history met: `{move}`" for move in report["legal_moves_not_met"]]
     found += [f"- a pair that no history met: `{pair}`" for pair in report["fault_phase_pairs_not_met"]]
     return found or ["Nothing is known to be."]
 
 
+def reports() -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The reports that are kept; the second only since a campaign found something."""
+    again = json.loads(AGAIN.read_text(encoding="utf-8")) if AGAIN.exists() else None
+    return json.loads(REPORT.read_text(encoding="utf-8")), again
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(json.loads(REPORT.read_text(encoding="utf-8"))), encoding="utf-8")
+    PAGE.write_text(page(*reports()), encoding="utf-8")

@@ -1,9 +1,14 @@
 """docs/reliability.md says what the last campaign found."""
 
-import json
-
-from tests.simulation.page import PAGE, REPORT, page
+from tests.simulation.page import KEPT, PAGE, page, reports
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(json.loads(REPORT.read_text(encoding="utf-8")))
+    assert PAGE.read_text(encoding="utf-8") == page(*reports())
+
+
+def test_what_is_said_to_be_mended_is_kept_and_nothing_else_is_hidden() -> None:
+    report, again = reports()
+    mended = [] if again is None else again["mended"]
+    assert {one["schedule"]["seed"] for one in report["failing"]} >= set(mended)
+    assert [seed for seed in mended if not (KEPT / f"{seed}.json").exists()] == []
