@@ -325,7 +325,7 @@ async def test_a_resting_journal_empties_its_log(path: Path, monkeypatch: pytest
     monkeypatch.setattr(writer, "IDLE_S", 0.002)
     journal = await SqliteJournal.open(path)
     await new_run(journal)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         while path.with_name("journal.db-wal").stat().st_size:  # noqa: ASYNC110 # the thread does not tell
             await anyio.sleep(0.001)
     assert await journal.verify_run(RUN) == 1

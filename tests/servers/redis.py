@@ -112,14 +112,14 @@ class RedisServer:
 
     def command(self, *words: str) -> bytes:
         """One command over a plain socket; the first line of the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as link:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60.0) as link:
             parts = [f"*{len(words)}\r\n", *(f"${len(word.encode())}\r\n{word}\r\n" for word in words)]
             link.sendall("".join(parts).encode())
             return link.makefile("rb").readline().rstrip(b"\r\n")
 
     def info(self, section: str) -> bytes:
         """What INFO says."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as link:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60.0) as link:
             link.sendall(f"*2\r\n$4\r\nINFO\r\n${len(section)}\r\n{section}\r\n".encode())
             answer = link.makefile("rb")
             return answer.read(int(answer.readline()[1:]))

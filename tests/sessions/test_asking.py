@@ -174,7 +174,7 @@ async def test_a_turn_that_is_begun_is_shown_once_and_its_answer_comes_by_itself
         with pytest.raises(SessionBusy, match=f"waits for the answer of run {started.run.id}"):
             await session.begin(ECHO, "me too")
         await started.run.result()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while (await engine.conversations.desk.head(session.key)).open is not None:  # noqa: ASYNC110 # nobody is told
                 await anyio.sleep(0.001)
 

@@ -37,7 +37,7 @@ def anyio_backend() -> str:
 
 async def test_threads_run_side_by_side_up_to_the_limit(start: Start) -> None:
     pool = Pool("p", concurrency=3, isolation="thread")
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
 
     @pool.worker
     def meet(n: int) -> int:
@@ -120,7 +120,7 @@ async def test_children_are_reused_and_print_where_they_like(start: Start) -> No
 
 async def gone(number: JsonValue) -> None:
     """The process of this number has ended."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         while is_running(int(str(number))):  # noqa: ASYNC110  # another process's end is no event of this one
             await anyio.sleep(0.005)
 

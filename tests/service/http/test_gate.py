@@ -148,7 +148,7 @@ async def test_nonsense_on_the_wire_harms_nobody(home: House) -> None:
         host, port = url.removeprefix("http://").split(":")
 
         def send(data: bytes) -> None:
-            with socket.create_connection((host, int(port)), timeout=5) as raw:
+            with socket.create_connection((host, int(port)), timeout=60) as raw:
                 raw.sendall(data)
                 raw.shutdown(socket.SHUT_WR)
                 try:
