@@ -60,6 +60,7 @@ class Owning:
         self._shared, self.owns = shared, shared.owns
         self._ownership = shared.ownership
         self._undriven: dict[RunId, str] = {}  #: held at the last beat, and not driven here
+        self._adopting: set[RunId] = set()  #: taken over, and not read back yet
         self._served: dict[str, bool] = {}  #: petitions that were begun here
         self._wake = anyio.Event()  #: there may be orphans
         self._asked = anyio.Event()  #: there may be petitions
@@ -126,7 +127,12 @@ class Owning:
             ending = bool(driver.machine.state.ended)  # the store may know of its end before the answer is here
             if not driver.over and not ending and (epoch is None or epoch > driver.epoch):
                 engine.park(driver, TAKEN)
-        undriven = {run_id: engine.parked(run_id) or "" for run_id in held if engine.driver(run_id) is None}
+        loading = self._adopting | engine.takeover.under_way  # why they were left alone before counts no more
+        undriven = {
+            run_id: engine.parked(run_id) or ""
+            for run_id in held
+            if engine.driver(run_id) is None and run_id not in loading
+        }
         for run_id, reason in undriven.items():
             if reason or run_id in self._undriven:  # without a reason it may be just beginning or ending
                 await self._give_up(run_id, reason)
@@ -167,12 +173,18 @@ class Owning:
         limit = min(ADOPT_MAX, engine.room())
         adopted = await self._ownership.adopt(self.owner, limit, but_not=tuple(engine.takeover.unfit))
         driven: list[RunId] = []
-        for row in parents_first(one.row for one in adopted):
-            driver = await engine.takeover.take(row, claimed=True)
-            if driver is not None:
-                driven.append(driver.run_id)
-            elif engine.parked(row.run_id):
-                await self._give_up(row.run_id, engine.parked(row.run_id) or "")
+        loading = {one.row.run_id for one in adopted}
+        self._adopting |= loading
+        try:
+            for row in parents_first(one.row for one in adopted):
+                driver = await engine.takeover.take(row, claimed=True)
+                self._adopting.discard(row.run_id)
+                if driver is not None:
+                    driven.append(driver.run_id)
+                elif engine.parked(row.run_id):
+                    await self._give_up(row.run_id, engine.parked(row.run_id) or "")
+        finally:
+            self._adopting -= loading
         await self._settle(adopted)
         return len(adopted), driven
 

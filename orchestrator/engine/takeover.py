@@ -35,6 +35,11 @@ class TakeOver:
         self._under_way: dict[RunId, anyio.Event] = {}
         self.unfit: dict[RunId, str] = {}  #: runs that need what is not here, and what that is
 
+    @property
+    def under_way(self) -> frozenset[RunId]:
+        """Runs that are being read back."""
+        return frozenset(self._under_way)
+
     async def recover(self, run_id: RunId | None) -> list[RunDriver]:
         """Take over every open run, oldest first, or one with its sub-plans; return those that were not driven yet."""
         rows = await self._engine.journal.runs(RunQuery(status=("open",), limit=RECOVER_MAX))

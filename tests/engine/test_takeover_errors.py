@@ -99,6 +99,42 @@ async def test_a_store_that_does_not_answer_parks_no_run() -> None:
     assert store.released == [([RunId("r")], ""), (None, "")]
 
 
+async def test_a_run_that_is_read_back_anew_is_not_given_up_for_why_it_was_left_alone_before() -> None:
+    class Slow(_Store):
+        """Answers a read when it is let."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.let = anyio.Event()
+
+        async def read(self, run_id: RunId, after: int = 0, limit: int = 10_000) -> list[Recorded]:
+            await self.let.wait()
+            return await super().read(run_id, after, limit)
+
+        async def held(self, owner: str) -> dict[RunId, int]:
+            return {RunId("r"): 2}
+
+    store = Slow()
+    plan = Plan.model_validate({"name": "p", "steps": {"x": ASK}})
+    facts = first_facts(Request(run_id=RunId("r"), plan=plan, inputs={}, budget=plan.budget), 0.0)
+    assert not await store.append([Append(run_id=RunId("r"), first_seq=1, epoch=1, facts=facts)])
+
+    async with engine_on(store) as engine, anyio.create_task_group() as group:
+        owning = engine.owning
+        assert owning is not None
+        engine.note_parked(RunId("r"), "run r: another drives it")
+        group.start_soon(owning.adopt_some)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(3):  # a beat each
+            await owning.compare()
+        assert store.released == []
+        store.let.set()
+        while engine.driver(RunId("r")) is None:  # noqa: ASYNC110  # nobody is told
+            await anyio.sleep(0.001)
+        await owning.compare()
+        assert (store.released, engine.parked(RunId("r"))) == ([], None)
+
+
 async def test_nor_does_it_where_a_sub_plan_cannot_be_followed() -> None:
     store = _Store()
     plan = Plan.model_validate({"name": "p", "steps": {"s": {"plan": INNER}}})
