@@ -3,8 +3,8 @@
 python -m orchestrator.testing.simulation.campaign --seeds 1000 --report tests/simulation/report.json
 python -m tests.simulation.page
 
-Where a campaign found something that was mended, `again.json` is the report of the schedules that the change reaches,
-played by the mended code, with `only`, the fault that had them chosen, and `mended`, the seeds that had failed.
+Where a campaign found something, `again.json` is the report of the schedules that the mending reaches, played once
+more, with `only`, the fault that had them chosen, and `mended`, the seeds of either that failed and fail no more.
 """
 
 import json
@@ -146,18 +146,19 @@ def _again(again: dict[str, Any] | None) -> list[str]:
         return []
     return [
         f"| mended since, and kept | {', '.join(f'seed {seed}' for seed in again['mended'])} |",
-        f"| played again by the mended code: all in which `{again['only']}` strikes | {again['schedules']:,} |",
+        f"| played once more with the first of them mended: all in which `{again['only']}` strikes "
+        f"| {again['schedules']:,} |",
         f"| of these, histories that broke a promise | {again['violations']} |",
     ]
 
 
 def _open(report: dict[str, Any], again: dict[str, Any] | None) -> list[str]:
     mended = again["mended"] if again is not None else []
-    failing = [one for one in report["failing"] if one["schedule"]["seed"] not in mended]
-    failing += again["failing"] if again is not None else []
+    failing = [*report["failing"], *(again["failing"] if again is not None else [])]
     found = [
         f"- seed {one['schedule']['seed']} breaks a promise: {one['violations'][0].replace(chr(10), ' ')}"
         for one in failing
+        if one["schedule"]["seed"] not in mended
     ]
     found += [f"- a legal move that no history met: `{move}`" for move in report["legal_moves_not_met"]]
     found += [f"- a pair that no history met: `{pair}`" for pair in report["fault_phase_pairs_not_met"]]
