@@ -92,7 +92,6 @@ def page(report: dict[str, Any], again: dict[str, Any] | None) -> str:
         "| --- | --- |",
         f"| seeded histories | {report['schedules']:,} |",
         f"| of these, histories that broke a promise | {report['violations']} |",
-        *_again(again),
         f"| records written in them | {report['facts']:,} |",
         f"| simulated time | {report['virtual_days']} days |",
         f"| histories per second of one core | {report['schedules_per_cpu_second']} |",
@@ -101,6 +100,7 @@ def page(report: dict[str, Any], again: dict[str, Any] | None) -> str:
         f"| pairs of a fault and a phase that were met | {pairs['met']} of {pairs['of']} |",
         f"| bugs planted on purpose that are found | {len(FOUND)} of {len(BUGS)} |",
         f"| how runs ended | {', '.join(f'{name} {n:,}' for name, n in report['runs'].items())} |",
+        *_again(again),
         "",
         _HISTORY,
         "## Faults",
@@ -146,8 +146,7 @@ def _again(again: dict[str, Any] | None) -> list[str]:
         return []
     return [
         f"| mended since, and kept | {', '.join(f'seed {seed}' for seed in again['mended'])} |",
-        f"| played once more with the first of them mended: all in which `{again['only']}` strikes "
-        f"| {again['schedules']:,} |",
+        f"| with the first of them mended, all in which `{again['only']}` strikes | {again['schedules']:,} |",
         f"| of these, histories that broke a promise | {again['violations']} |",
     ]
 
