@@ -4,7 +4,8 @@ python -m orchestrator.testing.simulation.campaign --seeds 1000 --report tests/s
 python -m tests.simulation.page
 
 Where a campaign found something, `again.json` is the report of the schedules that the mending reaches, played once
-more, with `only`, the fault that had them chosen, and `mended`, the seeds of either that failed and fail no more.
+more, with `only`, the fault that had them chosen; `mended`, the seeds of either that failed and fail no more; and `open`,
+what other schedules have found since.
 """
 
 import json
@@ -153,7 +154,7 @@ def _again(again: dict[str, Any] | None) -> list[str]:
 
 def _open(report: dict[str, Any], again: dict[str, Any] | None) -> list[str]:
     mended = again["mended"] if again is not None else []
-    failing = [*report["failing"], *(again["failing"] if again is not None else [])]
+    failing = [*report["failing"], *([*again["failing"], *again["open"]] if again is not None else [])]
     found = [
         f"- seed {one['schedule']['seed']} breaks a promise: {one['violations'][0].replace(chr(10), ' ')}"
         for one in failing
