@@ -4,8 +4,8 @@ python -m orchestrator.testing.simulation.campaign --seeds 1000 --report tests/s
 python -m tests.simulation.page
 
 Where a campaign found something, `again.json` is the report of the schedules that the mending reaches, played once
-more, with `only`, the fault that had them chosen; `mended`, the seeds of either that failed and fail no more; and `open`,
-what other schedules have found since.
+more, with `only`, the fault that had them chosen; `mended`, the seeds of either that failed and fail no more; and
+`open`, what other schedules have found since.
 """
 
 import json
