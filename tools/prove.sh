@@ -23,7 +23,7 @@ while IFS= read -r file; do
   esac
 done < <(find tests -name 'test_*.py' | sort)
 
-# What the proofs noted, as the reports that docs/reliability.md is made from; and what must hold fifty times in a row, or in every order of its tasks.
+# What the proofs noted, as the reports that docs/reliability.md is made from; and what must hold fifty times in a row, or in twenty orders of its tasks.
 .venv/bin/python -m tests.crash.tally || failed+=("tests.crash.tally")
 .venv/bin/python -m tests.fuzz.progress || failed+=("tests.fuzz.progress")
 .venv/bin/python -m tests.crash.concurrency || failed+=("tests.crash.concurrency")

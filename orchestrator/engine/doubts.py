@@ -42,8 +42,8 @@ async def late_doubts(journal: Journal, driver: RunDriver, now_s: float) -> list
     """
     if not driver.reused or driver.ended is not None:
         return []
-    wrong = driver.reused & await doubted_of(journal, driver.accepted.origin)
-    return [f.StepQuarantined(at_s=now_s, step=step, reason=LATE, affected=()) for step in sorted(dict(wrong))]
+    wrong = {step for step, _ in driver.reused & await doubted_of(journal, driver.accepted.origin)}
+    return [f.StepQuarantined(at_s=now_s, step=step, reason=LATE, affected=()) for step in sorted(wrong)]
 
 
 async def _gone(journal: Journal, records: Sequence[Recorded]) -> set[StepId]:
@@ -64,6 +64,8 @@ async def _spoiled(journal: Journal, child: RunId) -> bool:
     gone = await _gone(journal, records)
     if not gone:
         return False
+    if any(record.forgotten for record in records):
+        return True  # nobody can tell any more what it was made of
     state = machine_of(records).state
     made_of = {state.steps[index].spec.id for index in state.plan.result_steps}
     below = {name for step in map(state.step, gone) if step is not None for name in built_on(state, step)}

@@ -81,9 +81,8 @@ class RunDriver:
         self.resuming = False  #: what is sent next may have been sent by an owner before, but for `new_tasks`
         self.new_tasks: frozenset[TaskKey] = frozenset()  #: journaled for the first time in the turn of a take-over
         self.recovered = False  #: read back from the journal: its sub-plans may exist already
-        self.reused: frozenset[tuple[StepId, str]] = (
-            frozenset()
-        )  #: when read back: taken over from another run; digests
+        #: steps and digests of what a run that is read back has from another run
+        self.reused: frozenset[tuple[StepId, str]] = frozenset()
         self.watchers: list[Callable[[Heard], None]] = []
         self.saw: Callable[[RunId, tuple[Fact, ...]], None] | None = None  #: who learns from what is journaled
 

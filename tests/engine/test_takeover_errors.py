@@ -119,18 +119,17 @@ async def test_a_run_that_is_read_back_anew_is_not_given_up_for_why_it_was_left_
     facts = first_facts(Request(run_id=RunId("r"), plan=plan, inputs={}, budget=plan.budget), 0.0)
     assert not await store.append([Append(run_id=RunId("r"), first_seq=1, epoch=1, facts=facts)])
 
-    async with engine_on(store) as engine, anyio.create_task_group() as group:
+    async with engine_on(store) as engine:
         owning = engine.owning
         assert owning is not None
         engine.note_parked(RunId("r"), "run r: another drives it")
-        group.start_soon(owning.adopt_some)
-        await anyio.wait_all_tasks_blocked()
-        for _ in range(3):  # a beat each
-            await owning.compare()
-        assert store.released == []
-        store.let.set()
-        while engine.driver(RunId("r")) is None:  # noqa: ASYNC110  # nobody is told
-            await anyio.sleep(0.001)
+        async with anyio.create_task_group() as group:
+            group.start_soon(owning.adopt_some)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(3):  # a beat each
+                await owning.compare()
+            assert store.released == []
+            store.let.set()
         await owning.compare()
         assert (store.released, engine.parked(RunId("r"))) == ([], None)
 
