@@ -278,6 +278,13 @@ class Clients:
         if not ended or self._again >= AGAIN_MAX:
             return
         self._again += 1
+        self.waiting += 1  # the schedule is not over while a run may begin
+        try:
+            await self._ask_again(ended)
+        finally:
+            self.waiting -= 1
+
+    async def _ask_again(self, ended: list[RunId]) -> None:
         doubted = self._doubted if self._doubted and self._dice.random() < 0.7 else ended
         run_id, key = self._dice.choice(doubted), f"again{self._again}"
         fork, flag = self._dice.random() < 0.4, self._dice.random() < 0.5
