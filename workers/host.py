@@ -29,7 +29,16 @@ from workers.driving import drive
 from workers.failures import MayNotBegin, ends_more_than_one_task, failed
 from workers.guarding import GUARDING, Guarding, StruckPort, check_guards
 from workers.isolation import Isolations
-from workers.limits import BURST, CANCEL_S, FETCH_MAX, IDLE_SERVERS_MAX, PARKED_MAX, QUEUED_S
+from workers.limits import (
+    ALLOWED_ASKS_MAX,
+    ALLOWED_S,
+    BURST,
+    CANCEL_S,
+    FETCH_MAX,
+    IDLE_SERVERS_MAX,
+    PARKED_MAX,
+    QUEUED_S,
+)
 from workers.lines import LoopLine
 from workers.pool import Pool, WorkerSpec
 
@@ -316,10 +325,14 @@ class PoolHost:
         begun = False
         try:
             # As a name of this beginning the worker's own would not do: it may get the same task once more.
-            who = f"{self.worker}/{secrets.token_hex(4)}"
-            reply = await self._port.ask(StartRequest(key=task.key, worker=who))
-            if not reply.granted:
-                raise MayNotBegin(reply.limit)
+            request = StartRequest(key=task.key, worker=f"{self.worker}/{secrets.token_hex(4)}")
+            for _ in range(ALLOWED_ASKS_MAX):
+                asked_s = anyio.current_time()
+                reply = await self._port.ask(request)
+                if not reply.granted:
+                    raise MayNotBegin(reply.limit)
+                if anyio.current_time() - asked_s <= ALLOWED_S:
+                    break  # else this process may have been frozen, and the word is one from before
             begun = True
             return await work
         finally:

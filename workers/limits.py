@@ -11,6 +11,10 @@ QUEUED_S: Final = 0.010  #: a task that waited longer reports when it really beg
 FETCH_MAX: Final = 32  #: tasks asked for at once; more would hold back tasks of a higher lane
 IDLE_SERVERS_MAX: Final = 1024  #: parked coroutines per pool kept for the next wave; each is about 2 KiB
 PARKED_MAX: Final = 10_000  #: tasks of one pool that wait for others alone and take no place in it
+#: An owner's word that an effect may begin counts so long from when it was asked for, well under a lease: a process
+#: that was frozen before it heard of it asks again, as somebody else may have made the effect meanwhile …
+ALLOWED_S: Final = 0.5
+ALLOWED_ASKS_MAX: Final = 4  #: … but not for ever, where owners are slow
 BURST: Final = 64  #: tasks one coroutine runs without giving the event loop a turn
 CANCEL_S: Final = 5.0  #: cancelled tasks that are still cleaning up hold back the end of a drain this long
 CHILD_IDLE_MAX: Final = 16  #: child processes per pool kept for the next task
