@@ -1,10 +1,11 @@
 """What telemetry costs a fleet: jobs a second and processor time a job, without and with spans sent to a collector.
 
-    python -m benchmarks.performance.telemetry_fleet [--jobs 20000] [--rounds 5] [--kind quick|slow]
+    python -m benchmarks.performance.telemetry_fleet [--jobs 20000] [--rounds 5] [--kind quick|slow] [--way map|runs]
 
 PostgreSQL, Valkey, the supervisor and two workers are processes of their own, and so is the collector. `quick` jobs do
 nothing, so that all there is to slow down is the fleet itself; `slow` ones take 200 ms each, as a short call of a model
-does. The two modes take turns.
+does. With `map` all jobs are branches of one run, the cheapest way to send them; with `runs` each is a run of its own,
+as users' are. The two modes take turns.
 
 The processor time is that of supervisor and workers, user and system, from ready until everything is exported: what is
 sent after the last job is in it, starting and ending the processes is not, nor are the servers and the collector. The
@@ -37,7 +38,8 @@ IN_FLIGHT: Final = 200
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 WARM: Final = 1_000  #: jobs before those that count, for the same workers
 DELAY_S: Final = 2.0  #: between two exports of less than a batch
-SPANS: Final = 3  #: of a job: its branch, its attempt, the work on it
+#: Of a job: its branch, its attempt and the work on it; a run of its own has itself, its plan and its step besides.
+SPANS: Final = {"map": 3, "runs": 5}
 BAR: Final = 0.05  #: of a fleet's throughput
 
 
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kind", choices=("quick", "slow"), default="quick")
+    parser.add_argument("--way", choices=tuple(SPANS), default="map")
     parser.add_argument("--collect", action="store_true")
     told = parser.parse_args()
     if told.collect:
@@ -66,13 +69,13 @@ def main() -> None:
     found: dict[str, list[Cell]] = {"off": [], "on": []}
     try:
         with _collector() as url:
-            _measure(site, told.kind, told.jobs, "off", url)  # warm
+            _measure(site, told.way, told.kind, told.jobs, "off", url)  # warm
             for number in range(told.rounds):
                 for mode in ("off", "on") if number % 2 else ("on", "off"):
-                    found[mode].append(_measure(site, told.kind, told.jobs, mode, url))
+                    found[mode].append(_measure(site, told.way, told.kind, told.jobs, mode, url))
     finally:
         site.close()
-    print(f"{told.jobs:,} {told.kind} jobs, {WORKERS} workers, {told.rounds} rounds; median [least, most]")
+    print(f"{told.jobs:,} {told.kind} jobs ({told.way}), {WORKERS} workers, {told.rounds} rounds; median [least, most]")
     for mode, cells in found.items():
         rates, costs = [cell.rate for cell in cells], [cell.cpu_us for cell in cells]
         print(
@@ -99,31 +102,31 @@ def main() -> None:
     )
 
 
-def _measure(site: Site, kind: str, jobs: int, mode: str, url: str) -> Cell:
+def _measure(site: Site, way: str, kind: str, jobs: int, mode: str, url: str) -> Cell:
     os.environ.pop(ENDPOINT, None)
     if mode == "on":
         os.environ[ENDPOINT] = f"{url}/v1/traces"
         os.environ["OTEL_BSP_SCHEDULE_DELAY"] = str(int(DELAY_S * 1000))
     with site.redis() as redis, our_workers(redis.url, workers=WORKERS, concurrency=CONCURRENCY) as workers:
-        _produced(site, redis.url, kind, WARM)
+        _produced(site, redis.url, way, kind, WARM)
         time.sleep(DELAY_S * 1.5)  # until they have sent what they tell of it
         before_s = workers.cpu_s()
-        told = _produced(site, redis.url, kind, jobs)
+        told = _produced(site, redis.url, way, kind, jobs)
         time.sleep(DELAY_S * 1.5)  # the workers send what they still have
         worked_s = workers.cpu_s() - before_s
         for worker in workers.processes:
             _end(worker)
     with urlopen(f"{url}/told", timeout=60) as answer:
         kept = json.load(answer)
-    expected = SPANS * (jobs + WARM) if mode == "on" else 0
+    expected = SPANS[way] * (jobs + WARM) if mode == "on" else 0
     assert kept["spans"] - expected in range(10), f"{kept['spans']} spans, not about {expected}"
     cpu_us = (told["closed_cpu_s"] + worked_s) / jobs * 1e6
     every = jobs + WARM
     return Cell(jobs / told["seconds"], cpu_us, kept["cpu_s"] / every * 1e6, kept["bytes"] / every, kept["requests"])
 
 
-def _produced(site: Site, url: str, kind: str, jobs: int) -> dict[str, float]:
-    process = our_producer(site, url, "map", kind, jobs, IN_FLIGHT)
+def _produced(site: Site, url: str, way: str, kind: str, jobs: int) -> dict[str, float]:
+    process = our_producer(site, url, way, kind, jobs, IN_FLIGHT)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     told: dict[str, float] = json.loads(out.strip().splitlines()[-1])

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from benchmarks.performance.queues.profile import profile
 from benchmarks.performance.queues.scale import scale
 from benchmarks.performance.queues.sections import Options, Section, growing, killed_worker, round_trips, throughput
 from benchmarks.performance.queues.site import Site
@@ -26,6 +27,7 @@ SECTIONS: Final[dict[str, Callable[[Site, Options], Section]]] = {
     "killed_worker": killed_worker,
     "growing": growing,
     "scale": scale,
+    "profile": profile,
 }
 
 

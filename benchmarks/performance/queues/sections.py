@@ -1,4 +1,4 @@
-"""What is measured: throughput, round trips, a killed worker, pools that grow, and ten thousand runs at once."""
+"""What is measured: throughput, round trips, a killed worker, pools that grow; others stand beside."""
 
 import statistics
 import time

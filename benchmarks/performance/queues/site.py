@@ -47,8 +47,8 @@ class Site:
 class OurWorkers:
     """`orchestrator worker` processes."""
 
-    def __init__(self, url: str, concurrency: int, witness: Path, lease_s: float) -> None:
-        self._command = [sys.executable, "-m", "orchestrator", "worker", "--pool", "jobs"]
+    def __init__(self, url: str, concurrency: int, witness: Path, lease_s: float, samples: Path | None) -> None:
+        self._command = [sys.executable, "-m", *_sampled(samples), "orchestrator", "worker", "--pool", "jobs"]
         self._command += ["--concurrency", str(concurrency)]
         self._environment = {
             **os.environ, "ORCHESTRATOR_TRANSPORT": url, "ORCHESTRATOR_POOLS": POOLS,
@@ -92,10 +92,16 @@ class OurWorkers:
 
 @contextmanager
 def our_workers(
-    url: str, *, workers: int, concurrency: int, witness: Path = Path("/dev/null"), lease_s: float = 3.0
+    url: str,
+    *,
+    workers: int,
+    concurrency: int,
+    witness: Path = Path("/dev/null"),
+    lease_s: float = 3.0,
+    samples: Path | None = None,
 ) -> Iterator[OurWorkers]:
-    """Workers at work, ended with the block."""
-    made = OurWorkers(url, concurrency, witness, lease_s)
+    """Workers at work, ended with the block; the last that ends leaves in `samples` what it was at."""
+    made = OurWorkers(url, concurrency, witness, lease_s, samples)
     try:
         for _ in range(workers):
             made.start()
@@ -105,11 +111,17 @@ def our_workers(
         made.stop()
 
 
-def our_producer(site: Site, url: str, way: str, kind: str, jobs: int, in_flight: int) -> "subprocess.Popen[str]":
+def our_producer(
+    site: Site, url: str, way: str, kind: str, jobs: int, in_flight: int, *, samples: Path | None = None
+) -> "subprocess.Popen[str]":
     """Our producer at work, on a database of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.performance.queues.ours", site.postgres.database(TEMPLATE), url, way, kind,
-         str(jobs), str(in_flight)],
+        [sys.executable, "-m", *_sampled(samples), "benchmarks.performance.queues.ours",
+         site.postgres.database(TEMPLATE), url, way, kind, str(jobs), str(in_flight)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_WITNESS": "/dev/null"},
     )  # fmt: skip
+
+
+def _sampled(samples: Path | None) -> list[str]:
+    return ["benchmarks.performance.queues.sampled", str(samples)] if samples is not None else []
