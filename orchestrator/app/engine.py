@@ -131,9 +131,11 @@ class Engine:
             stack.enter_context(patient_collector())
             if self.settings.local and self.models is self._lazy:
                 self.settings = await stack.enter_async_context(local_models(self.settings))
-            if self.telemetry is None and (opened := open_telemetry(redactor_of(self.settings.safety))) is not None:
-                stack.callback(opened.close)
-                self.telemetry = opened
+            if self.telemetry is None:
+                redactor, branches_max = redactor_of(self.settings.safety), self.settings.traced_branches
+                self.telemetry = open_telemetry(redactor, branches_max=branches_max)
+                if self.telemetry is not None:
+                    stack.callback(self.telemetry.close)
             clock = self._clock or SystemClock()
             journal = self._journal
             if journal is None:

@@ -18,10 +18,13 @@ _open: list[Tracing] = []  #: the one of this process, once it has one
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
-def open_telemetry(redactor: Redactor = CLEAR, environment: Mapping[str, str] | None = None) -> Tracing | None:
+def open_telemetry(
+    redactor: Redactor = CLEAR, environment: Mapping[str, str] | None = None, *, branches_max: int = 1_000
+) -> Tracing | None:
     """What traces this process, or None: no exporter is configured, or OTEL_SDK_DISABLED is true.
 
-    OTEL_TRACES_EXPORTER may be otlp, console or none; without it an OTLP endpoint in the environment is enough.
+    OTEL_TRACES_EXPORTER may be otlp, console or none; without it an OTLP endpoint in the environment is enough. Of the
+    branches of a step beyond `branches_max` those that pass at once are counted and not told.
 
     Raises:
         PromiseError: an exporter is asked for that is not installed, or that there is not.
@@ -38,7 +41,7 @@ def open_telemetry(redactor: Redactor = CLEAR, environment: Mapping[str, str] | 
         raise PromiseError(f"OTEL_TRACES_EXPORTER={exporter} is not known", "use otlp, console or none")
     from orchestrator.adapters.otel.telemetry import Telemetry  # a fifth of a second, for those who trace
 
-    made = Telemetry(_otlp(told) if exporter == "otlp" else _console(), redactor=redactor)
+    made = Telemetry(_otlp(told) if exporter == "otlp" else _console(), redactor=redactor, branches_max=branches_max)
     _open[:] = [made]
     return made
 

@@ -134,7 +134,7 @@ async def user(number: int, made: Shop, sinks: Sinks, key: str, enough: asyncio.
             sinks.scan("events", events.body)
             sinks.scan("answers", (await client.ask("GET", f"/v1/runs/{run}", None, headers(key, chance))).body)
         refused = await client.ask("GET", f"/v1/runs/{STRANGER}", None, headers(STRANGER, chance))
-        assert refused.status == 401
+        assert refused.status in {401, 429}  # too many such keys from one address are asked to wait
         nameless = await client.ask("POST", "/v1/runs", {"plan": chance.choice(BARE)}, headers(key, chance))
         assert nameless.status in {404, 422}
         wrong = {"plan": "job", "inputs": {chance.choice(BARE): chance.choice(TEXTS)}}

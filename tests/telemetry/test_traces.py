@@ -22,9 +22,11 @@ from orchestrator.adapters.otel.telemetry import AGAIN_S, Telemetry
 from orchestrator.core import facts as f
 from orchestrator.core.codec import decode
 from orchestrator.engine.recovery import read_all
-from orchestrator.ids import JsonValue
+from orchestrator.ids import JsonValue, PoolName, StepId, TenantId
 from orchestrator.ports.journal import RunQuery
 from orchestrator.ports.redaction import CLEAR, RedactedStream
+from orchestrator.ports.tasks import StepTask, TaskKey
+from orchestrator.settings import Settings
 from orchestrator.testing import Says, ScriptedModel
 from tests.replay import golden
 from tests.telemetry.collecting import Seen, seen, tree
@@ -241,6 +243,49 @@ async def test_branches_that_pass_at_once_are_told_in_short_and_no_others() -> N
     told = RunTrace(facts[0]).tell(facts)
     assert [one.number for one in told if isinstance(one, Passed)] == [0, 2]
     assert len({span.id for one in told for span in one.spans()}) == 1 + 1 + 1 + 3 + 4
+
+
+async def test_beyond_so_many_branches_those_that_pass_at_once_are_counted_and_whatever_else_happens_is_told() -> None:
+    facts = await mapped_facts()
+    assert isinstance(facts[0], f.RunAccepted)
+    for most, short, untold in ((3, [0, 2], 0), (2, [0], 1), (0, [], 2)):
+        told = RunTrace(facts[0], branches_max=most).tell(facts)
+        spans = [span for one in told for span in one.spans()]
+        assert [one.number for one in told if isinstance(one, Passed)] == short
+        assert [s.attributes.get(names.UNTOLD, 0) for s in spans if s.name == "step m"] == [untold]
+        assert [s.name for s in spans if s.attributes.get(names.BRANCH) == 1] == ["call maps.once"] * 2 + ["step m[1]"]
+
+
+@pytest.mark.parametrize(
+    ("branch", "attempt", "content", "flags"),
+    [(-1, 1, False, "01"), (1, 1, False, "01"), (2, 1, False, "00"), (2, 2, False, "01"), (2, 1, True, "01")],
+)
+async def test_a_worker_is_not_asked_for_the_span_of_a_branch_that_is_only_counted(
+    branch: int, attempt: int, content: bool, flags: str
+) -> None:
+    (accepted, *_) = await mapped_facts()
+    assert isinstance(accepted, f.RunAccepted)
+    kept = Kept()
+    telemetry = Telemetry(kept, content=content, branches_max=2)
+    key = TaskKey(run_id=accepted.run, step_id=StepId("m"), branch=branch, attempt=attempt)
+    trace = telemetry.trace_of(accepted, key)
+    task = StepTask(
+        key=key, tenant=TenantId(accepted.tenant), pool=PoolName("maps"), lane="interactive", function="once",
+        instruction=None, args={},
+        trace=trace, sent_at_s=1.0,
+    )  # fmt: skip
+    telemetry.end(task, "w", 1.0, 2.0, "")
+    telemetry.close()
+    assert trace.rpartition("-")[2] == flags
+    assert [span.name for span in kept.spans] == (["work maps.once"] if flags == "01" else [])
+
+
+async def test_how_many_branches_are_told_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    monkeypatch.setenv("ORCHESTRATOR_TRACED_BRANCHES", "7")
+    async with Engine(Settings(store="memory:"), pools=[work]) as engine:
+        assert isinstance(engine.telemetry, Telemetry)
+        assert engine.telemetry._branches_max == 7
 
 
 async def test_what_is_told_in_short_is_what_each_fact_tells_whatever_gets_lost_or_comes_twice() -> None:

@@ -77,7 +77,7 @@ def _span(span: Span) -> bytes:
     if span.parent:
         parts += (b"\x22\x08", span.parent.to_bytes(8))
     if span.name:
-        parts.append(_text(0x2A, span.name))
+        parts.append(_name(span.name) if len(span.name) <= KNOWN_CHARS_MAX else _text(0x2A, span.name))
     parts.append(_KINDS[span.kind])
     start_ns, end_ns = int(span.start_s * _NS), int(span.end_s * _NS)
     if start_ns:
@@ -115,6 +115,11 @@ def _attributes(parts: list[bytes], tag: int, attributes: Mapping[str, object]) 
             parts.append(_known_number(tag, key, value))
         else:
             parts.append(_field(tag, _pair(key, value)))
+
+
+@lru_cache(maxsize=1_024)
+def _name(name: str) -> bytes:
+    return _text(0x2A, name)
 
 
 @lru_cache(maxsize=4_096)

@@ -82,6 +82,11 @@ def run_span(run_id: RunId) -> int:
     return span_id(run_id, "run")
 
 
+def plan_span(run_id: str, revision: int) -> int:
+    """The span of a plan as it was after so many patches."""
+    return span_id(run_id, "plan", revision)
+
+
 def step_span(run_id: str, step: str, branch: int, times: int) -> int:
     """The span of a step or branch; `times`: how often it has been begun, from 1."""
     return (_base(run_id, "step", step) + branch * _BRANCH + times * _ATTEMPT) & _MASK or 1

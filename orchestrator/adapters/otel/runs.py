@@ -2,15 +2,20 @@
 
 A branch whose first attempt passes is what busy fleets have most of. Its facts are held until the last of them is
 there; only where something else happens to it are they handled one by one, as those of every other step are.
+
+A trace of a hundred thousand spans is one that no backend keeps and nobody reads. So of the branches beyond the first
+thousand those that pass at once are counted in the span of their step and not told; whatever else happens is.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
-from orchestrator.adapters.otel import ids
-from orchestrator.adapters.otel.span import Branch, Passed, Told
+from orchestrator.adapters.otel import ids, names
+from orchestrator.adapters.otel.span import Branch, Passed, Span, Told
 from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
 from orchestrator.core import facts as f
+
+BRANCHES_MAX: Final = 1_000  #: of a step that are told although they pass at once
 
 
 class _Held:
@@ -26,17 +31,21 @@ class _Held:
 class _Form:
     """What is worked out once for all branches of a step that are sent alike."""
 
-    __slots__ = ("branch", "first_attempt", "first_span")
+    __slots__ = ("above", "branch", "first_attempt", "first_span")
 
-    def __init__(self, branch: Branch, first_span: int, first_attempt: int) -> None:
-        self.branch, self.first_span, self.first_attempt = branch, first_span, first_attempt
+    def __init__(self, branch: Branch, above: Span, first_span: int, first_attempt: int) -> None:
+        self.branch, self.above = branch, above
+        self.first_span, self.first_attempt = first_span, first_attempt
 
 
 class RunTrace(RunSpans):
     """What is told of one run, fed with its facts in order."""
 
-    def __init__(self, accepted: f.RunAccepted, *, content: bool = False) -> None:
-        super().__init__(accepted, content=content)
+    def __init__(
+        self, accepted: f.RunAccepted, *, trace: int = 0, content: bool = False, branches_max: int = BRANCHES_MAX
+    ) -> None:
+        super().__init__(accepted, trace=trace, content=content)
+        self._branches_max = branches_max
         self._held: dict[tuple[str, int], _Held] = {}
         self._forms: dict[tuple[str, str, str | None], _Form] = {}
 
@@ -83,6 +92,7 @@ class RunTrace(RunSpans):
             return None
         made = self._forms[fact.step, fact.pool, fact.tier] = _Form(
             Branch(self.trace, above.id, fact.step, spec.function, fact.pool, fact.tier or ""),
+            above,
             ids.step_span(self.run, fact.step, 0, 1),
             ids.attempt_span(self.run, fact.step, 0, 1, 0),
         )
@@ -97,6 +107,10 @@ class RunTrace(RunSpans):
             del self._held[fact.step, fact.branch]
             self._begun[fact.step, fact.branch] = 1
             form, start_s = held.form, facts[0].at_s
+            if fact.branch >= self._branches_max:
+                told = form.above.attributes
+                told[names.UNTOLD] = int(told.get(names.UNTOLD, 0)) + 1
+                return True
             self._done.append(
                 Passed(
                     form.branch,
@@ -144,4 +158,4 @@ _ANEW: Final = frozenset({
     f.StepFailed, f.StepCancelled,
 })  # fmt: skip
 
-__all__ = ["RunTrace"]
+__all__ = ["BRANCHES_MAX", "RunTrace"]

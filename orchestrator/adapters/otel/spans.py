@@ -5,51 +5,39 @@ journal again tells the same span, and what a process did not live to tell, the 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.span import Attribute, Key, Span, SpanBook
+from orchestrator.adapters.otel.specs import Spec, spec, specs_of
 from orchestrator.core import facts as f
-from orchestrator.ids import JsonValue, StepId
+from orchestrator.ids import StepId
 
-_KINDS: Final = ("task", "call", "human", "plan", "goal")
-
-
-@dataclass(frozen=True, slots=True)
-class _Spec:
-    """What a plan says of a step, as far as its spans tell."""
-
-    kind: str = "call"
-    function: str = ""
-
-
-_UNKNOWN: Final = _Spec()
+_UNKNOWN: Final = Spec()
 
 
 class RunSpans(SpanBook):
     """The spans of one run, fed with its facts in order."""
 
-    def __init__(self, accepted: f.RunAccepted, *, content: bool = False) -> None:
-        super().__init__(accepted.run, ids.trace_of(accepted), content=content)
+    def __init__(self, accepted: f.RunAccepted, *, trace: int = 0, content: bool = False) -> None:
+        super().__init__(accepted.run, trace or ids.trace_of(accepted), content=content)
         self.accepted = accepted
-        self._specs: dict[str, _Spec] = {}
+        self._specs: dict[str, Spec] = {}
         self._revision = 0
+        self._run_span, self._plan_span = ids.run_span(accepted.run), ids.plan_span(accepted.run, 0)
         self._begun: dict[tuple[str, int], int] = {}  #: how often: a patch may have it run again
         self._times: dict[Key, int] = {}  #: how often what may happen several times in one attempt, or to one person
         self._within: dict[tuple[str, int], list[Key]] = {}  #: what began in a step or branch that has not settled
         self._branches: dict[str, set[int]] = {}  #: of mapped steps that have not settled
         self._mark: dict[Key, float] = {}  #: when an attempt's output, or the verdict before, was there
 
-    def _spec_of(self, step: str) -> "_Spec":
+    def _spec_of(self, step: str) -> Spec:
         return self._specs.get(step) or _UNKNOWN
 
     # ---- the run and its plan
 
     def _frozen(self, fact: f.PlanFrozen) -> None:
-        steps = (fact.plan or {}).get("steps")  # a deleted payload is None
-        for name, step in steps.items() if isinstance(steps, dict) else ():
-            self._specs[name] = _spec(step)
+        self._specs |= specs_of(fact.digest, fact.plan)
         self._plan(fact.at_s, fact.digest)
 
     def _patched(self, fact: f.PlanPatched) -> None:
@@ -58,9 +46,10 @@ class RunSpans(SpanBook):
             told = next(iter(op.values()), None) if isinstance(op, dict) else None
             name, step = (told.get("id"), told.get("step")) if isinstance(told, dict) else (None, None)
             if isinstance(name, str) and isinstance(step, dict):
-                self._specs[name] = _spec(step)
+                self._specs[name] = spec(step)
         self._end(("plan",), fact.at_s)
         self._revision += 1
+        self._plan_span = ids.plan_span(self.run, self._revision)
         self._plan(fact.at_s, fact.digest)
 
     def _accepted(self, fact: f.RunAccepted) -> None:
@@ -71,7 +60,7 @@ class RunSpans(SpanBook):
             parent = ids.attempt_span(fact.parent, str(fact.parent_step), fact.parent_branch, attempt, 0)
         elif outside is not None:
             parent = outside.span
-        span = self._begin(("run",), ids.run_span(fact.run), parent, names.workflow(fact.plan), fact.at_s)
+        span = self._begin(("run",), self._run_span, parent, names.workflow(fact.plan), fact.at_s)
         span.remote = outside is not None and fact.parent is None
         span.attributes |= {
             names.RUN: fact.run,
@@ -88,11 +77,8 @@ class RunSpans(SpanBook):
 
     def _plan(self, at_s: float, digest: str) -> None:
         name = f"{self.accepted.plan} revision {self._revision}" if self._revision else self.accepted.plan
-        span = self._begin(("plan",), self._plan_span(), ids.run_span(self.run), f"plan {name}", at_s)
+        span = self._begin(("plan",), self._plan_span, self._run_span, f"plan {name}", at_s)
         span.attributes |= {names.RUN: self.run, names.PLAN_DIGEST: digest}
-
-    def _plan_span(self) -> int:
-        return ids.span_id(self.run, "plan", self._revision)
 
     def _ended(self, fact: f.RunEnded) -> None:
         for key in [key for key in self._open if key not in {("run",), ("plan",)}]:
@@ -145,7 +131,7 @@ class RunSpans(SpanBook):
         known = self._open.get(key)
         if known is not None:
             return known
-        above = self._plan_span() if branch == f.WHOLE else self._step(step, f.WHOLE, at_s).id
+        above = self._plan_span if branch == f.WHOLE else self._step(step, f.WHOLE, at_s).id
         times = self._begun[step, branch] = self._begun.get((step, branch), 0) + 1
         name = f"step {step}" if branch == f.WHOLE else f"step {step}[{branch}]"
         span = self._begin(key, ids.step_span(self.run, step, branch, times), above, name, at_s)
@@ -243,7 +229,7 @@ class RunSpans(SpanBook):
 
     def _above(self, fact: f.StepFact) -> int:
         if not fact.step:
-            return self._plan_span()
+            return self._plan_span
         if fact.attempt:
             return ids.attempt_span(self.run, fact.step, fact.branch, fact.attempt, fact.sample)
         return self._step(fact.step, fact.branch, fact.at_s).id
@@ -313,7 +299,7 @@ class RunSpans(SpanBook):
 
     def _quarantined(self, fact: f.StepQuarantined) -> None:
         own = ids.span_id(self.run, "quarantine", fact.step, fact.at_s)
-        span = self._moment(own, ids.run_span(self.run), f"quarantine {fact.step}", fact.at_s, fact.at_s)
+        span = self._moment(own, self._run_span, f"quarantine {fact.step}", fact.at_s, fact.at_s)
         span.attributes[names.STEP] = fact.step
         self._say(span, names.REASON, fact.reason)
 
@@ -326,13 +312,7 @@ def _check(fact: f.StepFact, check: int) -> Key:
     return ("check", fact.step, fact.branch, fact.attempt, check)
 
 
-def _spec(step: JsonValue) -> _Spec:
-    told = step if isinstance(step, dict) else {}
-    kind = next((kind for kind in _KINDS if told.get(kind) is not None), "call")
-    return _Spec(kind, cast(str, told.get("call")) if kind == "call" and isinstance(told.get("call"), str) else "")
-
-
-def _name(fact: f.StepDispatched, spec: _Spec) -> str:
+def _name(fact: f.StepDispatched, spec: Spec) -> str:
     match spec.kind:
         case "task":
             return names.agent(fact.pool)

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.ids import Parent
 from orchestrator.adapters.otel.pump import Note, Pump
-from orchestrator.adapters.otel.runs import RunTrace
+from orchestrator.adapters.otel.runs import BRANCHES_MAX, RunTrace
 from orchestrator.adapters.otel.sink import LibrarySink, Sink
 from orchestrator.adapters.otel.span import Attribute, Span, Told, Work, Worked
 from orchestrator.core.facts import Fact, RunAccepted, RunEnded
@@ -29,6 +29,7 @@ from orchestrator.ports.tasks import StepTask, TaskKey
 #: have died with it. Those spans are told again, with the ids they had; well above the time between two exports.
 AGAIN_S: Final = 60.0
 DECISIONS_MAX: Final = 50_000  #: traces whose sampling is remembered; forgotten ones are decided anew, and alike
+_NOT_SAMPLED: Final = "-00"
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
@@ -45,7 +46,12 @@ class Telemetry:
     """Traces runs (`Observer`), tasks (`WorkObserver`) and requests. Thread-safe; never blocks, never raises."""
 
     def __init__(
-        self, exporter: SpanExporter | Sink, *, redactor: Redactor = CLEAR, content: bool | None = None
+        self,
+        exporter: SpanExporter | Sink,
+        *,
+        redactor: Redactor = CLEAR,
+        content: bool | None = None,
+        branches_max: int = BRANCHES_MAX,
     ) -> None:
         provider = TracerProvider(shutdown_on_exit=False)  # reads OTEL_SERVICE_NAME, …_RESOURCE_ATTRIBUTES, …_SAMPLER
         resource = provider.resource
@@ -57,6 +63,7 @@ class Telemetry:
         )
         asked = os.environ.get(CAPTURE, "").strip().lower() in {"true", "1", "span_only", "span_and_event"}
         self._content = asked if content is None else content
+        self._branches_max = branches_max  #: of a mapped step that are told although they pass at once
         self._runs: dict[RunId, RunTrace] = {}  #: the pump's thread alone looks at it
         self._traces: OrderedDict[RunId, _Trace] = OrderedDict()
         self._outside: OrderedDict[str, int] = OrderedDict()  #: traces that others began, by the run at the top
@@ -100,6 +107,8 @@ class Telemetry:
             span = ids.check_span(key.run_id, key.step_id, key.branch, key.attempt, key.check)
         else:
             span = ids.attempt_span(key.run_id, key.step_id, key.branch, key.attempt, key.sample)
+            if key.branch >= self._branches_max and key.attempt == 1 and not self._content:
+                after = _NOT_SAMPLED
         return f"{before}{span:016x}{after}"
 
     def here(self) -> str:
@@ -116,7 +125,9 @@ class Telemetry:
     def _of_run(self, accepted: RunAccepted, first_seq: int, facts: Sequence[Fact]) -> Sequence[Told]:
         run = self._runs.get(accepted.run)
         if run is None:  # a run that has ended may still be charged; one whose beginning was dropped is told in part
-            run = RunTrace(accepted, content=self._content)
+            known = self._traces.get(accepted.run)
+            trace = known.id if known is not None else 0
+            run = RunTrace(accepted, trace=trace, content=self._content, branches_max=self._branches_max)
             if first_seq == 1:
                 self._runs[accepted.run] = run
         told = run.tell(facts)
@@ -139,7 +150,7 @@ class Telemetry:
             return known
         trace = ids.trace_of(accepted)
         told = self._decide(trace, ids.parse(accepted.trace) if accepted.trace else None, accepted.plan)
-        known = _Trace(trace, told, f"00-{trace:032x}-", "-01" if told else "-00")
+        known = _Trace(trace, told, f"00-{trace:032x}-", "-01" if told else _NOT_SAMPLED)
         self._traces[accepted.run] = known
         if accepted.trace and accepted.parent is None:
             self._outside[accepted.run] = trace
@@ -170,7 +181,7 @@ class Telemetry:
 
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """See `WorkObserver`."""
-        if task.trace:
+        if task.trace and not task.trace.endswith(_NOT_SAMPLED):
             key = task.key
             self._pump.note((
                 task.trace, key.run_id, key.step_id, key.branch, key.attempt, task.pool, task.function or "",
