@@ -14,7 +14,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 from orchestrator import Engine, FrozenPlan, Plan, checks, ladder
 from orchestrator.adapters.memory.journal import MemoryJournal
-from orchestrator.adapters.otel import ids, names, pump
+from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.runs import RunTrace
 from orchestrator.adapters.otel.span import Passed, Span
 from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
@@ -423,13 +423,36 @@ async def test_an_exporter_that_fails_is_counted_and_harms_no_run() -> None:
     assert away.asked == len(TREE.splitlines())
 
 
-def test_the_thread_steps_aside_between_spans(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[float] = []
-    made = Telemetry(Kept())
-    monkeypatch.setattr(pump.time, "sleep", steps.append)
-    made._pump.put(lambda: [Span(1, number, 0, "x", 1.0, 2.0) for number in range(1, 1_001)])
-    made.close()
-    assert steps == [pump.BREATH_S] * (1_000 // pump.BREATH_TOLD)
+async def test_a_run_whose_spans_cannot_be_made_is_counted_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(self: RunTrace, facts: object) -> list[Span]:
+        raise KeyError("our bug")
+
+    monkeypatch.setattr(RunTrace, "tell", odd)
+    exporter = InMemorySpanExporter()
+    telemetry = Telemetry(exporter)
+    journal = await traced(telemetry)
+    (row,) = await journal.runs(RunQuery(top_level=True))
+    assert row.status == "degraded"
+    assert exporter.get_finished_spans() == ()
+    assert telemetry.counts["broken"] > 1
+    assert {name: count for name, count in telemetry.counts.items() if name != "broken"} == {
+        "exported": 0, "failed": 0, "dropped": 0,
+    }  # fmt: skip
+
+
+def test_what_cannot_be_struck_out_is_not_told() -> None:
+    class Unable(Striking):
+        def text(self, text: str) -> str:
+            raise ValueError("our bug")
+
+    kept = Kept()
+    telemetry = Telemetry(kept, redactor=Unable(), content=True)
+    span = Span(1, 2, 0, "x", 1.0, 2.0, content=True)
+    span.attributes = {names.STEP: "a", names.OUTPUT: CANARY}
+    telemetry._pump.take([span])
+    telemetry.close()
+    assert [one.told for one in kept.spans] == [{names.STEP: "a"}]
+    assert telemetry.counts == {"exported": 1, "failed": 0, "dropped": 0, "broken": 1}
 
 
 def test_every_gen_ai_name_is_in_the_registry_of_the_conventions() -> None:

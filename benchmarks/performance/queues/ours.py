@@ -1,7 +1,8 @@
 """Our producer: a supervisor with its journal in PostgreSQL that sends jobs as steps and hands back their results.
 
 Usage: python -m benchmarks.performance.queues.ours STORE TRANSPORT WAY KIND JOBS IN_FLIGHT. WAY is `map` (one run, a
-branch per job), `runs` (a run of one step per job) or `chain` (one run, one step after the other).
+branch per job), `runs` (a run of one step per job) or `chain` (one run, one step after the other). With BENCH_WARM in
+the environment so many jobs go before those that count, and BENCH_SETTLE_S seconds pass then.
 """
 
 import json
@@ -40,39 +41,49 @@ def plan_of(way: str, kind: str, jobs: int, in_flight: int) -> FrozenPlan:
     return p.freeze()
 
 
+async def send(engine: Engine, way: str, kind: str, jobs: int, in_flight: int) -> list[float]:
+    """Send, wait, and return how long each took, where each is a run."""
+    plan, times = plan_of(way, kind, jobs, in_flight), []
+    if way == "map":
+        run = await engine.submit(plan, {"numbers": list(range(jobs))})
+        result = await run.result()
+        assert result.output == list(range(jobs)), "every job's answer, in order"  # type: ignore[union-attr]  # it succeeded
+    elif way == "chain":
+        run = await engine.submit(plan)
+        await run.result()
+    else:
+        numbers = iter(range(jobs))
+
+        async def lane() -> None:
+            for n in numbers:
+                sent_s = time.perf_counter()
+                run = await engine.submit(plan, {"n": n})
+                result = await run.result()
+                assert result.output == n, "its own answer"  # type: ignore[union-attr]  # it succeeded
+                times.append(time.perf_counter() - sent_s)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(in_flight):
+                group.start_soon(lane)
+    return times
+
+
 async def produce(store: str, transport: str, way: str, kind: str, jobs: int, in_flight: int) -> None:
     """Send, wait, tell."""
     settings = Settings(store=store, transport=transport, pools=(), open_runs_max=100_000)
-    plan = plan_of(way, kind, jobs, in_flight)
-    times: list[float] = []
     async with Engine(settings, pools=[bench_pool.jobs], recover=False) as engine:
-        cpu_s, began_s = time.process_time(), time.perf_counter()
-        if way == "map":
-            run = await engine.submit(plan, {"numbers": list(range(jobs))})
-            result = await run.result()
-            assert result.output == list(range(jobs)), "every job's answer, in order"  # type: ignore[union-attr]  # it succeeded
-        elif way == "chain":
-            run = await engine.submit(plan)
-            await run.result()
-        else:
-            numbers = iter(range(jobs))
-
-            async def lane() -> None:
-                for n in numbers:
-                    sent_s = time.perf_counter()
-                    run = await engine.submit(plan, {"n": n})
-                    result = await run.result()
-                    assert result.output == n, "its own answer"  # type: ignore[union-attr]  # it succeeded
-                    times.append(time.perf_counter() - sent_s)
-
-            async with anyio.create_task_group() as group:
-                for _ in range(in_flight):
-                    group.start_soon(lane)
+        if warm := int(os.environ.get("BENCH_WARM", "0")):
+            await send(engine, way, kind, warm, in_flight)
+            await anyio.sleep(float(os.environ.get("BENCH_SETTLE_S", "0")))
+        cpu_s, own_s, began_s = time.process_time(), time.thread_time(), time.perf_counter()
+        times = await send(engine, way, kind, jobs, in_flight)
         seconds, cpu = time.perf_counter() - began_s, time.process_time() - cpu_s
     closed_cpu_s = time.process_time() - cpu_s  # closing tells what was not yet told
+    threads_cpu_s = closed_cpu_s - (time.thread_time() - own_s)
     times.sort()
     print(json.dumps({
         "done": jobs, "failed": 0, "seconds": seconds, "cpu_s": cpu, "closed_cpu_s": closed_cpu_s,
+        "threads_cpu_s": threads_cpu_s,
         "times_ms": [round(t * 1000, 3) for t in times], "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         "pid": os.getpid(),
     }), flush=True)  # fmt: skip

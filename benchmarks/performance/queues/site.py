@@ -76,6 +76,12 @@ class OurWorkers:
         """CPU time of those that live."""
         return sum(cpu_of(process.pid) for process in self.processes if process.poll() is None)
 
+    def threads_s(self) -> float:
+        """Of it, what other threads than the first needed."""
+        return self.cpu_s() - sum(
+            cpu_of(process.pid, first_thread=True) for process in self.processes if process.poll() is None
+        )
+
     def kill(self, process: "subprocess.Popen[str]") -> None:
         """End one at once."""
         os.killpg(process.pid, signal.SIGKILL)

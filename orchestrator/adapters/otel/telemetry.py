@@ -3,9 +3,9 @@
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel
@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.ids import Parent
-from orchestrator.adapters.otel.pump import Note, Pump
+from orchestrator.adapters.otel.pump import Pump
 from orchestrator.adapters.otel.runs import BRANCHES_MAX, RunTrace
 from orchestrator.adapters.otel.sink import LibrarySink, Sink
 from orchestrator.adapters.otel.span import Attribute, Span, Told, Work, Worked
@@ -33,13 +33,9 @@ _NOT_SAMPLED: Final = "-00"
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
-class _Trace(NamedTuple):
-    """Of a run."""
-
-    id: int
-    told: bool
-    before: str  #: what stands before the span in a `traceparent`
-    after: str
+#: Of a run: its id, whether it is told, and what stands before and after the span in a `traceparent`. A plain tuple,
+#: as a garbage collector need not look into one of texts and numbers again and again.
+_Trace = tuple[int, bool, str, str]
 
 
 class Telemetry:
@@ -58,13 +54,11 @@ class Telemetry:
         if resource.attributes.get("service.name", "unknown_service").startswith("unknown_service"):  # type: ignore[union-attr]  # a text
             resource = resource.merge(type(resource)({"service.name": "hierarchical-orchestrator"}))
         self._sampler = provider.sampler
-        self._pump = Pump(
-            exporter if isinstance(exporter, Sink) else LibrarySink(exporter), resource, redactor, _worked
-        )
+        self._pump = Pump(exporter if isinstance(exporter, Sink) else LibrarySink(exporter), resource, redactor)
         asked = os.environ.get(CAPTURE, "").strip().lower() in {"true", "1", "span_only", "span_and_event"}
         self._content = asked if content is None else content
         self._branches_max = branches_max  #: of a mapped step that are told although they pass at once
-        self._runs: dict[RunId, RunTrace] = {}  #: the pump's thread alone looks at it
+        self._runs: dict[RunId, RunTrace] = {}  #: each in the hands of the loop that drives the run
         self._traces: OrderedDict[RunId, _Trace] = OrderedDict()
         self._outside: OrderedDict[str, int] = OrderedDict()  #: traces that others began, by the run at the top
 
@@ -92,13 +86,13 @@ class Telemetry:
 
     def journaled(self, accepted: RunAccepted, first_seq: int, facts: tuple[Fact, ...]) -> None:
         """See `Observer`."""
-        if self._trace(accepted).told:
-            self._pump.put(self._of_run, accepted, first_seq, facts, weight=len(facts))
+        if self._trace(accepted)[1]:
+            self._tell(self._of_run, accepted, first_seq, facts)
 
     def resumed(self, accepted: RunAccepted, facts: Sequence[Fact]) -> None:
         """See `Observer`."""
-        if self._trace(accepted).told:
-            self._pump.put(self._again, accepted, facts, weight=len(facts))
+        if self._trace(accepted)[1]:
+            self._tell(self._again, accepted, facts)
 
     def trace_of(self, accepted: RunAccepted, key: TaskKey) -> str:
         """See `Observer`."""
@@ -120,13 +114,19 @@ class Telemetry:
 
     def let_go(self, run_id: RunId) -> None:
         """See `Observer`."""
-        self._pump.put(self._forget, run_id)
+        self._runs.pop(run_id, None)
+
+    def _tell(self, told: Callable[..., Iterable[Told]], *of: object) -> None:
+        try:
+            self._pump.take(told(*of))
+        except Exception as error:  # noqa: BLE001  # one run's odd journal must not end the telling of all others
+            self._pump.broke(error)
 
     def _of_run(self, accepted: RunAccepted, first_seq: int, facts: Sequence[Fact]) -> Sequence[Told]:
         run = self._runs.get(accepted.run)
         if run is None:  # a run that has ended may still be charged; one whose beginning was dropped is told in part
             known = self._traces.get(accepted.run)
-            trace = known.id if known is not None else 0
+            trace = known[0] if known is not None else 0
             run = RunTrace(accepted, trace=trace, content=self._content, branches_max=self._branches_max)
             if first_seq == 1:
                 self._runs[accepted.run] = run
@@ -140,17 +140,13 @@ class Telemetry:
         self._runs.pop(accepted.run, None)  # what is known of it would be told twice
         return [one for one in self._of_run(accepted, 1, facts) if one.end_s >= since_s]
 
-    def _forget(self, run_id: RunId) -> Sequence[Told]:
-        self._runs.pop(run_id, None)
-        return ()
-
     def _trace(self, accepted: RunAccepted) -> _Trace:
         known = self._traces.get(accepted.run)
         if known is not None:
             return known
         trace = ids.trace_of(accepted)
         told = self._decide(trace, ids.parse(accepted.trace) if accepted.trace else None, accepted.plan)
-        known = _Trace(trace, told, f"00-{trace:032x}-", "-01" if told else _NOT_SAMPLED)
+        known = (trace, told, f"00-{trace:032x}-", "-01" if told else _NOT_SAMPLED)
         self._traces[accepted.run] = known
         if accepted.trace and accepted.parent is None:
             self._outside[accepted.run] = trace
@@ -182,11 +178,7 @@ class Telemetry:
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """See `WorkObserver`."""
         if task.trace and not task.trace.endswith(_NOT_SAMPLED):
-            key = task.key
-            self._pump.note((
-                task.trace, key.run_id, key.step_id, key.branch, key.attempt, task.pool, task.function or "",
-                task.sent_at_s, worker, began_s, max(ended_s, began_s), error,
-            ))  # fmt: skip
+            self._tell(_worked, task, worker, began_s, max(ended_s, began_s), error)
 
     # ---- requests
 
@@ -209,7 +201,7 @@ class Telemetry:
         finally:
             otel_context.detach(token)
             if sampled:
-                self._pump.add(span)
+                self._pump.take((span,))
 
 
 class TaskSpan(otel.NonRecordingSpan):
@@ -245,19 +237,18 @@ class TaskSpan(otel.NonRecordingSpan):
         return said
 
 
-def _worked(note: Note) -> Told | None:
-    """What is told of the work on a task; None where its run is not traced."""
-    trace, run, step, branch, attempt, pool, function, sent_at_s, worker, began_s, ended_s, error = note
-    parent = ids.asked(trace)
+def _worked(task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> Sequence[Told]:
+    """What is told of the work on a task; nothing where its run is not traced."""
+    key, parent = task.key, ids.asked(task.trace)
     if parent is None or not parent.flags & ids.SAMPLED:
-        return None
-    work = Work(parent.trace, run, step, attempt, pool, function, worker)
-    told = Worked(work, ids.work_span(parent.span, sent_at_s, worker), parent.span, began_s, ended_s)
-    if branch >= 0 and error == "":
-        return told
+        return ()
+    work = Work(parent.trace, key.run_id, key.step_id, key.attempt, task.pool, task.function or "", worker)
+    told = Worked(work, ids.work_span(parent.span, task.sent_at_s, worker), parent.span, began_s, ended_s)
+    if key.branch >= 0 and error == "":
+        return (told,)
     (span,) = told.spans()  # written out, as there is no other of its step
     span.error = "dropped" if error is None else error
-    return span
+    return (span,)
 
 
 class _Inside:
