@@ -1,7 +1,7 @@
 """What telemetry costs a fleet: jobs a second and processor time a job, without and with spans sent to a collector.
 
     python -m benchmarks.performance.telemetry_fleet [--jobs 20000] [--rounds 5] [--kind quick|slow] [--way map|runs]
-                                                        [--branches 1000]
+                                                         [--branches 1000]
 
 PostgreSQL, Valkey, the supervisor and two workers are processes of their own, and so is the collector. `quick` jobs do
 nothing, so that all there is to slow down is the fleet itself; `slow` ones take 200 ms each, as a short call of a model
@@ -11,10 +11,11 @@ spans are made although they pass at once.
 
 The processor time is that of supervisor and workers, user and system, from warm until everything is exported: what is
 sent after the last job is in it, starting the processes is not, nor are the servers and the collector. Two runs of the
-same mode differ by more than telemetry needs, as the work is done in larger batches where time is short; its own thread
-is therefore told apart, which is nearly all of what it needs and is counted exactly by the system. The
-collector keeps what it is sent until a round is over, counts its spans then, and its processor time is told apart: in a
-fleet it is on a machine of its own, here it takes the cores from the fleet, so the rate tells a little more than
+same mode differ by more than telemetry needs, as the work is done in larger batches where time is short; what its calls
+and its thread take is therefore counted too, in cells of their own.
+
+The collector keeps what it is sent until a round is over, counts its spans then, and its processor time is told apart:
+in a fleet it is on a machine of its own, here it takes the cores from the fleet, so the rate tells a little more than
 telemetry costs.
 """
 
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,6 +41,7 @@ from orchestrator.adapters.otel.runs import BRANCHES_MAX
 WORKERS: Final = 2
 CONCURRENCY: Final = 100
 IN_FLIGHT: Final = 200
+INSIDE: Final = "benchmarks.performance.queues.inside"
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 WARM: Final = 1_000  #: jobs before those that count, for the same workers
 DELAY_S: Final = 2.0  #: between two exports of less than a batch
@@ -53,7 +55,7 @@ class Cell(NamedTuple):
 
     rate: float  #: jobs a second
     cpu_us: float  #: of supervisor and workers, a job
-    threads_us: float  #: of it, what other threads than that of the event loop need
+    inside_us: float  #: of it, what calls into telemetry and its thread take, where that is counted
     collector_us: float  #: of the collector, a job
     sent_bytes: float  #: a job
     requests: int
@@ -74,12 +76,12 @@ def main() -> None:
         return
     os.environ["ORCHESTRATOR_TRACED_BRANCHES"] = str(told.branches)
     site = Site(Path(tempfile.mkdtemp(prefix="bench-telemetry-")))
-    found: dict[str, list[Cell]] = {"off": [], "on": []}
+    found: dict[str, list[Cell]] = {"off": [], "on": [], "inside": []}
     try:
         with _collector() as url:
             _measure(site, told.way, told.kind, told.jobs, "off", url)  # warm
             for number in range(told.rounds):
-                for mode in ("off", "on") if number % 2 else ("on", "off"):
+                for mode in ("off", "on", "inside") if number % 2 else ("on", "off", "inside"):
                     found[mode].append(_measure(site, told.way, told.kind, told.jobs, mode, url))
     finally:
         site.close()
@@ -87,6 +89,7 @@ def main() -> None:
         f"{told.jobs:,} {told.kind} jobs ({told.way}, at most {told.branches:,} branches told), {WORKERS} workers,"
         f" {told.rounds} rounds; median [least, most]"
     )
+    counted = found.pop("inside")
     for mode, cells in found.items():
         rates, costs = [cell.rate for cell in cells], [cell.cpu_us for cell in cells]
         print(
@@ -106,11 +109,11 @@ def main() -> None:
         f" {more:.1f} µs a job"
     )
     kept = found["on"]
-    beside = sorted(cell.threads_us for cell in kept)
-    share = sorted(cell.threads_us / (cell.cpu_us - cell.threads_us) for cell in kept)
+    inside = sorted(cell.inside_us for cell in counted)
+    share = sorted(cell.inside_us / (cell.cpu_us - cell.inside_us) for cell in counted)
     print(
-        f"of it the thread of the telemetry: {statistics.median(beside):.1f} µs a job [{beside[0]:.1f},"
-        f" {beside[-1]:.1f}], which is {statistics.median(share):.1%} [{share[0]:.1%}, {share[-1]:.1%}] of the rest"
+        f"inside of telemetry, counted: {statistics.median(inside):.1f} µs a job [{inside[0]:.1f}, {inside[-1]:.1f}],"
+        f" {statistics.median(share):.1%} [{share[0]:.1%}, {share[-1]:.1%}] of the rest"
     )
     print(
         f"the collector: {statistics.median(cell.collector_us for cell in kept):.1f} µs a job,"
@@ -121,35 +124,47 @@ def main() -> None:
 
 def _measure(site: Site, way: str, kind: str, jobs: int, mode: str, url: str) -> Cell:
     os.environ.pop(ENDPOINT, None)
-    if mode == "on":
+    if mode != "off":
         os.environ[ENDPOINT] = f"{url}/v1/traces"
         os.environ["OTEL_BSP_SCHEDULE_DELAY"] = str(int(DELAY_S * 1000))
-    with site.redis() as redis, our_workers(redis.url, workers=WORKERS, concurrency=CONCURRENCY) as workers:
+    folder = Path(tempfile.mkdtemp(dir=site.folder))
+    of_workers, of_owner = ((INSIDE, str(folder / who)) if mode == "inside" else () for who in ("worker", "owner"))
+    with (
+        site.redis() as redis,
+        our_workers(redis.url, workers=WORKERS, concurrency=CONCURRENCY, under=of_workers) as workers,
+    ):
         _produced(site, redis.url, way, kind, WARM)
         time.sleep(DELAY_S * 1.5)  # until they have sent what they tell of it
-        before_s, beside_s = workers.cpu_s(), workers.threads_s()
+        if of_workers:
+            for worker in workers.processes:
+                worker.send_signal(signal.SIGUSR1)
+        before_s = workers.cpu_s()
         os.environ |= {"BENCH_WARM": str(WARM), "BENCH_SETTLE_S": str(DELAY_S * 1.5)}
-        told = _produced(site, redis.url, way, kind, jobs)
+        told = _produced(site, redis.url, way, kind, jobs, of_owner)
         del os.environ["BENCH_WARM"]
         time.sleep(DELAY_S * 1.5)  # the workers send what they still have
-        worked_s, beside_s = workers.cpu_s() - before_s, workers.threads_s() - beside_s
+        worked_s = workers.cpu_s() - before_s
         for worker in workers.processes:
             _end(worker)
     with urlopen(f"{url}/told", timeout=60) as answer:
         kept = json.load(answer)
     most = int(os.environ["ORCHESTRATOR_TRACED_BRANCHES"]) if way == "map" else jobs + WARM
-    expected = SPANS[way] * (min(jobs, most) + 2 * min(WARM, most)) if mode == "on" else 0
+    expected = SPANS[way] * (min(jobs, most) + 2 * min(WARM, most)) if mode != "off" else 0
     assert kept["spans"] - expected in range(20), f"{kept['spans']} spans, not about {expected}"
     cpu_us = (told["closed_cpu_s"] / jobs + worked_s / (jobs + WARM)) * 1e6
-    threads_us = (told["threads_cpu_s"] / jobs + beside_s / (jobs + WARM)) * 1e6
+    inside_us = (_inside_s(folder, "owner") / jobs + _inside_s(folder, "worker") / (jobs + WARM)) * 1e6
     every = jobs + 2 * WARM
     return Cell(
-        jobs / told["seconds"], cpu_us, threads_us, kept["cpu_s"] / every * 1e6, kept["bytes"] / every, kept["requests"]
+        jobs / told["seconds"], cpu_us, inside_us, kept["cpu_s"] / every * 1e6, kept["bytes"] / every, kept["requests"]
     )
 
 
-def _produced(site: Site, url: str, way: str, kind: str, jobs: int) -> dict[str, float]:
-    process = our_producer(site, url, way, kind, jobs, IN_FLIGHT)
+def _inside_s(folder: Path, who: str) -> float:
+    return sum(sum(json.loads(file.read_text())["spent_s"].values()) for file in folder.glob(f"{who}-*"))
+
+
+def _produced(site: Site, url: str, way: str, kind: str, jobs: int, under: Sequence[str] = ()) -> dict[str, float]:
+    process = our_producer(site, url, way, kind, jobs, IN_FLIGHT, under=under)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     told: dict[str, float] = json.loads(out.strip().splitlines()[-1])

@@ -98,15 +98,10 @@ class Workers:
                 process.stdout.close()
 
 
-def cpu_of(pid: int, *, waited: bool = False, first_thread: bool = False) -> float:
-    """CPU time of a process, or of its first thread, in seconds; with `waited` also of children it has waited for."""
+def cpu_of(pid: int, *, waited: bool = False) -> float:
+    """CPU time of a process in seconds; with `waited` also of the children it has waited for."""
     try:
-        fields = (
-            Path(f"/proc/{pid}/task/{pid}/stat" if first_thread else f"/proc/{pid}/stat")
-            .read_text()
-            .rpartition(")")[2]
-            .split()
-        )
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
         return 0.0
     ticks = sum(int(field) for field in fields[11 : 15 if waited else 13])

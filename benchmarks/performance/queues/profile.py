@@ -10,6 +10,7 @@ from benchmarks.performance.queues.sections import CELL_S, WORKERS, Options, Sec
 from benchmarks.performance.queues.site import Site, our_producer, our_workers
 from benchmarks.performance.report import table
 
+SAMPLED: Final = "benchmarks.performance.queues.sampled"
 WAYS: Final = {"map": 10, "runs": 1}  #: how many times as many jobs, so that each takes seconds
 SHOWN: Final = 12  #: layers, and functions
 END_S: Final = 30.0
@@ -24,9 +25,9 @@ def profile(site: Site, options: Options) -> Section:
         files = {who: options.folder / f"{way}-{who}.json" for who in ("producer", "worker")}
         with (
             site.redis() as redis,
-            our_workers(redis.url, workers=WORKERS, concurrency=100, samples=files["worker"]) as workers,
+            our_workers(redis.url, workers=WORKERS, concurrency=100, under=(SAMPLED, str(files["worker"]))) as workers,
         ):
-            child = our_producer(site, redis.url, way, "quick", jobs, 1_000, samples=files["producer"])
+            child = our_producer(site, redis.url, way, "quick", jobs, 1_000, under=(SAMPLED, str(files["producer"])))
             facts = answers_of(child, CELL_S)
             redis_s = cpu_of(redis.pid)
             for worker in workers.processes:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -47,8 +47,8 @@ class Site:
 class OurWorkers:
     """`orchestrator worker` processes."""
 
-    def __init__(self, url: str, concurrency: int, witness: Path, lease_s: float, samples: Path | None) -> None:
-        self._command = [sys.executable, "-m", *_sampled(samples), "orchestrator", "worker", "--pool", "jobs"]
+    def __init__(self, url: str, concurrency: int, witness: Path, lease_s: float, under: Sequence[str]) -> None:
+        self._command = [sys.executable, "-m", *under, "orchestrator", "worker", "--pool", "jobs"]
         self._command += ["--concurrency", str(concurrency)]
         self._environment = {
             **os.environ, "ORCHESTRATOR_TRANSPORT": url, "ORCHESTRATOR_POOLS": POOLS,
@@ -76,12 +76,6 @@ class OurWorkers:
         """CPU time of those that live."""
         return sum(cpu_of(process.pid) for process in self.processes if process.poll() is None)
 
-    def threads_s(self) -> float:
-        """Of it, what other threads than the first needed."""
-        return self.cpu_s() - sum(
-            cpu_of(process.pid, first_thread=True) for process in self.processes if process.poll() is None
-        )
-
     def kill(self, process: "subprocess.Popen[str]") -> None:
         """End one at once."""
         os.killpg(process.pid, signal.SIGKILL)
@@ -104,10 +98,10 @@ def our_workers(
     concurrency: int,
     witness: Path = Path("/dev/null"),
     lease_s: float = 3.0,
-    samples: Path | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[OurWorkers]:
-    """Workers at work, ended with the block; the last that ends leaves in `samples` what it was at."""
-    made = OurWorkers(url, concurrency, witness, lease_s, samples)
+    """Workers at work, ended with the block; `under`: a module that runs them, with its arguments."""
+    made = OurWorkers(url, concurrency, witness, lease_s, under)
     try:
         for _ in range(workers):
             made.start()
@@ -118,16 +112,12 @@ def our_workers(
 
 
 def our_producer(
-    site: Site, url: str, way: str, kind: str, jobs: int, in_flight: int, *, samples: Path | None = None
+    site: Site, url: str, way: str, kind: str, jobs: int, in_flight: int, *, under: Sequence[str] = ()
 ) -> "subprocess.Popen[str]":
     """Our producer at work, on a database of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", *_sampled(samples), "benchmarks.performance.queues.ours",
+        [sys.executable, "-m", *under, "benchmarks.performance.queues.ours",
          site.postgres.database(TEMPLATE), url, way, kind, str(jobs), str(in_flight)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_WITNESS": "/dev/null"},
     )  # fmt: skip
-
-
-def _sampled(samples: Path | None) -> list[str]:
-    return ["benchmarks.performance.queues.sampled", str(samples)] if samples is not None else []
