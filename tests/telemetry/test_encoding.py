@@ -41,7 +41,7 @@ spans = st.builds(
     events=st.lists(st.tuples(texts(), times, attributes), max_size=3),
 )
 words = texts() | st.text("ab", min_size=60, max_size=200)
-numbers = st.sampled_from([0, 9, 10, 99, 100, 127, 128, 999, 1_000, 16_383, 16_384, 2**31]) | st.integers(0, 10**6)
+numbers = st.sampled_from([-1, 0, 9, 10, 99, 100, 127, 128, 999, 1_000, 16_383, 16_384, 2**31]) | st.integers(0, 10**6)
 passed = st.builds(
     Passed,
     st.builds(Branch, trace_ids, span_ids, words, words, words, st.just("") | words),

@@ -3,7 +3,7 @@
 import inspect
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from orchestrator import Engine, FrozenPlan, Plan, checks, ladder
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.runs import RunTrace
-from orchestrator.adapters.otel.span import Passed, Span
+from orchestrator.adapters.otel.span import STEP, Passed, Span
 from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
 from orchestrator.adapters.otel.telemetry import AGAIN_S, Telemetry
 from orchestrator.core import facts as f
@@ -288,8 +288,45 @@ async def test_how_many_branches_are_told_is_a_setting(monkeypatch: pytest.Monke
         assert engine.telemetry._branches_max == 7
 
 
-async def test_what_is_told_in_short_is_what_each_fact_tells_whatever_gets_lost_or_comes_twice() -> None:
-    facts = await mapped_facts()
+async def chain_facts() -> list[f.Fact]:
+    """Of a run of three steps, the second of which fails once."""
+    failed: list[int] = []
+    chain = Pool("chain")
+
+    @chain.worker
+    async def once(x: int) -> int:
+        if x == 2 and not failed:
+            failed.append(x)
+            raise ValueError("once")
+        return x + 1
+
+    with Plan("chain") as p:
+        first = p.step(once, x=1, id="a")
+        second = p.step(once, x=first, id="b", on_fail=[ladder.retry(1)])
+        p.result(p.step(once, x=second, id="c"))
+    journal = MemoryJournal()
+    async with Engine(pools=[chain], journal=journal) as engine:
+        await (await engine.submit(p.freeze())).result()
+    (facts,) = await facts_of(journal)
+    return facts
+
+
+async def test_steps_that_pass_at_once_are_told_in_short_and_no_others() -> None:
+    facts = await chain_facts()
+    assert isinstance(facts[0], f.RunAccepted)
+    told = RunTrace(facts[0], branches_max=0).tell(facts)
+    assert [(one.branch.step, one.number) for one in told if isinstance(one, Passed)] == [("a", STEP), ("c", STEP)]
+    assert STEP == f.WHOLE
+    assert sorted(span.name for one in told for span in one.spans()) == [
+        *["call chain.once"] * 4, "invoke_workflow chain", "plan chain", "step a", "step b", "step c",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("made", [mapped_facts, chain_facts])
+async def test_what_is_told_in_short_is_what_each_fact_tells_whatever_gets_lost_or_comes_twice(
+    made: Callable[[], Awaitable[list[f.Fact]]],
+) -> None:
+    facts = await made()
     accepted = facts[0]
     assert isinstance(accepted, f.RunAccepted)
     chance = random.Random(7)

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 
 from orchestrator.adapters.otel import names
 from orchestrator.adapters.otel.sink import readable
-from orchestrator.adapters.otel.span import Branch, Passed, Span, Told, Work, Worked
+from orchestrator.adapters.otel.span import STEP, Branch, Passed, Span, Told, Work, Worked
 
 REQUEST_BYTES_MAX: Final = 2 << 20  #: of one request, but for its last span; collectors take 4 MiB and more
 KNOWN_CHARS_MAX: Final = 64  #: of a text that is kept encoded
@@ -161,6 +161,8 @@ def _passed(told: Passed) -> bytes:
     start_ns, end_ns = int(start_s * _NS), int(end_s * _NS)
     if not start_ns or not end_ns:  # whose fields the wire leaves out
         return b"".join(_field(0x12, _span(one)) for one in told.spans())
+    if number == STEP:
+        return _passed_step(told, _times(0x39, start_ns, 0x41, end_ns))
     digits, attribute = b"%d" % number, _branch_attribute(number)
     a, b, c, d, e, f, g, h = _passed_form(branch, worker, len(digits), len(attribute))
     own, times = span.to_bytes(8), _times(0x39, start_ns, 0x41, end_ns)
@@ -168,6 +170,31 @@ def _passed(told: Passed) -> bytes:
         a, attempt.to_bytes(8), b"\x22\x08", own, b, times, c, attribute, d, _double(wait_s),
         e, own, f, digits, g, times, h, attribute, _PASSED,
     ))  # fmt: skip
+
+
+def _passed_step(told: Passed, times: bytes) -> bytes:
+    """The attempt of a whole step, and the step."""
+    (trace_id, above, step, function, pool, tier), _, span, attempt, _, _, worker, wait_s = told
+    a, b, c, d, e, f = _step_form(step, function, pool, tier, worker)
+    trace, own = trace_id.to_bytes(16), span.to_bytes(8)
+    return b"".join((
+        a, trace, b"\x12\x08", attempt.to_bytes(8), b"\x22\x08", own, b, times, c, _double(wait_s),
+        d, trace, b"\x12\x08", own, b"\x22\x08", above.to_bytes(8), e, times, f,
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=FORMS_KEPT)
+def _step_form(step: str, function: str, pool: str, tier: str, worker: str) -> tuple[bytes, ...]:
+    """What stands between ids, times and the wait; of many runs, so that no id is in it."""
+    (attempt, own) = Passed(Branch(1, 1, step, function, pool, tier), STEP, 1, 1, 1.0, 1.0, worker, 1.0).spans()
+    called, owned = _span(attempt), _span(own)
+    ids = 2 + 16 + 2 + 8 + 2 + 8
+    named, titled = (_text(0x2A, one.name) + _KINDS["internal"] for one in (attempt, own))
+    told = called[ids + len(named) + 18 : -len(_HERE) - 8]
+    return (
+        b"\x12" + _varint(len(called)) + called[:2], named, told,
+        _HERE + b"\x12" + _varint(len(owned)) + owned[:2], titled, owned[ids + len(titled) + 18 :],
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=FORMS_KEPT)

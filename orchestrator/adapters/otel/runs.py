@@ -1,7 +1,7 @@
-"""What is told of one run: its spans, and the short form of those of which a mapped step has very many.
+"""What is told of one run: its spans, and the short form of those of which there are very many.
 
-A branch whose first attempt passes is what busy fleets have most of. Its facts are held until the last of them is
-there; only where something else happens to it are they handled one by one, as those of every other step are.
+A step or branch whose first attempt passes is what busy fleets have most of. Its facts are held until the last of them
+is there; only where something else happens to it are they handled one by one.
 
 A trace of a hundred thousand spans is one that no backend keeps and nobody reads. So of the branches beyond the first
 thousand those that pass at once are counted in the span of their step and not told; whatever else happens is.
@@ -19,7 +19,7 @@ BRANCHES_MAX: Final = 1_000  #: of a step that are told although they pass at on
 
 
 class _Held:
-    """A branch that has been sent once and of which nothing is told so far."""
+    """A step or branch that has been sent once and of which nothing is told so far."""
 
     __slots__ = ("facts", "form", "wait_s", "worker")
 
@@ -29,11 +29,11 @@ class _Held:
 
 
 class _Form:
-    """What is worked out once for all branches of a step that are sent alike."""
+    """What is worked out once for a step, or for all branches of one that are sent alike."""
 
     __slots__ = ("above", "branch", "first_attempt", "first_span")
 
-    def __init__(self, branch: Branch, above: Span, first_span: int, first_attempt: int) -> None:
+    def __init__(self, branch: Branch, above: Span | None, first_span: int, first_attempt: int) -> None:
         self.branch, self.above = branch, above
         self.first_span, self.first_attempt = first_span, first_attempt
 
@@ -58,7 +58,7 @@ class RunTrace(RunSpans):
             if handler is None:
                 continue
             if kind is f.StepDispatched:
-                if fact.branch >= 0 and self._hold(fact):  # type: ignore[attr-defined,arg-type]  # by its kind
+                if self._hold(fact):  # type: ignore[arg-type]  # by its kind
                     continue
             elif held_of and isinstance(fact, f.StepFact):
                 held = held_of.get((fact.step, fact.branch))
@@ -73,14 +73,17 @@ class RunTrace(RunSpans):
         return done
 
     def _hold(self, fact: f.StepDispatched) -> bool:
-        """Whether the branch may pass with its first attempt, so that nothing needs to be begun for it yet."""
+        """Whether the step or branch may pass with its first attempt, so that nothing needs to be begun for it yet."""
         key = (fact.step, fact.branch)
         if (
             fact.attempt != 1 or fact.sample or fact.cause != "first" or fact.purpose != "work" or self._content
             or key in self._held or key in self._begun
         ):  # fmt: skip
             return False
-        form = self._forms.get((fact.step, fact.pool, fact.tier)) or self._form(fact)
+        if fact.branch == f.WHOLE:
+            form = self._step_form(fact)
+        else:
+            form = self._forms.get((fact.step, fact.pool, fact.tier)) or self._form(fact)
         if form is None:
             return False
         self._held[key] = _Held(form, fact)
@@ -98,6 +101,15 @@ class RunTrace(RunSpans):
         )
         return made
 
+    def _step_form(self, fact: f.StepDispatched) -> _Form | None:
+        spec = self._spec_of(fact.step)
+        if spec.kind != "call" or ("step", fact.step, f.WHOLE) in self._open:
+            return None
+        told = Branch(self.trace, self._plan_span, fact.step, spec.function, fact.pool, fact.tier or "")
+        return _Form(
+            told, None, ids.step_span(self.run, fact.step, 0, 1), ids.attempt_span(self.run, fact.step, 0, 1, 0)
+        )
+
     def _goes_on(self, held: _Held, fact: f.StepFact) -> bool:
         """Whether this is what comes next of a branch whose first attempt passes; then it needs no handling."""
         kind, facts = type(fact), held.facts
@@ -107,7 +119,7 @@ class RunTrace(RunSpans):
             del self._held[fact.step, fact.branch]
             self._begun[fact.step, fact.branch] = 1
             form, start_s = held.form, facts[0].at_s
-            if fact.branch >= self._branches_max:
+            if form.above is not None and fact.branch >= self._branches_max:
                 told = form.above.attributes
                 told[names.UNTOLD] = int(told.get(names.UNTOLD, 0)) + 1
                 return True

@@ -40,11 +40,14 @@ class Span:
             self.events.append((name, at_s, attributes))
 
 
+STEP: Final = -1  #: the number of what is no branch but a whole step
+
+
 class Branch(NamedTuple):
-    """What the branches of a mapped step have in common whose first attempt passes."""
+    """What the branches of a mapped step have in common whose first attempt passes; or what such a step says."""
 
     trace: int
-    above: int  #: the span of the step
+    above: int  #: the span of the step; of a whole step, that of its plan
     step: str
     function: str  #: empty where the plan does not tell
     pool: str
@@ -52,10 +55,10 @@ class Branch(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """The two spans of a branch whose first attempt passed, its own and that of the attempt, with the same times."""
+    """The two spans of a branch or step whose first attempt passed, its own and the attempt's, with the same times."""
 
     branch: Branch
-    number: int
+    number: int  #: of the branch, or `STEP`
     span: int
     attempt: int
     start_s: float
@@ -66,11 +69,12 @@ class Passed(NamedTuple):
     def spans(self) -> tuple[Span, ...]:
         """Both, written out."""
         trace, above, step, function, pool, tier = self.branch
-        name = f"step {step}[{self.number}]"
+        numbered: dict[str, Attribute] = {} if self.number == STEP else {names.BRANCH: self.number}
+        name = f"step {step}[{self.number}]" if numbered else f"step {step}"
         own = Span(trace, self.span, above, name, self.start_s, self.end_s)
-        own.attributes = {names.STEP: step, names.BRANCH: self.number, names.STATUS: "passed"}
+        own.attributes = {names.STEP: step, **numbered, names.STATUS: "passed"}
         attempt = Span(trace, self.attempt, self.span, names.call(pool, function or step), self.start_s, self.end_s)
-        attempt.attributes = {names.STEP: step, names.ATTEMPT: 1, names.BRANCH: self.number, names.POOL: pool}
+        attempt.attributes = {names.STEP: step, names.ATTEMPT: 1, **numbered, names.POOL: pool}
         if tier:
             attempt.attributes[names.TIER] = tier
         attempt.attributes |= {names.WORKER: self.worker, names.WAIT_S: self.wait_s}
