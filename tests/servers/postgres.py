@@ -17,7 +17,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -126,15 +127,31 @@ class PostgresServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and all its children, as a crash of the machine would end them."""
+        """SIGKILL to the postmaster and all its children, as a crash of the machine would end them.
+
+        Returns once all are gone: a child that still held the shared memory would keep the server from starting.
+        """
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        self._process.send_signal(signal.SIGSTOP)  # no new children meanwhile
+        postmaster = self._process.pid
+        self._process.send_signal(signal.SIGSTOP)  # so that it has no new children meanwhile
+        _wait_until(lambda: _state(postmaster) in {"T", "Z", ""})
+        children = self.children()
         for pid in children:
-            os.kill(int(pid), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+        _wait_until(lambda: all(_state(pid) in {"Z", ""} for pid in children))
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def children(self) -> list[int]:
+        """The processes that serve connections and look after the files."""
+        assert self._process is not None
+        try:
+            told = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        except FileNotFoundError:
+            return []
+        return [int(pid) for pid in told.split()]
 
     def stop(self) -> None:
         """End in good order; safe to call twice."""
@@ -175,6 +192,21 @@ class PostgresServer:
         name = f"t{next(_names)}"
         asyncio.run(self.sql(f"CREATE DATABASE {name} TEMPLATE {template}"))
         return self.url(name)
+
+
+def _state(pid: int) -> str:
+    """The letter by which the system tells what a process is at; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _wait_until(done: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + START_S
+    while not done():
+        assert time.monotonic() < end_s, "processes of the server outlive SIGKILL"
+        time.sleep(0.001)
 
 
 _shared: PostgresServer | None = None
