@@ -359,6 +359,19 @@ async def test_a_run_goes_on_with_the_trace_of_whoever_asked() -> None:
     assert [span.parent for span in found if span.name == "invoke_workflow whole"] == [0x00F067AA0BA902B7]
 
 
+@pytest.mark.parametrize(
+    ("sampler", "told"),
+    [("", True), ("parentbased_always_on", True), ("always_off", False), ("parentbased_always_off", False)],
+)
+async def test_the_sampler_of_the_environment_decides(
+    sampler: str, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    exporter = InMemorySpanExporter()
+    await traced(Telemetry(exporter))
+    assert len(exporter.get_finished_spans()) == (len(TREE.splitlines()) if told else 0)
+
+
 async def test_a_caller_who_does_not_sample_is_not_traced() -> None:
     exporter = InMemorySpanExporter()
     await traced(Telemetry(exporter), trace="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")

@@ -229,18 +229,23 @@ def _worked(told: Worked) -> bytes:
     start_ns, end_ns = int(start_s * _NS), int(end_s * _NS)
     if not start_ns or not end_ns:
         return _field(0x12, _span(told.spans()[0]))
-    before, after = _work_form(work)
-    times = _times(0x39, start_ns, 0x41, end_ns)
-    return b"".join((before, span.to_bytes(8), b"\x22\x08", asked.to_bytes(8), after[0], times, after[1]))
+    trace, run_id, step, attempt, pool, function, worker = work
+    run = run_id.encode(errors="replace")
+    before, named, marked, after = _work_form(len(run), step, attempt, pool, function, worker)
+    return b"".join((
+        before, trace.to_bytes(16), b"\x12\x08", span.to_bytes(8), b"\x22\x08", asked.to_bytes(8), named,
+        _times(0x39, start_ns, 0x41, end_ns), marked, run, after,
+    ))  # fmt: skip
 
 
 @lru_cache(maxsize=FORMS_KEPT)
-def _work_form(work: Work) -> tuple[bytes, tuple[bytes, bytes]]:
-    (span,) = Worked(work, 1, 1, 1.0, 1.0).spans()
-    whole = _span(span)
-    named = _text(0x2A, span.name) + _KINDS[span.kind]
-    begun = 2 + 16 + 2 + 8 + 2 + 8 + len(named)
-    return b"\x12" + _varint(len(whole)) + whole[:20], (named, whole[begun + 18 :])
+def _work_form(run: int, step: str, attempt: int, pool: str, function: str, worker: str) -> tuple[bytes, ...]:
+    """What stands between ids, times and the name of the run, whose length is given."""
+    (span,) = Worked(Work(1, "r" * run, step, attempt, pool, function, worker), 1, 1, 1.0, 1.0).spans()
+    whole, named = _span(span), _text(0x2A, span.name) + _KINDS[span.kind]
+    marked = _field(0x4A, _pair(names.RUN, "r" * run))
+    begun = 2 + 16 + 2 + 8 + 2 + 8 + len(named) + 18
+    return b"\x12" + _varint(len(whole)) + whole[:2], named, marked[: len(marked) - run], whole[begun + len(marked) :]
 
 
 # ---- fields

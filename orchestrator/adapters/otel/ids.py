@@ -79,12 +79,12 @@ def trace_of(accepted: RunAccepted) -> int:
 
 def run_span(run_id: RunId) -> int:
     """The span of a run."""
-    return span_id(run_id, "run")
+    return _owner(run_id)
 
 
 def plan_span(run_id: str, revision: int) -> int:
     """The span of a plan as it was after so many patches."""
-    return span_id(run_id, "plan", revision)
+    return (_base(run_id, "plan", "") + revision * _ATTEMPT) & _MASK or 1
 
 
 def step_span(run_id: str, step: str, branch: int, times: int) -> int:
@@ -112,6 +112,16 @@ def work_span(asked: int, sent_at_s: float, worker: str) -> int:
     return (asked + _base(worker, "work", "") + int(sent_at_s * 1_000_000) * _FURTHER) & _MASK or 1
 
 
-@lru_cache(maxsize=STEPS_KEPT)
 def _base(owner: str, what: str, name: str) -> int:
-    return span_id(owner, what, name)
+    """Of what belongs to a run or a worker; most runs are of few plans, whose steps are hashed once for all of them."""
+    return _owner(owner) + _thing(what, name)
+
+
+@lru_cache(maxsize=STEPS_KEPT)
+def _owner(name: str) -> int:
+    return span_id(name)
+
+
+@lru_cache(maxsize=STEPS_KEPT)
+def _thing(what: str, name: str) -> int:
+    return span_id(what, name)

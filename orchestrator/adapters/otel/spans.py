@@ -62,7 +62,7 @@ class RunSpans(SpanBook):
             parent = outside.span
         span = self._begin(("run",), self._run_span, parent, names.workflow(fact.plan), fact.at_s)
         span.remote = outside is not None and fact.parent is None
-        span.attributes |= {
+        span.attributes = {
             names.RUN: fact.run,
             names.OPERATION: names.INVOKE_WORKFLOW,
             names.AGENT: fact.plan,
@@ -78,7 +78,7 @@ class RunSpans(SpanBook):
     def _plan(self, at_s: float, digest: str) -> None:
         name = f"{self.accepted.plan} revision {self._revision}" if self._revision else self.accepted.plan
         span = self._begin(("plan",), self._plan_span, self._run_span, f"plan {name}", at_s)
-        span.attributes |= {names.RUN: self.run, names.PLAN_DIGEST: digest}
+        span.attributes = {names.RUN: self.run, names.PLAN_DIGEST: digest}
 
     def _ended(self, fact: f.RunEnded) -> None:
         for key in [key for key in self._open if key not in {("run",), ("plan",)}]:

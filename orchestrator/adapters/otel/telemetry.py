@@ -11,7 +11,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.ids import Parent
@@ -54,6 +54,7 @@ class Telemetry:
         if resource.attributes.get("service.name", "unknown_service").startswith("unknown_service"):  # type: ignore[union-attr]  # a text
             resource = resource.merge(type(resource)({"service.name": "hierarchical-orchestrator"}))
         self._sampler = provider.sampler
+        self._all = provider.sampler.get_description() == DEFAULT_ON.get_description()  # type: ignore[no-untyped-call]  # of a library
         self._pump = Pump(exporter if isinstance(exporter, Sink) else LibrarySink(exporter), resource, redactor)
         asked = os.environ.get(CAPTURE, "").strip().lower() in {"true", "1", "span_only", "span_and_event"}
         self._content = asked if content is None else content
@@ -156,6 +157,8 @@ class Telemetry:
         return known
 
     def _decide(self, trace: int, parent: Parent | None, name: str) -> bool:
+        if parent is None and self._all:
+            return True
         context = None if parent is None else otel.set_span_in_context(_span_of(parent), otel_context.Context())
         result = self._sampler.should_sample(context or otel_context.Context(), trace, names.workflow(name))
         return result.decision is Decision.RECORD_AND_SAMPLE
@@ -244,9 +247,9 @@ def _worked(task: StepTask, worker: str, began_s: float, ended_s: float, error: 
         return ()
     work = Work(parent.trace, key.run_id, key.step_id, key.attempt, task.pool, task.function or "", worker)
     told = Worked(work, ids.work_span(parent.span, task.sent_at_s, worker), parent.span, began_s, ended_s)
-    if key.branch >= 0 and error == "":
+    if error == "":
         return (told,)
-    (span,) = told.spans()  # written out, as there is no other of its step
+    (span,) = told.spans()
     span.error = "dropped" if error is None else error
     return (span,)
 
