@@ -1,9 +1,8 @@
 """Keeps spans until they are exported, in a thread of its own, so that nobody waits for a collector.
 
 Whoever tells of something makes its spans, and encodes them, at once: what they are made of is at hand then. In a
-thread the same work takes twice the time, since everything it looks at lies in the cache of another core, and it slows
-the event loop down by as much again, which finds its own memory there afterwards; measured with runs of one step, it
-was 47 % of what a run costs instead of 13 %. Only what holds content waits for the thread: striking out takes long.
+thread the same work took twice the time, measured, since everything it looks at lies in the cache of another core, and
+slowed the event loop down by as much again. Only what holds content waits for the thread: striking out takes long.
 
 The queue is bounded. What finds no room is dropped and counted: a collector that is away costs spans, not runs. Spans
 wait as bytes: objects that live for seconds would keep a garbage collector busy.
