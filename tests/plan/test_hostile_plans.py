@@ -18,6 +18,7 @@ from orchestrator.plan.files import read_plan
 from tests.plan.hostile_plans import HOSTILE, Hostile
 from tests.plan.test_files import FULL
 from tests.plan.test_yaml_text import large_plan
+from tests.speed import unit_s
 
 REFUSED_WITHIN_S = 0.1
 REFUSED_WITHIN_BYTES = 50_000_000
@@ -77,7 +78,7 @@ def test_a_bad_plan_is_refused_at_once_with_place_and_reason(number: int) -> Non
     ]
     assert all(each.line >= 1 and each.column >= 1 for each in found if not each.message.startswith("and "))
     assert {each.file for each in found if each.line} == {"bad.plan.yaml"}
-    assert min(used_s) < REFUSED_WITHIN_S
+    assert min(used_s) < max(REFUSED_WITHIN_S, unit_s())  # which is more where the machine is slow now
 
 
 @pytest.mark.parametrize("bad", [bad for bad in HOSTILE if len(bad.text) > 100_000], ids=lambda bad: bad.kind)

@@ -14,6 +14,7 @@ from orchestrator.ids import JsonValue
 from orchestrator.plan import yaml_text
 from orchestrator.plan.limits import PLAN_BYTES_MAX
 from orchestrator.plan.yaml_text import DEPTH_MAX, ISSUES_MAX, NODES_MAX, SCALAR_CHARS_MAX, Place, path_text, read_yaml
+from tests.speed import unit_s
 
 REFUSED_WITHIN_S = 0.1
 REFUSED_WITHIN_BYTES = 50_000_000
@@ -369,7 +370,7 @@ def test_a_bomb_is_refused_in_time_and_memory(number: int) -> None:
     finally:
         tracemalloc.stop()
 
-    assert min(used_s) < REFUSED_WITHIN_S
+    assert min(used_s) < max(REFUSED_WITHIN_S, unit_s())  # which is more where the machine is slow now
     assert peak < REFUSED_WITHIN_BYTES
 
 
@@ -387,8 +388,8 @@ def large_plan(steps: int) -> str:
     )
 
 
-def test_a_large_plan_is_read_in_seconds() -> None:
-    text = large_plan(10_000)
+def test_a_large_plan_is_read_in_good_time() -> None:
+    text, before_s = large_plan(10_000), unit_s()
     started_s = time.process_time()
     located = read_yaml(text, "p")
     used_s = time.process_time() - started_s
@@ -396,7 +397,7 @@ def test_a_large_plan_is_read_in_seconds() -> None:
     assert isinstance(located.value, dict)
     assert isinstance(located.value["steps"], dict)
     assert len(located.value["steps"]) == 10_000
-    assert used_s < 1.5
+    assert used_s < 25 * max(before_s, unit_s())  # 9 on a quiet machine; ten times that if cost were not linear
 
 
 def test_the_python_parser_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
