@@ -256,6 +256,19 @@ async def test_beyond_so_many_branches_those_that_pass_at_once_are_counted_and_w
         assert [s.name for s in spans if s.attributes.get(names.BRANCH) == 1] == ["call maps.once"] * 2 + ["step m[1]"]
 
 
+async def test_a_branch_that_waited_for_a_worker_is_only_counted_too_and_told_whole_once_it_fails() -> None:
+    facts = await mapped_facts()
+    assert isinstance(facts[0], f.RunAccepted)
+    odd: list[f.Fact] = []
+    for fact in facts:
+        odd.append(fact)
+        if isinstance(fact, f.StepDispatched) and fact.attempt == 1:
+            odd.append(f.StepStarted(step=fact.step, branch=fact.branch, attempt=1, at_s=fact.at_s, actor="w"))
+    spans = [span for one in RunTrace(facts[0], branches_max=0).tell(odd) for span in one.spans()]
+    assert [s.attributes[names.UNTOLD] for s in spans if s.name == "step m"] == [2]
+    assert [[event[0] for event in s.events] for s in spans if s.name == "call maps.once"] == [["step.started"], []]
+
+
 @pytest.mark.parametrize(
     ("branch", "attempt", "content", "flags"),
     [(-1, 1, False, "01"), (1, 1, False, "01"), (2, 1, False, "00"), (2, 2, False, "01"), (2, 1, True, "01")],

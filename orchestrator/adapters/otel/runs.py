@@ -138,6 +138,9 @@ class RunTrace(RunSpans):
             return True
         if fact.attempt != 1 or fact.sample:
             return False
+        if kind is f.StepStarted and held.form.above is not None and fact.branch >= self._branches_max:
+            facts.append(fact)  # that it waited makes nobody tell of a branch that is only counted
+            return True
         if kind is f.StepProduced and not held.worker:
             began_s = fact.started_at_s  # type: ignore[attr-defined]  # by its kind
             if not fact.actor or not began_s:
