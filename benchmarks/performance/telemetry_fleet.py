@@ -144,8 +144,7 @@ def _measure(site: Site, way: str, kind: str, jobs: int, mode: str, url: str) ->
         del os.environ["BENCH_WARM"]
         time.sleep(DELAY_S * 1.5)  # the workers send what they still have
         worked_s = workers.cpu_s() - before_s
-        for worker in workers.processes:
-            _end(worker)
+        workers.drain()
     with urlopen(f"{url}/told", timeout=60) as answer:
         kept = json.load(answer)
     most = int(os.environ["ORCHESTRATOR_TRACED_BRANCHES"]) if way == "map" else jobs + WARM
@@ -160,7 +159,7 @@ def _measure(site: Site, way: str, kind: str, jobs: int, mode: str, url: str) ->
 
 
 def _inside_s(folder: Path, who: str) -> float:
-    return sum(sum(json.loads(file.read_text())["spent_s"].values()) for file in folder.glob(f"{who}-*"))
+    return sum(sum(json.loads(file.read_text()).values()) for file in folder.glob(f"{who}-*"))
 
 
 def _produced(site: Site, url: str, way: str, kind: str, jobs: int, under: Sequence[str] = ()) -> dict[str, float]:
@@ -169,11 +168,6 @@ def _produced(site: Site, url: str, way: str, kind: str, jobs: int, under: Seque
     assert process.returncode == 0, err
     told: dict[str, float] = json.loads(out.strip().splitlines()[-1])
     return told
-
-
-def _end(worker: "subprocess.Popen[str]") -> None:
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0, f"a worker ended with {worker.returncode}"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 
 
 def open_telemetry(
-    redactor: Redactor = CLEAR, environment: Mapping[str, str] | None = None, *, branches_max: int = 1_000
+    redactor: Redactor = CLEAR, environment: Mapping[str, str] | None = None, *, branches_max: int | None = None
 ) -> Tracing | None:
     """What traces this process, or None: no exporter is configured, or OTEL_SDK_DISABLED is true.
 
@@ -39,9 +39,14 @@ def open_telemetry(
         return None
     if exporter not in {"otlp", "console"}:
         raise PromiseError(f"OTEL_TRACES_EXPORTER={exporter} is not known", "use otlp, console or none")
-    from orchestrator.adapters.otel.telemetry import Telemetry  # a fifth of a second, for those who trace
+    from orchestrator.adapters.otel.runs import BRANCHES_MAX  # a fifth of a second, for those who trace
+    from orchestrator.adapters.otel.telemetry import Telemetry
 
-    made = Telemetry(_otlp(told) if exporter == "otlp" else _console(), redactor=redactor, branches_max=branches_max)
+    sink, most = (
+        _otlp(told) if exporter == "otlp" else _console(),
+        BRANCHES_MAX if branches_max is None else branches_max,
+    )
+    made = Telemetry(sink, redactor=redactor, branches_max=most)
     _open[:] = [made]
     return made
 

@@ -15,8 +15,8 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from orchestrator import Engine, FrozenPlan, Plan, checks, ladder
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.otel import ids, names
-from orchestrator.adapters.otel.runs import RunTrace
-from orchestrator.adapters.otel.span import STEP, Passed, Span
+from orchestrator.adapters.otel.runs import BRANCHES_MAX, RunTrace
+from orchestrator.adapters.otel.span import Passed, Span
 from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
 from orchestrator.adapters.otel.telemetry import AGAIN_S, Telemetry
 from orchestrator.core import facts as f
@@ -216,25 +216,37 @@ class Kept(SpanExporter):
         pass
 
 
-async def mapped_facts() -> list[f.Fact]:
-    """Of a run with a map of three branches, one of which fails once."""
+def failing_once(name: str) -> Pool:
+    """A pool whose function fails the first time it is given a 2."""
     failed: list[int] = []
-    maps = Pool("maps")
+    pool = Pool(name)
 
-    @maps.worker
+    @pool.worker
     async def once(x: int) -> int:
         if x == 2 and not failed:
             failed.append(x)
             raise ValueError("once")
-        return x
+        return x + 1
 
-    with Plan("mapped") as p:
-        p.result(p.map(once, over=[1, 2, 3], as_="x", with_={"x": "${{ x }}"}, id="m", on_fail=[ladder.retry(1)]))
+    return pool
+
+
+async def facts_of_run(pool: Pool, plan: FrozenPlan) -> list[f.Fact]:
     journal = MemoryJournal()
-    async with Engine(pools=[maps], journal=journal) as engine:
-        await (await engine.submit(p.freeze())).result()
+    async with Engine(pools=[pool], journal=journal) as engine:
+        await (await engine.submit(plan)).result()
     (facts,) = await facts_of(journal)
     return facts
+
+
+async def mapped_facts() -> list[f.Fact]:
+    """Of a run with a map of three branches, one of which fails once."""
+    maps = failing_once("maps")
+    with Plan("mapped") as p:
+        p.result(
+            p.map("maps.once", over=[1, 2, 3], as_="x", with_={"x": "${{ x }}"}, id="m", on_fail=[ladder.retry(1)])
+        )
+    return await facts_of_run(maps, p.freeze())
 
 
 async def test_branches_that_pass_at_once_are_told_in_short_and_no_others() -> None:
@@ -299,37 +311,27 @@ async def test_how_many_branches_are_told_is_a_setting(monkeypatch: pytest.Monke
     async with Engine(Settings(store="memory:"), pools=[work]) as engine:
         assert isinstance(engine.telemetry, Telemetry)
         assert engine.telemetry._branches_max == 7
+    assert Settings.model_fields["traced_branches"].default == BRANCHES_MAX
 
 
 async def chain_facts() -> list[f.Fact]:
     """Of a run of three steps, the second of which fails once."""
-    failed: list[int] = []
-    chain = Pool("chain")
-
-    @chain.worker
-    async def once(x: int) -> int:
-        if x == 2 and not failed:
-            failed.append(x)
-            raise ValueError("once")
-        return x + 1
-
+    chain = failing_once("chain")
     with Plan("chain") as p:
-        first = p.step(once, x=1, id="a")
-        second = p.step(once, x=first, id="b", on_fail=[ladder.retry(1)])
-        p.result(p.step(once, x=second, id="c"))
-    journal = MemoryJournal()
-    async with Engine(pools=[chain], journal=journal) as engine:
-        await (await engine.submit(p.freeze())).result()
-    (facts,) = await facts_of(journal)
-    return facts
+        first = p.step("chain.once", x=1, id="a")
+        second = p.step("chain.once", x=first, id="b", on_fail=[ladder.retry(1)])
+        p.result(p.step("chain.once", x=second, id="c"))
+    return await facts_of_run(chain, p.freeze())
 
 
 async def test_steps_that_pass_at_once_are_told_in_short_and_no_others() -> None:
     facts = await chain_facts()
     assert isinstance(facts[0], f.RunAccepted)
     told = RunTrace(facts[0], branches_max=0).tell(facts)
-    assert [(one.branch.step, one.number) for one in told if isinstance(one, Passed)] == [("a", STEP), ("c", STEP)]
-    assert STEP == f.WHOLE
+    assert [(one.branch.step, one.number) for one in told if isinstance(one, Passed)] == [
+        ("a", f.WHOLE),
+        ("c", f.WHOLE),
+    ]
     assert sorted(span.name for one in told for span in one.spans()) == [
         *["call chain.once"] * 4, "invoke_workflow chain", "plan chain", "step a", "step b", "step c",
     ]  # fmt: skip

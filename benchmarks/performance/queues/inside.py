@@ -1,6 +1,6 @@
-"""Runs a module and notes what its calls into telemetry take of the processor, and what it takes in all.
+"""Runs a module and notes what its calls into telemetry take of the processor.
 
-Usage: python -m benchmarks.performance.queues.inside FILE MODULE [ARGUMENT …]. FILE-PID gets the figures as JSON when
+Usage: python -m benchmarks.performance.queues.inside FILE MODULE [ARGUMENT …]. FILE-PID gets the seconds as JSON when
 the module ends. They are counted by the system for the calling thread, and do not depend on what else the machine does
 as two runs of a fleet do; what telemetry costs beside, by memory that others need, is not in them. SIGUSR1 begins anew:
 what is imported and looked up for the first time is not what a job costs.
@@ -29,8 +29,8 @@ def main() -> None:
     file, module = Path(sys.argv[1]), sys.argv[2]
     spent = dict.fromkeys(CALLS, 0.0) | {"export": 0.0}
     now_s = time.thread_time
-    pairs = [now_s() for _ in range(1_001)]
-    clock_s = (pairs[-1] - pairs[0]) / 1_000  # what asking takes is not theirs
+    asked = [now_s() for _ in range(1_001)]
+    clock_s = (asked[-1] - asked[0]) / 1_000  # what asking takes is not theirs
 
     def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
@@ -48,8 +48,7 @@ def main() -> None:
     Pump._export = counted("export", Pump._export)  # type: ignore[method-assign]  # as it is counted
 
     def tell() -> None:
-        own = {"spent_s": spent, "cpu_s": time.process_time()}
-        Path(f"{file}-{os.getpid()}").write_text(json.dumps(own))
+        Path(f"{file}-{os.getpid()}").write_text(json.dumps(spent))
 
     def anew(*_: object) -> None:
         spent.update(dict.fromkeys(spent, 0.0))

@@ -1,8 +1,6 @@
 """Where the time of the fleet goes: the producer's process and one worker's, sampled while they do jobs of nothing."""
 
 import json
-import signal
-import subprocess
 from typing import Any, Final
 
 from benchmarks.performance.queues.peers_runner import answers_of, cpu_of
@@ -13,7 +11,6 @@ from benchmarks.performance.report import table
 SAMPLED: Final = "benchmarks.performance.queues.sampled"
 WAYS: Final = {"map": 10, "runs": 1}  #: how many times as many jobs, so that each takes seconds
 SHOWN: Final = 12  #: layers, and functions
-END_S: Final = 30.0
 
 
 def profile(site: Site, options: Options) -> Section:
@@ -30,8 +27,7 @@ def profile(site: Site, options: Options) -> Section:
             child = our_producer(site, redis.url, way, "quick", jobs, 1_000, under=(SAMPLED, str(files["producer"])))
             facts = answers_of(child, CELL_S)
             redis_s = cpu_of(redis.pid)
-            for worker in workers.processes:
-                _end(worker)
+            workers.drain()
         found.facts[f"ours ({way})"] = [facts]
         if "failure" in facts:
             tables.append(f"{way}: {facts['failure']}")
@@ -54,11 +50,6 @@ def _shares(title: str, told: dict[str, Any], jobs: int) -> str:
     ]
     spent = f"{told['work_s'] / jobs * 1e6:.0f} us a job of all, other threads {told['other_threads_s']:.1f} s"
     return f"{title} ({spent})\n\n" + table(["layer", "share", "function", "share"], rows)
-
-
-def _end(worker: "subprocess.Popen[str]") -> None:
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(END_S) == 0, f"a worker ended with {worker.returncode}"
 
 
 __all__ = ["profile"]

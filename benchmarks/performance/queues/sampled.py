@@ -1,4 +1,4 @@
-"""Runs a module and notes, at every millisecond of its processor time, what its main thread was at.
+"""Runs a module and notes, at every tick of its processor time, what its main thread was at.
 
 Usage: python -m benchmarks.performance.queues.sampled FILE MODULE [ARGUMENT …]. FILE gets the counts as JSON when the
 module ends. What C code does counts for the Python function that called it, and so does what was made without a file,
@@ -20,7 +20,7 @@ from typing import Final
 
 from benchmarks.performance.queues.peers_runner import ROOT
 
-EVERY_S: Final = 0.001  #: of processor time
+EVERY_S: Final = 0.001  #: of processor time; the system gives no more than its own ticks, of 4 ms here
 PARTS: Final = 3  #: of a path below the project that name a layer: orchestrator/adapters/redis
 SITE, STANDARD = Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("stdlib"))
 

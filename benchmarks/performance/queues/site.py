@@ -81,6 +81,12 @@ class OurWorkers:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def drain(self) -> None:
+        """Let all end in good order, so that they tell what they have to."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(READY_S) == 0, f"a worker ended with {process.returncode}"
+
     def stop(self) -> None:
         """End all."""
         for process in self.processes:

@@ -15,7 +15,8 @@ from opentelemetry.sdk.resources import Resource
 
 from orchestrator.adapters.otel import names
 from orchestrator.adapters.otel.sink import readable
-from orchestrator.adapters.otel.span import STEP, Branch, Passed, Span, Told, Work, Worked
+from orchestrator.adapters.otel.span import Branch, Passed, Span, Told, Work, Worked
+from orchestrator.core.facts import WHOLE
 
 REQUEST_BYTES_MAX: Final = 2 << 20  #: of one request, but for its last span; collectors take 4 MiB and more
 KNOWN_CHARS_MAX: Final = 64  #: of a text that is kept encoded
@@ -161,7 +162,7 @@ def _passed(told: Passed) -> bytes:
     start_ns, end_ns = int(start_s * _NS), int(end_s * _NS)
     if not start_ns or not end_ns:  # whose fields the wire leaves out
         return b"".join(_field(0x12, _span(one)) for one in told.spans())
-    if number == STEP:
+    if number == WHOLE:
         return _passed_step(told, _times(0x39, start_ns, 0x41, end_ns))
     digits, attribute = b"%d" % number, _branch_attribute(number)
     a, b, c, d, e, f, g, h = _passed_form(branch, worker, len(digits), len(attribute))
@@ -186,7 +187,7 @@ def _passed_step(told: Passed, times: bytes) -> bytes:
 @lru_cache(maxsize=FORMS_KEPT)
 def _step_form(step: str, function: str, pool: str, tier: str, worker: str) -> tuple[bytes, ...]:
     """What stands between ids, times and the wait; of many runs, so that no id is in it."""
-    (attempt, own) = Passed(Branch(1, 1, step, function, pool, tier), STEP, 1, 1, 1.0, 1.0, worker, 1.0).spans()
+    (attempt, own) = Passed(Branch(1, 1, step, function, pool, tier), WHOLE, 1, 1, 1.0, 1.0, worker, 1.0).spans()
     called, owned = _span(attempt), _span(own)
     ids = 2 + 16 + 2 + 8 + 2 + 8
     named, titled = (_text(0x2A, one.name) + _KINDS["internal"] for one in (attempt, own))

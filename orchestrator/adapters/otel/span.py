@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from orchestrator.adapters.otel import names
+from orchestrator.core.facts import WHOLE
 from orchestrator.ids import JsonValue, RunId
 
 EVENTS_MAX: Final = 32  #: of one span
@@ -40,9 +41,6 @@ class Span:
             self.events.append((name, at_s, attributes))
 
 
-STEP: Final = -1  #: the number of what is no branch but a whole step
-
-
 class Branch(NamedTuple):
     """What the branches of a mapped step have in common whose first attempt passes; or what such a step says."""
 
@@ -58,7 +56,7 @@ class Passed(NamedTuple):
     """The two spans of a branch or step whose first attempt passed, its own and the attempt's, with the same times."""
 
     branch: Branch
-    number: int  #: of the branch, or `STEP`
+    number: int  #: of the branch, or `WHOLE`
     span: int
     attempt: int
     start_s: float
@@ -69,7 +67,7 @@ class Passed(NamedTuple):
     def spans(self) -> tuple[Span, ...]:
         """Both, written out."""
         trace, above, step, function, pool, tier = self.branch
-        numbered: dict[str, Attribute] = {} if self.number == STEP else {names.BRANCH: self.number}
+        numbered: dict[str, Attribute] = {} if self.number == WHOLE else {names.BRANCH: self.number}
         name = f"step {step}[{self.number}]" if numbered else f"step {step}"
         own = Span(trace, self.span, above, name, self.start_s, self.end_s)
         own.attributes = {names.STEP: step, **numbered, names.STATUS: "passed"}
