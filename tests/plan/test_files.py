@@ -14,8 +14,7 @@ from orchestrator.plan.collecting import LARGE_CHARS, collector_held
 from orchestrator.plan.files import dump_plan, load_plan, parse_plan, read_plan, read_plan_file
 from orchestrator.plan.limits import PLAN_BYTES_MAX, STEPS_MAX
 from orchestrator.plan.models import Plan
-from tests.plan.test_yaml_text import large_plan
-from tests.speed import unit_s
+from tests.plan.test_yaml_text import large_plan, unit_s
 
 STEP = "version: 1\nname: x\nsteps:\n  a:\n    pool: p\n    task: t\n"
 
@@ -143,7 +142,7 @@ def test_too_many_steps_are_refused_before_they_are_parsed() -> None:
     found = told(text + "result: 1\n")
     assert found == [(3, 1, "100,001 steps", "at most 100,000; one `foreach` step has as many branches")]
     used_s = time.process_time() - started_s
-    assert used_s < 2 * max(before_s, unit_s())
+    assert used_s < 3 * max(before_s, unit_s())  # a hundred times, were it parsed
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
@@ -243,7 +242,7 @@ def test_depth_and_size_of_sub_plans_are_capped(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="the plan with its sub-plans is too large"):
         load_plan(tmp_path / "w0.plan.yaml")
     used_s = time.process_time() - started_s
-    assert used_s < 10 * max(before_s, unit_s())
+    assert used_s < 20 * max(before_s, unit_s())
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
@@ -372,7 +371,7 @@ def test_a_plan_of_ten_thousand_steps_is_read_and_validated_in_time() -> None:
     used_s = time.process_time() - started_s
 
     assert len(plan.steps) == 10_000
-    assert used_s < 25 * max(before_s, unit_s())
+    assert used_s < 60 * max(before_s, unit_s())  # validated too, of ten times the size
 
 
 def test_the_collector_is_held_for_large_texts_only_and_put_back() -> None:

@@ -17,8 +17,7 @@ from orchestrator.plan.check import check_plan
 from orchestrator.plan.files import read_plan
 from tests.plan.hostile_plans import HOSTILE, Hostile
 from tests.plan.test_files import FULL
-from tests.plan.test_yaml_text import large_plan
-from tests.speed import unit_s
+from tests.plan.test_yaml_text import large_plan, unit_s
 
 REFUSED_WITHIN_S = 0.1
 REFUSED_WITHIN_BYTES = 50_000_000

@@ -14,7 +14,6 @@ from orchestrator.ids import JsonValue
 from orchestrator.plan import yaml_text
 from orchestrator.plan.limits import PLAN_BYTES_MAX
 from orchestrator.plan.yaml_text import DEPTH_MAX, ISSUES_MAX, NODES_MAX, SCALAR_CHARS_MAX, Place, path_text, read_yaml
-from tests.speed import unit_s
 
 REFUSED_WITHIN_S = 0.1
 REFUSED_WITHIN_BYTES = 50_000_000
@@ -374,6 +373,17 @@ def test_a_bomb_is_refused_in_time_and_memory(number: int) -> None:
     assert peak < REFUSED_WITHIN_BYTES
 
 
+def unit_s() -> float:
+    """Processor seconds that a plan of 1,000 steps takes to be read at this moment, on this machine.
+
+    What takes time is held against that and not against a clock, for other tenants may halve a machine's speed from one
+    minute to the next: ask before and after.
+    """
+    text, started_s = large_plan(1_000), time.process_time()
+    read_yaml(text, "p")
+    return time.process_time() - started_s
+
+
 def large_plan(steps: int) -> str:
     return "version: 1\nname: large\nsteps:\n" + "".join(
         f"""\
@@ -388,8 +398,8 @@ def large_plan(steps: int) -> str:
     )
 
 
-def test_a_large_plan_is_read_in_good_time() -> None:
-    text, before_s = large_plan(10_000), unit_s()
+def test_a_large_plan_takes_as_much_longer_as_it_is_larger() -> None:
+    text, small_s = large_plan(10_000), unit_s()
     started_s = time.process_time()
     located = read_yaml(text, "p")
     used_s = time.process_time() - started_s
@@ -397,7 +407,7 @@ def test_a_large_plan_is_read_in_good_time() -> None:
     assert isinstance(located.value, dict)
     assert isinstance(located.value["steps"], dict)
     assert len(located.value["steps"]) == 10_000
-    assert used_s < 25 * max(before_s, unit_s())  # 9 on a quiet machine; ten times that if cost were not linear
+    assert used_s < 40 * max(small_s, unit_s())  # ten times the size; a hundred times if cost were quadratic
 
 
 def test_the_python_parser_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

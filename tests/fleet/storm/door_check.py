@@ -20,7 +20,8 @@ from tests.fleet.storm.witness import Seen
 TOLD_S = 180.0  #: after the last end, for webhooks that are still due
 #: Tasks of a pool that may begin while one in the low lane waits: every eighth take looks at the lower lanes first and
 #: brings at most two, and 16 such tasks wait at most. That holds for nine in ten; a fault may have hit the others.
-BYPASS_MAX, OF_TEN = 300, 9
+#: Where there are few, one job that was hit is more than one in ten of them, and half is what can be asked.
+BYPASS_MAX, OF_TEN, OF_TEN_OF_FEW, FEW = 300, 9, 5, 100
 #: Between two deliveries of a message that its receiver has, the service or its journal was hit: it could not know.
 HID_IT = frozenset({"kill the service", "freeze the service", "cut PostgreSQL's connections", "restart PostgreSQL"})
 CENT = Decimal("1e-9")
@@ -197,12 +198,16 @@ def bypassed(
         if isinstance(fact, f.StepDispatched) and fact.step == "stamps" and fact.cause == "first" and fact.attempt == 1
         if (job.run, f"stamps[{fact.branch}]") in began
     )
-    if not others:
-        return 0, 0
-    most = others[len(others) * OF_TEN // 10]
+    return judged(others, wrong) if others else (0, 0)
+
+
+def judged(others: Sequence[int], wrong: list[str]) -> tuple[int, int]:
+    """What nine in ten and all of these sorted counts are at most, after a word in `wrong` if they are too many."""
+    of_ten = OF_TEN if len(others) >= FEW else OF_TEN_OF_FEW
+    most = others[len(others) * of_ten // 10]
     if most > BYPASS_MAX:
-        wrong.append(f"{most} tasks went before one of the low lane, of {OF_TEN} in ten at most; {BYPASS_MAX} may")
-    return most, others[-1]
+        wrong.append(f"{most} tasks went before one of the low lane, of {of_ten} in ten at most; {BYPASS_MAX} may")
+    return others[len(others) * OF_TEN // 10], others[-1]
 
 
 def strangers_work(door: Door, seen: Sequence[Seen]) -> list[str]:
