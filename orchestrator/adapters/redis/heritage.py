@@ -1,16 +1,49 @@
 """What owners left behind: words that they have not read, or could not use, for whoever drives their runs now."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final, cast
 
 from orchestrator.adapters.redis import codec
+from orchestrator.adapters.redis.inbox import Word
 from orchestrator.adapters.redis.limits import LEFT_MAX, READ_MAX, STREAM_KEEP_S
 from orchestrator.adapters.redis.sent import Left
 from orchestrator.adapters.redis.wire import Wire, mapping_of
+from orchestrator.ports import tasks as t
 
 OWNERS_MAX: Final = 64  #: looked at, the latest ones
 NOBODY: Final = "~left"  #: stands where an owner's name would
-Unread = tuple[str, dict[bytes, bytes], bytes]  #: tag, fields and body of a message
+
+
+class Early:
+    """Words for tasks that were taken over, before what came for their owner before is read: they wait for that.
+
+    The words of a task are heard in their order, so that all it spent is known before its answer is.
+    """
+
+    def __init__(self) -> None:
+        self._keys: set[t.TaskKey] = set()
+        self._words: list[Word] = []
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def expect(self, keys: Iterable[t.TaskKey]) -> None:
+        """These were taken over. To be called before the server is told, for from then on their words come here."""
+        self._keys.update(keys)
+
+    def keep(self, key: t.TaskKey, word: Word) -> bool:
+        """Keep it if it has to wait; say whether it has."""
+        if key in self._keys:
+            self._words.append(word)
+            return True
+        return False
+
+    def release(self) -> list[Word]:
+        """What waited, in its order; from now on nothing waits."""
+        words, self._words = self._words, []
+        self._keys.clear()
+        return words
 
 
 async def leave_words(wire: Wire, namespace: str, left: deque[Left]) -> None:
@@ -27,7 +60,7 @@ async def leave_words(wire: Wire, namespace: str, left: deque[Left]) -> None:
     await wire.call("PEXPIRE", stream, int(STREAM_KEEP_S * 1000))
 
 
-async def left_unread(wire: Wire, namespace: str, me: str) -> list[Unread]:
+async def left_unread(wire: Wire, namespace: str, me: str) -> list[Word]:
     """Messages to other owners that are not journaled yet, as far as is known, and those that were left behind.
 
     The living are not left out: one that gave a run up may not have seen yet what came for it. Questions are left out:
@@ -38,7 +71,7 @@ async def left_unread(wire: Wire, namespace: str, me: str) -> list[Unread]:
         TransportError: the server cannot be asked now.
     """
     owners = cast(list[bytes], await wire.call("ZRANGE", f"{namespace}:owners", -OWNERS_MAX, -1))
-    found: list[Unread] = []
+    found: list[Word] = []
     for owner in [*(name.decode() for name in owners), NOBODY]:
         if owner == me:
             continue

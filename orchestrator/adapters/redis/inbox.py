@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import structlog
@@ -14,6 +14,7 @@ from orchestrator.adapters.redis.wire import Wire, entries_of
 from orchestrator.errors import TransportError
 
 log = structlog.get_logger(__name__)
+Word = tuple[str, dict[bytes, bytes], bytes]  #: tag, fields and body of a message
 
 
 def id_of(text: str) -> tuple[int, int]:
@@ -71,15 +72,20 @@ class Inbox:
                 body = cast(bytes, await self._read.call("GET", blob)) or b""
                 blobs.append(blob)
             self._at = entry
-            try:
-                self._take(fields.get(b"t", b"").decode(), fields, body)
-            except (Undecodable, KeyError, UnicodeDecodeError) as error:
-                log.error("a message that cannot be read was put aside", entry=entry, error=str(error))
-            except Exception:  # whatever one message meets, those behind it must arrive
-                log.exception("our bug: a message could not be handled", entry=entry)
+            self.hand_over([(fields.get(b"t", b"").decode(errors="replace"), fields, body)])
         count = self.posted() if self.posted is not None else 0
         self._unsafe.append((count, rows[-1][0], blobs))
         self._arrived()
+
+    def hand_over(self, words: Sequence[Word]) -> None:
+        """Have these taken, one by one."""
+        for tag, fields, body in words:
+            try:
+                self._take(tag, fields, body)
+            except (Undecodable, KeyError, UnicodeDecodeError) as error:
+                log.error("a message that cannot be read was put aside", tag=tag[:40], error=str(error))
+            except Exception:  # whatever one message meets, those behind it must arrive
+                log.exception("our bug: a message could not be handled", tag=tag[:40])
 
     async def _check_restart(self) -> None:
         """After the server lost its data it may count from an earlier time: then begin at the beginning."""
@@ -139,6 +145,11 @@ class Inbox:
         if blobs:
             await self._clean.call("UNLINK", *blobs)
 
+    def recount(self) -> None:
+        """What was taken has been posted only now: it is safe once all that is posted by now is journaled."""
+        count = self.posted() if self.posted is not None else 0
+        self._unsafe = deque((count, entry, blobs) for _, entry, blobs in self._unsafe)
+
     async def leave(self, wire: Wire) -> None:
         """Remove the stream if nothing is left in it; what is left, another owner finds.
 
@@ -155,4 +166,4 @@ class Inbox:
         await self._clean.close()
 
 
-__all__ = ["NAMESPACE", "Inbox", "id_of"]
+__all__ = ["NAMESPACE", "Inbox", "Word", "id_of"]

@@ -11,7 +11,7 @@ import structlog
 
 from orchestrator.adapters.redis import codec, scripts
 from orchestrator.adapters.redis.backlog import backlog_of
-from orchestrator.adapters.redis.heritage import leave_words, left_unread
+from orchestrator.adapters.redis.heritage import Early, leave_words, left_unread
 from orchestrator.adapters.redis.inbox import Inbox
 from orchestrator.adapters.redis.limits import (
     BATCH_BYTES_MAX,
@@ -30,7 +30,6 @@ from orchestrator.adapters.redis.sent import Left, Revoked, Sent
 from orchestrator.adapters.redis.server import check_server
 from orchestrator.adapters.redis.wire import SERVER, Argument, Wire
 from orchestrator.errors import PromiseError, TransportError, TransportRefused, TransportUnreachable
-from orchestrator.ids import PoolName
 from orchestrator.ports import tasks as t
 
 log = structlog.get_logger(__name__)
@@ -61,6 +60,7 @@ class RedisTransport:
         self._outbox: deque[Sent | Revoked] = deque()
         self._left: deque[Left] = deque()  #: words on their way to whoever drives their runs next
         self._inheriting = False
+        self._early = Early()
         self._replies: deque[tuple[str, str, bytes]] = deque()  #: worker, number of its question, answer
         self._answering: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -130,7 +130,8 @@ class RedisTransport:
         With it, a message stays in the server until it is journaled, and the next owner finds it after a crash.
         """
         self._inbox.posted = posted
-        self._inbox.journaled = lambda: journaled() if not self._left else -1  # what is left behind goes first
+        # What is left behind goes first, and what waits has not been posted.
+        self._inbox.journaled = lambda: -1 if self._left or self._early else journaled()
 
     def send(self, task: t.StepTask) -> None:
         if task.key in self._sent:
@@ -205,12 +206,15 @@ class RedisTransport:
         missing: list[t.TaskKey] = []
         forgot_s = inf
         for start in range(0, len(open_keys), RECONCILE_MAX):
-            part, since_s = await self._missing(open_keys[start : start + RECONCILE_MAX], None)
+            part, since_s = await self._missing(open_keys[start : start + RECONCILE_MAX])
             missing += part
             forgot_s = min(forgot_s, since_s)
         # What was answered to an owner before is missing too. From the question on, answers come here.
         if missing or resumed:
             await self._inherit()
+        if resumed:
+            self._inbox.hand_over(self._early.release())
+            self._inbox.recount()
         if forgot_s > self._lease_s:  # before, a worker may be about to say that it has a task that the server forgot
             for key in missing:
                 sent = self._sent.get(key)
@@ -233,6 +237,7 @@ class RedisTransport:
         pace = Pace("tasks that were taken over")
         while self._resumed:
             keys, self._resumed = self._resumed, set()
+            self._early.expect(keys)
             try:
                 await self._send_missing([key for key in keys if key in self._sent], resumed=True)
                 pace.well()
@@ -247,30 +252,20 @@ class RedisTransport:
         found = await left_unread(self._aside, self._ns, self.owner)
         self._inheriting = True
         try:
-            for tag, fields, body in found:
-                try:
-                    self._deliver_one(tag, fields, body)
-                except (codec.Undecodable, KeyError, UnicodeDecodeError) as error:
-                    log.error("a message that cannot be read was put aside", error=str(error))
+            self._inbox.hand_over(found)
         finally:
             self._inheriting = False
 
-    async def unknown(self, keys: list[t.TaskKey], pool: PoolName | None = None) -> list[t.TaskKey]:
+    async def _missing(self, keys: list[t.TaskKey]) -> tuple[list[t.TaskKey], float]:
         """Those of `keys` that no worker holds, that nobody could fetch, and whose answer is not on its way here.
 
-        The others belong to this owner from now on: their messages come here. `pool` where this process did not send.
-
-        Raises:
-            TransportError: the server cannot be asked now.
+        The others belong to this owner from now on: their messages come here. Also says how many seconds ago the server
+        last forgot something.
         """
-        return (await self._missing(keys, pool))[0]
-
-    async def _missing(self, keys: list[t.TaskKey], pool: PoolName | None) -> tuple[list[t.TaskKey], float]:
-        """See `unknown`; and how many seconds ago the server last forgot something."""
         named: list[Argument] = []
         for key in keys:
             sent = self._sent.get(key)
-            named += (sent.pool if sent else pool or "", codec.key_text(key))
+            named += (sent.pool if sent else "", codec.key_text(key))
         answer = await self._aside.run(scripts.UNKNOWN, self._ns, GROUP, self.owner, SERVER, *named)
         at, positions, forgot_ms = cast(tuple[bytes, list[int], int], answer)
         # An answer ends a task in the server. It must have had the time to arrive before the task is called lost.
@@ -353,6 +348,8 @@ class RedisTransport:
     def _deliver_one(self, tag: str, fields: dict[bytes, bytes], body: bytes) -> None:
         if tag in ("lost", "dead"):
             key = codec.key_of(fields[b"k"])
+            if not self._inheriting and self._early.keep(key, (tag, fields, body)):
+                return
             worker, why = fields.get(b"w", b"").decode(), fields.get(b"y", b"").decode()
             if self._sent.pop(key, None) is None:
                 return
@@ -365,9 +362,12 @@ class RedisTransport:
         if tag in codec.ASKS:
             self._asked(fields, cast(t.OwnerRequest, message))
             return
+        message = cast(t.TaskMessage, message)
+        if not self._inheriting and self._early.keep(message.key, (tag, fields, body)):
+            return
         if isinstance(message, t.TaskDone | t.TaskFailed):
             self._sent.pop(message.key, None)
-        self._say(cast(t.TaskMessage, message))
+        self._say(message)
 
     def _say(self, message: t.TaskMessage) -> None:
         if self._deliver is None:
