@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final, cast
 
 from orchestrator.adapters.redis import codec
-from orchestrator.adapters.redis.inbox import Word
+from orchestrator.adapters.redis.inbox import Word, id_of
 from orchestrator.adapters.redis.limits import LEFT_MAX, READ_MAX, STREAM_KEEP_S
 from orchestrator.adapters.redis.sent import Left
 from orchestrator.adapters.redis.wire import Wire, mapping_of
@@ -71,21 +71,26 @@ async def left_unread(wire: Wire, namespace: str, me: str) -> list[Word]:
         TransportError: the server cannot be asked now.
     """
     owners = cast(list[bytes], await wire.call("ZRANGE", f"{namespace}:owners", -OWNERS_MAX, -1))
-    found: list[Word] = []
-    for owner in [*(name.decode() for name in owners), NOBODY]:
-        if owner == me:
-            continue
-        stream, at = f"{namespace}:in:{owner}", "-"
-        while True:
-            rows = cast(list[list[object]], await wire.call("XRANGE", stream, at, "+", "COUNT", READ_MAX))
-            for entry, pairs in rows:
-                at = f"({cast(bytes, entry).decode()}"
-                fields = mapping_of(pairs)
-                tag, body, blob = fields.get(b"t", b"").decode(), fields.get(b"b", b""), fields.get(b"r")
-                if blob is not None:
-                    body = cast(bytes, await wire.call("GET", blob)) or b""
-                if tag not in codec.ASKS:
-                    found.append((tag, fields, body))
-            if len(rows) < READ_MAX:
-                break
-    return found
+    others = [name for name in (owner.decode() for owner in owners) if name != me]
+    unread = [row for name in others for row in await _rows(wire, f"{namespace}:in:{name}")]
+    unread.sort(key=lambda row: id_of(row[0]))  # words of one task may lie with several owners, who read in any order
+    # What was left behind came before whatever was not looked at yet.
+    return [word for _, word in [*await _rows(wire, f"{namespace}:in:{NOBODY}"), *unread]]
+
+
+async def _rows(wire: Wire, stream: str) -> list[tuple[str, Word]]:
+    """All that is in a stream but questions, with their ids."""
+    found: list[tuple[str, Word]] = []
+    at = "-"
+    while True:
+        rows = cast(list[list[object]], await wire.call("XRANGE", stream, at, "+", "COUNT", READ_MAX))
+        for entry, pairs in rows:
+            at = f"({cast(bytes, entry).decode()}"
+            fields = mapping_of(pairs)
+            tag, body, blob = fields.get(b"t", b"").decode(), fields.get(b"b", b""), fields.get(b"r")
+            if blob is not None:
+                body = cast(bytes, await wire.call("GET", blob)) or b""
+            if tag not in codec.ASKS:
+                found.append((at[1:], (tag, fields, body)))
+        if len(rows) < READ_MAX:
+            return found
