@@ -10,7 +10,7 @@ from opentelemetry.sdk.resources import Resource
 from orchestrator.adapters.otel import encoding
 from orchestrator.adapters.otel.encoding import Encoder, encode
 from orchestrator.adapters.otel.sink import readable
-from orchestrator.adapters.otel.span import Branch, Passed, Span, Told, Work, Worked
+from orchestrator.adapters.otel.span import Branch, Ended, Outline, Passed, Span, Told, Work, Worked
 from orchestrator.testing.facts import texts
 
 RESOURCE = Resource({"service.name": "s" * 200, "n": 3})
@@ -57,6 +57,10 @@ worked = st.builds(
     Worked, st.builds(Work, trace_ids, words, words, st.integers(1, 300), words, words, words), span_ids, span_ids,
     times, times,
 )  # fmt: skip
+ended = st.builds(
+    Ended, st.builds(Outline, words, words, words, words, words), trace_ids, words, span_ids, st.just(0) | span_ids,
+    span_ids, times, times, times, st.floats(), st.integers(0, 2**40),
+)  # fmt: skip
 
 
 def whole(*told: Told) -> bytes:
@@ -69,8 +73,8 @@ def test_byte_by_byte_as_the_library(batch: list[Span]) -> None:
     assert whole(*batch) == encode_spans([readable(span, RESOURCE) for span in batch]).SerializeToString()
 
 
-@given(passed | worked)
-def test_the_short_forms_are_written_as_their_spans_are(told: Passed | Worked) -> None:
+@given(passed | worked | ended)
+def test_the_short_forms_are_written_as_their_spans_are(told: Passed | Worked | Ended) -> None:
     assert encode(told) == b"".join(map(encode, told.spans()))
 
 

@@ -1,5 +1,6 @@
 """Traces come from facts: whole, connected, the same whoever tells them, and nothing of a run's content in them."""
 
+import dataclasses
 import inspect
 import json
 import random
@@ -16,7 +17,7 @@ from orchestrator import Engine, FrozenPlan, Plan, checks, ladder
 from orchestrator.adapters.memory.journal import MemoryJournal
 from orchestrator.adapters.otel import ids, names
 from orchestrator.adapters.otel.runs import BRANCHES_MAX, RunTrace
-from orchestrator.adapters.otel.span import Passed, Span
+from orchestrator.adapters.otel.span import Ended, Passed, Span
 from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
 from orchestrator.adapters.otel.telemetry import AGAIN_S, Telemetry
 from orchestrator.core import facts as f
@@ -102,7 +103,10 @@ def spans_of(facts: Sequence[f.Fact], *, content: bool = False) -> list[Span]:
 def plain(spans: Sequence[Span]) -> set[tuple[object, ...]]:
     """What must be the same, whoever tells it."""
     return {
-        (s.trace, s.id, s.parent, s.name, s.start_s, s.end_s, s.error, tuple(sorted(s.attributes.items())))
+        (
+            *(s.trace, s.id, s.parent, s.name, s.start_s, s.end_s, s.kind, s.remote, s.error, repr(s.events)),
+            tuple(sorted(s.attributes.items())),
+        )
         for s in spans
     }
 
@@ -337,7 +341,41 @@ async def test_steps_that_pass_at_once_are_told_in_short_and_no_others() -> None
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("made", [mapped_facts, chain_facts])
+async def smooth_facts() -> list[f.Fact]:
+    """Of a run that just ends."""
+    smooth = failing_once("smooth")
+    with Plan("smooth") as p:
+        p.result(p.step("smooth.once", x=1, id="a"))
+    return await facts_of_run(smooth, p.freeze())
+
+
+@pytest.mark.parametrize("asked", ["", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
+async def test_a_run_that_just_ends_is_told_in_short_and_no_other(asked: str) -> None:
+    accepted, *further = await smooth_facts()
+    assert isinstance(accepted, f.RunAccepted)
+    accepted = dataclasses.replace(accepted, trace=asked)
+    for content, between, short in [
+        (False, [], True),
+        (True, [], False),
+        (False, [f.LimitExtended(limit="usd", by=1.0, at_s=further[0].at_s)], False),
+        (False, [f.CancelRequested(at_s=further[0].at_s, actor="ann")], False),
+    ]:
+        facts = [accepted, further[0], *between, *further[1:]]
+        told = RunTrace(accepted, content=content).tell(facts)
+        assert [type(one) for one in told if isinstance(one, Ended)] == ([Ended] if short else [])
+        long = RunSpans(accepted, content=content)
+        for fact in facts:
+            if (handler := HANDLERS.get(type(fact))) is not None:
+                handler(long, fact)
+        assert plain([span for one in told for span in one.spans()]) == plain(
+            [span for one in long._done for span in one.spans()]
+        )
+        assert [s.attributes[names.RUN] for one in told for s in one.spans() if s.name == "invoke_workflow smooth"] == [
+            accepted.run
+        ]
+
+
+@pytest.mark.parametrize("made", [mapped_facts, chain_facts, smooth_facts])
 async def test_what_is_told_in_short_is_what_each_fact_tells_whatever_gets_lost_or_comes_twice(
     made: Callable[[], Awaitable[list[f.Fact]]],
 ) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 
 from orchestrator.adapters.otel import names
 from orchestrator.adapters.otel.sink import readable
-from orchestrator.adapters.otel.span import Branch, Passed, Span, Told, Work, Worked
+from orchestrator.adapters.otel.span import Branch, Ended, Outline, Passed, Span, Told, Work, Worked
 from orchestrator.core.facts import WHOLE
 
 REQUEST_BYTES_MAX: Final = 2 << 20  #: of one request, but for its last span; collectors take 4 MiB and more
@@ -67,6 +67,8 @@ def encode(told: Told) -> bytes:
         return _worked(told)  # type: ignore[arg-type]  # by its kind
     if kind is Passed:
         return _passed(told)  # type: ignore[arg-type]  # by its kind
+    if kind is Ended:
+        return _ended(told)  # type: ignore[arg-type]  # by its kind
     return _field(0x12, _span(told))  # type: ignore[arg-type]  # by its kind
 
 
@@ -247,6 +249,41 @@ def _work_form(run: int, step: str, attempt: int, pool: str, function: str, work
     marked = _field(0x4A, _pair(names.RUN, "r" * run))
     begun = 2 + 16 + 2 + 8 + 2 + 8 + len(named) + 18
     return b"\x12" + _varint(len(whole)) + whole[:2], named, marked[: len(marked) - run], whole[begun + len(marked) :]
+
+
+def _ended(told: Ended) -> bytes:
+    """The plan of a run, and the run."""
+    outline, trace_id, run_id, span, asked, frozen, start_s, frozen_s, end_s, usd, tokens = told
+    start_ns, frozen_ns, end_ns = int(start_s * _NS), int(frozen_s * _NS), int(end_s * _NS)
+    if not start_ns or not frozen_ns or not end_ns:
+        return b"".join(_field(0x12, _span(one)) for one in told.spans())
+    run, counted = run_id.encode(errors="replace"), _field(0x4A, _pair(names.TOKENS, tokens))
+    a, b, c, d, e, f, g = _ended_form(outline, len(run), len(counted), bool(asked))
+    trace, own = trace_id.to_bytes(16), span.to_bytes(8)
+    return b"".join((
+        a, trace, b"\x12\x08", frozen.to_bytes(8), b"\x22\x08", own, b, _times(0x39, frozen_ns, 0x41, end_ns), c, run,
+        d, trace, b"\x12\x08", own, b"\x22\x08" + asked.to_bytes(8) if asked else b"", e,
+        _times(0x39, start_ns, 0x41, end_ns), f, run, g, _double(usd), counted, _AWAY if asked else _HERE,
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=FORMS_KEPT)
+def _ended_form(outline: Outline, run: int, counted: int, asked: bool) -> tuple[bytes, ...]:
+    """What stands between ids, times, the name of the run and its cost; the lengths of name and tokens are given."""
+    plan, own = Ended(outline, 1, "r" * run, 1, int(asked), 1, 1.0, 1.0, 1.0, 1.0, 0).spans()
+    frozen, called = _span(plan), _span(own)
+    titled, named = (_text(0x2A, one.name) + _KINDS["internal"] for one in (plan, own))
+    marked = _field(0x4A, _pair(names.RUN, "r" * run))
+    before = marked[: len(marked) - run]
+    ids, above = 2 + 16 + 2 + 8, 2 + 8
+    last = len(_field(0x4A, _pair(names.TOKENS, 0))) + len(_HERE)
+    size = len(called) - last + counted + len(_HERE)
+    said = frozen[ids + above + len(titled) + 18 + len(marked) :]
+    begun = ids + (above if asked else 0) + len(named) + 18 + len(marked)
+    return (
+        b"\x12" + _varint(len(frozen)) + frozen[:2], titled, before, said + b"\x12" + _varint(size) + called[:2],
+        named, before, called[begun : len(called) - last - 8],
+    )  # fmt: skip
 
 
 # ---- fields

@@ -86,6 +86,11 @@ def workflow(plan: str) -> str:
     return f"{INVOKE_WORKFLOW} {plan}"
 
 
+def plan(name: str) -> str:
+    """The span of a plan, or of making one."""
+    return f"{PLAN} {name}"
+
+
 def call(pool: str, function: str) -> str:
     """The span of an attempt that a function of a pool makes."""
     return f"call {pool}.{function}"

@@ -1,7 +1,7 @@
 """What is told of one run: its spans, and the short form of those of which there are very many.
 
-A step or branch whose first attempt passes is what busy fleets have most of. Its facts are held until the last of them
-is there; only where something else happens to it are they handled one by one.
+A step or branch whose first attempt passes is what busy fleets have most of, and runs that just end. Their facts are
+held until the last of them is there; only where something else happens to them are they handled one by one.
 
 A trace of a hundred thousand spans is one that no backend keeps and nobody reads. So of the branches beyond the first
 thousand those that pass at once are counted in the span of their step and not told; whatever else happens is.
@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from orchestrator.adapters.otel import ids, names
-from orchestrator.adapters.otel.span import Branch, Passed, Span, Told
-from orchestrator.adapters.otel.spans import HANDLERS, RunSpans
+from orchestrator.adapters.otel.span import Branch, Ended, Outline, Passed, Span, Told
+from orchestrator.adapters.otel.spans import FAILED, HANDLERS, OF_RUN, RunSpans
+from orchestrator.adapters.otel.specs import specs_of
 from orchestrator.core import facts as f
 
 BRANCHES_MAX: Final = 1_000  #: of a step that are told although they pass at once
@@ -46,6 +47,7 @@ class RunTrace(RunSpans):
     ) -> None:
         super().__init__(accepted, trace=trace, content=content)
         self._branches_max = branches_max
+        self._whole: list[f.Fact] = []  #: of the run: that it was accepted, and its plan; nothing is told of them yet
         self._held: dict[tuple[str, int], _Held] = {}
         self._forms: dict[tuple[str, str, str | None], _Form] = {}
 
@@ -55,7 +57,7 @@ class RunTrace(RunSpans):
         for fact in facts:
             kind = type(fact)
             handler = HANDLERS.get(kind)
-            if handler is None:
+            if handler is None or (kind in OF_RUN and self._short(fact)):
                 continue
             if kind is f.StepDispatched:
                 if self._hold(fact):  # type: ignore[arg-type]  # by its kind
@@ -71,6 +73,55 @@ class RunTrace(RunSpans):
                 self._forms.clear()
         self._done = []
         return done
+
+    def _short(self, fact: f.Fact) -> bool:
+        """Whether nothing needs to be begun or ended for this, as the run may end, or has ended, as most do."""
+        kind, whole = type(fact), self._whole
+        if kind is f.RunAccepted and not whole and self._plain(fact):  # type: ignore[arg-type]  # by its kind
+            whole.append(fact)
+            return True
+        if kind is f.PlanFrozen and len(whole) == 1 and not self._held and not self._open:
+            self._specs |= specs_of(fact.digest, fact.plan)  # type: ignore[attr-defined]  # by its kind
+            whole.append(fact)
+            return True
+        if kind is f.RunEnded and len(whole) == 2 and not self._held and not self._open and self._ends(fact):  # type: ignore[arg-type]  # by its kind
+            whole.clear()
+            return True
+        held, self._whole = whole, []
+        for one in held:
+            HANDLERS[type(one)](self, one)
+        return False
+
+    def _plain(self, fact: f.RunAccepted) -> bool:
+        return fact.parent is None and fact.origin == fact.run and not self._content and ("run",) not in self._open
+
+    def _ends(self, fact: f.RunEnded) -> bool:
+        accepted, frozen = self._whole
+        assert isinstance(accepted, f.RunAccepted)
+        assert isinstance(frozen, f.PlanFrozen)
+        if (
+            fact.status in FAILED or self._revision or fact.at_s < max(accepted.at_s, frozen.at_s)
+            or accepted.plan_digest != frozen.digest
+        ):  # fmt: skip
+            return False
+        outside = ids.parse(accepted.trace) if accepted.trace else None
+        outline = Outline(accepted.plan, frozen.digest, accepted.tenant, accepted.lane, fact.status)
+        self._done.append(
+            Ended(
+                outline,
+                self.trace,
+                self.run,
+                self._run_span,
+                outside.span if outside is not None else 0,
+                self._plan_span,
+                accepted.at_s,
+                frozen.at_s,
+                fact.at_s,
+                fact.usd,
+                fact.tokens,
+            )
+        )
+        return True
 
     def _hold(self, fact: f.StepDispatched) -> bool:
         """Whether the step or branch may pass with its first attempt, so that nothing needs to be begun for it yet."""

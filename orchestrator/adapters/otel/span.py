@@ -117,7 +117,59 @@ class Worked(NamedTuple):
         return (span,)
 
 
-Told = Span | Passed | Worked
+class Outline(NamedTuple):
+    """What runs of one plan have in common that end, and to which nothing happened but the work of their steps."""
+
+    plan: str
+    digest: str
+    tenant: str
+    lane: str
+    status: str
+
+
+class Ended(NamedTuple):
+    """The two spans of such a run, its own and that of its plan; they end together."""
+
+    outline: Outline
+    trace: int
+    run: str
+    span: int
+    asked: int  #: the span it was asked for by, of another process; 0: none
+    frozen: int  #: the span of its plan
+    start_s: float
+    frozen_s: float
+    end_s: float
+    usd: float
+    tokens: int
+
+    def spans(self) -> tuple[Span, ...]:
+        """Both, written out."""
+        name, digest, _, _, status = self.outline
+        own = Span(self.trace, self.span, self.asked, names.workflow(name), self.start_s, self.end_s)
+        own.remote = bool(self.asked)
+        own.attributes = of_run(self.run, self.outline)
+        own.attributes |= {names.STATUS: status, names.USD: self.usd, names.TOKENS: self.tokens}
+        plan = Span(self.trace, self.frozen, self.span, names.plan(name), self.frozen_s, self.end_s)
+        plan.attributes = {names.RUN: self.run, names.PLAN_DIGEST: digest}
+        return plan, own
+
+
+def of_run(run: str, outline: Outline) -> dict[str, Attribute]:
+    """What the span of a run says from its beginning."""
+    plan, digest, tenant, lane, _ = outline
+    return {
+        names.RUN: run,
+        names.OPERATION: names.INVOKE_WORKFLOW,
+        names.AGENT: plan,
+        names.WORKFLOW: plan,
+        names.PLAN_NAME: plan,
+        names.PLAN_DIGEST: digest,
+        names.TENANT: tenant,
+        names.LANE: lane,
+    }
+
+
+Told = Span | Passed | Worked | Ended
 
 
 class SpanBook:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from orchestrator.adapters.otel import ids, names
-from orchestrator.adapters.otel.span import Attribute, Key, Span, SpanBook
+from orchestrator.adapters.otel.span import Attribute, Key, Outline, Span, SpanBook, of_run
 from orchestrator.adapters.otel.specs import Spec, spec, specs_of
 from orchestrator.core import facts as f
 from orchestrator.ids import StepId
 
+FAILED: Final = frozenset({"failed", "stopped"})  #: how runs end that are errors
 _UNKNOWN: Final = Spec()
 
 
@@ -62,29 +63,20 @@ class RunSpans(SpanBook):
             parent = outside.span
         span = self._begin(("run",), self._run_span, parent, names.workflow(fact.plan), fact.at_s)
         span.remote = outside is not None and fact.parent is None
-        span.attributes = {
-            names.RUN: fact.run,
-            names.OPERATION: names.INVOKE_WORKFLOW,
-            names.AGENT: fact.plan,
-            names.WORKFLOW: fact.plan,
-            names.PLAN_NAME: fact.plan,
-            names.PLAN_DIGEST: fact.plan_digest,
-            names.TENANT: fact.tenant,
-            names.LANE: fact.lane,
-        }
+        span.attributes = of_run(fact.run, Outline(fact.plan, fact.plan_digest, fact.tenant, fact.lane, ""))
         if fact.origin != fact.run:
             span.attributes[names.ORIGIN] = fact.origin
 
     def _plan(self, at_s: float, digest: str) -> None:
         name = f"{self.accepted.plan} revision {self._revision}" if self._revision else self.accepted.plan
-        span = self._begin(("plan",), self._plan_span, self._run_span, f"plan {name}", at_s)
+        span = self._begin(("plan",), self._plan_span, self._run_span, names.plan(name), at_s)
         span.attributes = {names.RUN: self.run, names.PLAN_DIGEST: digest}
 
     def _ended(self, fact: f.RunEnded) -> None:
         for key in [key for key in self._open if key not in {("run",), ("plan",)}]:
             self._end(key, fact.at_s)
         self._end(("plan",), fact.at_s)
-        span = self._end(("run",), fact.at_s, fact.status if fact.status in {"failed", "stopped"} else "")
+        span = self._end(("run",), fact.at_s, fact.status if fact.status in FAILED else "")
         if span is not None:
             span.attributes |= {names.STATUS: fact.status, names.USD: fact.usd, names.TOKENS: fact.tokens}
             self._say(span, names.REASON, fact.reason)
@@ -281,7 +273,7 @@ class RunSpans(SpanBook):
         attempt = self._open.get(_attempt(fact))
         began_s = attempt.start_s if attempt is not None else fact.at_s
         own = ids.span_id(self.run, "planning", fact.step, fact.branch, fact.attempt)
-        span = self._moment(own, self._above(fact), f"{names.PLAN} {fact.step}", began_s, fact.at_s)
+        span = self._moment(own, self._above(fact), names.plan(fact.step), began_s, fact.at_s)
         span.attributes |= {names.OPERATION: names.PLAN, names.PLAN_DIGEST: fact.digest, names.AGENT: "supervisor"}
 
     def _asked(self, fact: f.ApprovalAsked) -> None:
@@ -369,4 +361,7 @@ HANDLERS: Final[Mapping[type[f.Fact], Callable[[RunSpans, Any], None]]] = {
     **dict.fromkeys(_TOLD, RunSpans._happened),
 }
 
-__all__ = ["HANDLERS", "RunSpans"]
+#: Of these the spans of a run and its plan say something, or other spans come in their place.
+OF_RUN: Final = frozenset({f.RunAccepted, f.PlanFrozen, f.PlanPatched, f.RunEnded, *_TOLD})
+
+__all__ = ["FAILED", "HANDLERS", "OF_RUN", "RunSpans"]

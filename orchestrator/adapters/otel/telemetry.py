@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -59,7 +59,7 @@ class Telemetry:
         asked = os.environ.get(CAPTURE, "").strip().lower() in {"true", "1", "span_only", "span_and_event"}
         self._content = asked if content is None else content
         self._branches_max = branches_max  #: of a mapped step that are told although they pass at once
-        self._runs: dict[RunId, RunTrace] = {}  #: each in the hands of the loop that drives the run
+        self._runs: dict[RunId, RunTrace] = {}  #: in the hands of whoever makes spans
         self._traces: OrderedDict[RunId, _Trace] = OrderedDict()
         self._outside: OrderedDict[str, int] = OrderedDict()  #: traces that others began, by the run at the top
 
@@ -88,12 +88,12 @@ class Telemetry:
     def journaled(self, accepted: RunAccepted, first_seq: int, facts: tuple[Fact, ...]) -> None:
         """See `Observer`."""
         if self._trace(accepted)[1]:
-            self._tell(self._of_run, accepted, first_seq, facts)
+            self._pump.later(self._of_run, accepted, first_seq, facts)
 
     def resumed(self, accepted: RunAccepted, facts: Sequence[Fact]) -> None:
         """See `Observer`."""
         if self._trace(accepted)[1]:
-            self._tell(self._again, accepted, facts)
+            self._pump.later(self._again, accepted, facts)
 
     def trace_of(self, accepted: RunAccepted, key: TaskKey) -> str:
         """See `Observer`."""
@@ -108,20 +108,21 @@ class Telemetry:
 
     def here(self) -> str:
         """See `Observer`."""
-        context = otel.get_current_span().get_span_context()
+        span = otel.get_current_span()
+        if span is otel.INVALID_SPAN:
+            return ""
+        context = span.get_span_context()
         if not context.is_valid:
             return ""
         return ids.written(context.trace_id, context.span_id, sampled=context.trace_flags.sampled)
 
     def let_go(self, run_id: RunId) -> None:
         """See `Observer`."""
-        self._runs.pop(run_id, None)
+        self._pump.later(self._forget, run_id)
 
-    def _tell(self, told: Callable[..., Iterable[Told]], *of: object) -> None:
-        try:
-            self._pump.take(told(*of))
-        except Exception as error:  # noqa: BLE001  # one run's odd journal must not end the telling of all others
-            self._pump.broke(error)
+    def _forget(self, run_id: RunId) -> Sequence[Told]:
+        self._runs.pop(run_id, None)
+        return ()
 
     def _of_run(self, accepted: RunAccepted, first_seq: int, facts: Sequence[Fact]) -> Sequence[Told]:
         run = self._runs.get(accepted.run)
@@ -181,7 +182,7 @@ class Telemetry:
     def end(self, task: StepTask, worker: str, began_s: float, ended_s: float, error: str | None) -> None:
         """See `WorkObserver`."""
         if task.trace and not task.trace.endswith(_NOT_SAMPLED):
-            self._tell(_worked, task, worker, began_s, max(ended_s, began_s), error)
+            self._pump.later(_worked, task, worker, began_s, max(ended_s, began_s), error)
 
     # ---- requests
 
