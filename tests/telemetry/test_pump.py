@@ -83,6 +83,31 @@ def test_more_than_the_queue_holds_is_dropped_and_counted(
     assert (pump.exported, pump.dropped) == (5, 3)
 
 
+def test_a_queue_of_few_is_emptied_before_it_is_full(
+    monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", str(AT_ONCE // 2))
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    pump, made = Pump(LibrarySink(exporter), Resource({}), CLEAR), list[str]()
+    for number in range(AT_ONCE // 2):
+        pump.later(named, made, str(number))
+    assert len(made) == AT_ONCE // 2
+    pump.close()
+    assert (pump.exported, pump.dropped) == (AT_ONCE // 2, 0)
+
+
+def test_what_lets_go_of_something_is_never_dropped(
+    monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1")
+    pump, made = Pump(LibrarySink(exporter), Resource({}), CLEAR), list[str]()
+    with pump._making:  # somebody else is at it
+        for number in range(3):
+            pump.always(named, made, str(number))
+    pump.close()
+    assert made == ["0", "1", "2"]
+
+
 def test_many_threads_tell_and_nothing_is_made_by_two_at_once(pump: Pump) -> None:
     inside: list[int] = []
     overlaps: list[int] = []

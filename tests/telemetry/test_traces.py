@@ -1,9 +1,11 @@
 """Traces come from facts: whole, connected, the same whoever tells them, and nothing of a run's content in them."""
 
 import dataclasses
+import gc
 import inspect
 import json
 import random
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -393,6 +395,22 @@ async def test_what_is_told_in_short_is_what_each_fact_tells_whatever_gets_lost_
                 handler(long, fact)
         told = [span for one in short.tell(odd) for span in one.spans()]
         assert plain(told) == plain([span for one in long._done for span in one.spans()])
+
+
+class Text(dict[str, JsonValue]):
+    """One that tells when nobody has it any more."""
+
+
+async def test_the_plan_of_an_open_run_is_not_kept_for_its_spans() -> None:
+    accepted, frozen, *_ = await smooth_facts()
+    assert isinstance(accepted, f.RunAccepted)
+    assert isinstance(frozen, f.PlanFrozen)
+    text = Text(frozen.plan or {})
+    run, kept = RunTrace(accepted), weakref.ref(text)
+    run.tell([accepted, dataclasses.replace(frozen, plan=text)])
+    del text
+    gc.collect()
+    assert kept() is None
 
 
 def test_ids_of_many_branches_attempts_and_samples_are_all_different() -> None:

@@ -41,6 +41,7 @@ class Pump:
         self._sink, self._resource, self._redactor = sink, resource, redactor
         self._queue_max = _number("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_MAX)
         self._batch_max = min(_number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_MAX), self._queue_max)
+        self._at_once = min(AT_ONCE, self._queue_max)
         self._delay_s = _number("OTEL_BSP_SCHEDULE_DELAY", int(DELAY_S * 1000)) / 1000
         self._later: deque[tuple[Callable[..., Iterable[Told]], tuple[object, ...]]] = deque()
         self._making = threading.Lock()
@@ -64,8 +65,12 @@ class Pump:
         if self._closing or len(self._later) >= self._queue_max:
             self.dropped += 1
             return
+        self.always(tell, *of)
+
+    def always(self, tell: Callable[..., Iterable[Told]], *of: object) -> None:
+        """As `later`, for what is not dropped: it lets go of something, and is as rare as runs are."""
         self._later.append((tell, of))
-        if len(self._later) >= AT_ONCE and self._making.acquire(blocking=False):
+        if len(self._later) >= self._at_once and self._making.acquire(blocking=False):
             try:
                 self._make()
             finally:

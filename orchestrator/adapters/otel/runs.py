@@ -47,7 +47,8 @@ class RunTrace(RunSpans):
     ) -> None:
         super().__init__(accepted, trace=trace, content=content)
         self._branches_max = branches_max
-        self._whole: list[f.Fact] = []  #: of the run: that it was accepted, and its plan; nothing is told of them yet
+        self._whole: f.RunAccepted | None = None  #: nothing is told of the run yet
+        self._first: tuple[float, str] | None = None  #: nor of its plan: since when it has that, and its digest
         self._held: dict[tuple[str, int], _Held] = {}
         self._forms: dict[tuple[str, str, str | None], _Form] = {}
 
@@ -76,46 +77,46 @@ class RunTrace(RunSpans):
 
     def _short(self, fact: f.Fact) -> bool:
         """Whether nothing needs to be begun or ended for this, as the run may end, or has ended, as most do."""
-        kind, whole = type(fact), self._whole
-        if kind is f.RunAccepted and not whole and self._plain(fact):  # type: ignore[arg-type]  # by its kind
-            whole.append(fact)
-            return True
-        if kind is f.PlanFrozen and len(whole) == 1 and not self._held and not self._open:
-            self._specs |= specs_of(fact.digest, fact.plan)  # type: ignore[attr-defined]  # by its kind
-            whole.append(fact)
-            return True
-        if kind is f.RunEnded and len(whole) == 2 and not self._held and not self._open and self._ends(fact):  # type: ignore[arg-type]  # by its kind
-            whole.clear()
-            return True
-        held, self._whole = whole, []
-        for one in held:
-            HANDLERS[type(one)](self, one)
+        whole, first = self._whole, self._first
+        match fact:
+            case f.RunAccepted() if whole is None and self._plain(fact):
+                self._whole = fact
+                return True
+            case f.PlanFrozen() if whole is not None and first is None and not self._held and not self._open:
+                self._specs |= specs_of(fact.digest, fact.plan)
+                self._first = (fact.at_s, fact.digest)
+                return True
+            case f.RunEnded() if whole is not None and first is not None and self._ends(whole, first, fact):
+                self._whole = self._first = None
+                return True
+        self._whole = self._first = None
+        if whole is not None:
+            self._accepted(whole)
+            if first is not None:
+                self._plan(*first)
         return False
 
     def _plain(self, fact: f.RunAccepted) -> bool:
         return fact.parent is None and fact.origin == fact.run and not self._content and ("run",) not in self._open
 
-    def _ends(self, fact: f.RunEnded) -> bool:
-        accepted, frozen = self._whole
-        assert isinstance(accepted, f.RunAccepted)
-        assert isinstance(frozen, f.PlanFrozen)
+    def _ends(self, whole: f.RunAccepted, first: tuple[float, str], fact: f.RunEnded) -> bool:
+        frozen_s, digest = first
         if (
-            fact.status in FAILED or self._revision or fact.at_s < max(accepted.at_s, frozen.at_s)
-            or accepted.plan_digest != frozen.digest
+            self._held or self._open or self._revision or fact.status in FAILED or digest != whole.plan_digest
+            or fact.at_s < max(whole.at_s, frozen_s) or type(fact.usd) is not float
         ):  # fmt: skip
             return False
-        outside = ids.parse(accepted.trace) if accepted.trace else None
-        outline = Outline(accepted.plan, frozen.digest, accepted.tenant, accepted.lane, fact.status)
+        outside = ids.parse(whole.trace) if whole.trace else None
         self._done.append(
             Ended(
-                outline,
+                Outline(whole.plan, digest, whole.tenant, whole.lane, fact.status),
                 self.trace,
                 self.run,
                 self._run_span,
                 outside.span if outside is not None else 0,
                 self._plan_span,
-                accepted.at_s,
-                frozen.at_s,
+                whole.at_s,
+                frozen_s,
                 fact.at_s,
                 fact.usd,
                 fact.tokens,

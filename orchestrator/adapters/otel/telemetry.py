@@ -118,7 +118,7 @@ class Telemetry:
 
     def let_go(self, run_id: RunId) -> None:
         """See `Observer`."""
-        self._pump.later(self._forget, run_id)
+        self._pump.always(self._forget, run_id)
 
     def _forget(self, run_id: RunId) -> Sequence[Told]:
         self._runs.pop(run_id, None)
