@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orchestrator.adapters.redis.heritage import left_unread
-from orchestrator.adapters.redis.inbox import Word
 from orchestrator.adapters.redis.owner import RedisTransport
 from orchestrator.adapters.redis.pace import watched
-from orchestrator.adapters.redis.wire import Wire
 from orchestrator.adapters.redis.worker import RedisWorkers
 from orchestrator.ports.tasks import TaskFailed, TaskKey, TaskMessage, TaskSpent
 from orchestrator.testing.transport_contract import POOL, done, key, until
@@ -261,34 +258,3 @@ async def test_what_an_owner_that_was_frozen_did_not_read_is_heard_before_what_c
     assert heard == [spent, done(1)]
     for transport in (between, last):
         await transport.close()
-
-
-async def test_words_of_a_task_are_heard_in_their_order_over_a_change_of_owners(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spent = TaskSpent(key=key(1), worker="worker", charge="c1", usd=0.5)
-    place.owner._tasks.pop().cancel()  # dead: it reads no more, and does not leave
-    place.port.post(spent)
-    await until(lambda: not place.port._outbox)
-    second = await RedisTransport.open(place.server.url, owner="second", namespace=place.namespace)
-    heard: list[TaskMessage] = []
-    second.bind(heard.append)
-    second.bind_journaled(lambda: len(heard), lambda: len(heard))
-    stream = f"{place.namespace}:in:second"
-    there: list[object] = []
-
-    async def slowly(wire: Wire, namespace: str, me: str) -> list[Word]:
-        place.port.post(done(1))  # the answer is here before what came for the first owner is read
-        await until(lambda: second._inbox._at != "0-0")
-        await second._inbox._clean_once()
-        there.append(place.server.command("XLEN", stream))
-        return await left_unread(wire, namespace, me)
-
-    monkeypatch.setattr("orchestrator.adapters.redis.owner.left_unread", slowly)
-    second.resume(task(1))
-
-    await until(lambda: len(heard) == 2)
-    assert heard == [spent, done(1)]
-    assert there == [b":1"]  # what waits is not journaled, and stays in the server
-    await until(lambda: place.server.command("XLEN", stream) == b":0")
-    await second.close()

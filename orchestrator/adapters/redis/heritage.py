@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, cast
 
-from orchestrator.adapters.redis import codec
+from orchestrator.adapters.redis import codec, scripts
 from orchestrator.adapters.redis.inbox import Word, id_of
 from orchestrator.adapters.redis.limits import LEFT_MAX, READ_MAX, STREAM_KEEP_S
 from orchestrator.adapters.redis.sent import Left
@@ -27,6 +27,10 @@ class Early:
 
     def __len__(self) -> int:
         return len(self._words)
+
+    def __contains__(self, key: t.TaskKey) -> bool:
+        """Whether its words wait."""
+        return key in self._keys
 
     def expect(self, keys: Iterable[t.TaskKey]) -> None:
         """These were taken over. To be called before the server is told, for from then on their words come here."""
@@ -52,12 +56,11 @@ async def leave_words(wire: Wire, namespace: str, left: deque[Left]) -> None:
     Raises:
         TransportError: the server cannot be told now.
     """
-    stream = f"{namespace}:in:{NOBODY}"
+    stream, keep_ms = f"{namespace}:in:{NOBODY}", int(STREAM_KEEP_S * 1000)
     while left:
         word = left[0]
-        await wire.call("XADD", stream, "MAXLEN", "~", LEFT_MAX, "*", "t", word.tag, "b", word.body)
+        await wire.run(scripts.LEFT, stream, LEFT_MAX, keep_ms, word.tag, word.body)
         left.popleft()
-    await wire.call("PEXPIRE", stream, int(STREAM_KEEP_S * 1000))
 
 
 async def left_unread(wire: Wire, namespace: str, me: str) -> list[Word]:
@@ -87,7 +90,7 @@ async def _rows(wire: Wire, stream: str) -> list[tuple[str, Word]]:
         for entry, pairs in rows:
             at = f"({cast(bytes, entry).decode()}"
             fields = mapping_of(pairs)
-            tag, body, blob = fields.get(b"t", b"").decode(), fields.get(b"b", b""), fields.get(b"r")
+            tag, body, blob = fields.get(b"t", b"").decode(errors="replace"), fields.get(b"b", b""), fields.get(b"r")
             if blob is not None:
                 body = cast(bytes, await wire.call("GET", blob)) or b""
             if tag not in codec.ASKS:

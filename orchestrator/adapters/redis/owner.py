@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from math import inf
-from typing import Self, cast
+from typing import Final, Self, cast
 
 import structlog
 
 from orchestrator.adapters.redis import codec, scripts
+from orchestrator.adapters.redis.answers import Answers
 from orchestrator.adapters.redis.backlog import backlog_of
 from orchestrator.adapters.redis.heritage import Early, leave_words, left_unread
 from orchestrator.adapters.redis.inbox import Inbox
@@ -32,6 +33,7 @@ from orchestrator.adapters.redis.wire import SERVER, Argument, Wire
 from orchestrator.errors import PromiseError, TransportError, TransportRefused, TransportUnreachable
 from orchestrator.ports import tasks as t
 
+LEFT_WAIT_S: Final = 5.0  #: for the server to have what is left to other owners, before their words are read
 log = structlog.get_logger(__name__)
 
 
@@ -55,15 +57,13 @@ class RedisTransport:
         self._aside = Wire(url, name=f"orchestrator-aside-{owner}")
         self._inbox = Inbox(url, namespace, owner, self._deliver_one)
         self._deliver: Callable[[t.TaskMessage], None] | None = None
-        self._answer: Callable[[t.OwnerRequest], Awaitable[t.OwnerReply]] | None = None
         self._sent: dict[t.TaskKey, Sent] = {}
         self._outbox: deque[Sent | Revoked] = deque()
         self._left: deque[Left] = deque()  #: words on their way to whoever drives their runs next
         self._inheriting = False
         self._early = Early()
-        self._replies: deque[tuple[str, str, bytes]] = deque()  #: worker, number of its question, answer
-        self._answering: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._answers = Answers(self._wake.set)
         self._tasks: list[asyncio.Task[None]] = []
         self._resumed: set[t.TaskKey] = set()  #: taken over, and not asked about yet
         self._resuming: asyncio.Task[None] | None = None
@@ -100,9 +100,9 @@ class RedisTransport:
     async def close(self) -> None:
         """Send what is queued, if the server can be reached, and let go of the connections."""
         deadline = time.monotonic() + 2.0
-        while (self._outbox or self._replies or self._left) and time.monotonic() < deadline and self._tasks:  # noqa: ASYNC110  # the end
+        while (self._outbox or self._answers or self._left) and time.monotonic() < deadline and self._tasks:  # noqa: ASYNC110  # the end
             await asyncio.sleep(0.005)
-        tasks, self._tasks = [*self._tasks, *self._answering.values()], []
+        tasks, self._tasks = [*self._tasks, *self._answers.tasks], []
         tasks += [self._resuming] if self._resuming is not None else []
         for task in tasks:
             task.cancel()
@@ -122,7 +122,7 @@ class RedisTransport:
         self._deliver = deliver
 
     def bind_answer(self, answer: Callable[[t.OwnerRequest], Awaitable[t.OwnerReply]]) -> None:
-        self._answer = answer
+        self._answers.answer = answer
 
     def bind_journaled(self, posted: Callable[[], int], journaled: Callable[[], int]) -> None:
         """How many messages were taken over so far, and how many of these are in the journal.
@@ -163,9 +163,13 @@ class RedisTransport:
             self._resuming = asyncio.create_task(self._resume_all(), name="transport resuming")
 
     def revoke(self, key: t.TaskKey) -> None:
-        sent = self._sent.pop(key, None)
+        sent = self._sent.get(key)
         if sent is None:
             return
+        if key in self._resumed or key in self._early:
+            sent.unwanted = True  # until it is ours, the server would not listen
+            return
+        del self._sent[key]
         if sent.queued and not sent.tried:
             sent.unwanted = True
             return
@@ -179,7 +183,9 @@ class RedisTransport:
 
     def leave(self, message: t.TaskMessage) -> None:
         """This came for a run that is not driven here: keep it where the next owner of the run looks for it."""
-        if not self._inheriting and isinstance(message, t.TaskDone | t.TaskFailed | t.TaskSpent | t.TaskCalled):
+        if self._inheriting and message.key not in self._early:
+            return  # it is where it was; only what waits for it would come before it otherwise
+        if isinstance(message, t.TaskDone | t.TaskFailed | t.TaskSpent | t.TaskCalled):
             self._left.append(Left(message))
             self._wake.set()
 
@@ -198,7 +204,11 @@ class RedisTransport:
         """
         await self._beat()
         return await self._send_missing(
-            [key for key, sent in self._sent.items() if not sent.queued and key not in self._resumed]
+            [
+                key
+                for key, sent in self._sent.items()
+                if not sent.queued and key not in self._resumed and key not in self._early
+            ]
         )
 
     async def _send_missing(self, open_keys: list[t.TaskKey], *, resumed: bool = False) -> int:
@@ -213,8 +223,7 @@ class RedisTransport:
         if missing or resumed:
             await self._inherit()
         if resumed:
-            self._inbox.hand_over(self._early.release())
-            self._inbox.recount()
+            self._release(open_keys)
         if forgot_s > self._lease_s:  # before, a worker may be about to say that it has a task that the server forgot
             for key in missing:
                 sent = self._sent.get(key)
@@ -244,10 +253,25 @@ class RedisTransport:
             except TransportError as error:
                 self._resumed |= keys
                 await pace.wait(error)
+            except Exception:  # whatever it is, nothing may wait for it for ever
+                log.exception("our bug: what other owners left could not be read")
+                self._release(keys)
+
+    def _release(self, keys: Iterable[t.TaskKey]) -> None:
+        """These are ours, and what came before is heard: now comes what waited, and what nobody wants is revoked."""
+        self._inbox.hand_over(self._early.release())
+        self._inbox.recount()
+        for key in keys:
+            sent = self._sent.get(key)
+            if sent is not None and sent.unwanted:
+                self.revoke(key)
 
     async def _inherit(self) -> None:
         """Read what other owners have not, and what was left behind. Words that come twice are known by their keys."""
-        while self._left:  # noqa: ASYNC110  # what a part of this object does
+        deadline = time.monotonic() + LEFT_WAIT_S
+        while self._left:
+            if time.monotonic() > deadline:
+                raise TransportUnreachable(self._out.where, "what is left to other owners is still waiting to be sent")
             await asyncio.sleep(0.005)
         found = await left_unread(self._aside, self._ns, self.owner)
         self._inheriting = True
@@ -279,12 +303,12 @@ class RedisTransport:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._outbox or self._replies or self._left:
+            while self._outbox or self._answers or self._left:
                 try:
                     if self._left:
                         await leave_words(self._out, self._ns, self._left)
-                    if self._replies:
-                        await self._flush_replies()
+                    if self._answers:
+                        await self._answers.send_first(self._out, self._ns)
                     if self._outbox:
                         await self._flush_batch()
                     pace.well()
@@ -324,13 +348,6 @@ class RedisTransport:
         for _ in batch:
             self._outbox.popleft()
 
-    async def _flush_replies(self) -> None:
-        worker, number, body = self._replies[0]
-        box = f"{self._ns}:in:{worker}"
-        await self._out.call("XADD", box, "*", "t", "reply", "i", number, "b", body)
-        await self._out.call("PEXPIRE", box, int(STREAM_KEEP_S * 1000))
-        self._replies.popleft()
-
     async def _flushed(self) -> None:
         """Wait until what was queued is in the server, for as long as a call may take."""
         deadline = time.monotonic() + 5.0
@@ -360,7 +377,7 @@ class RedisTransport:
             return
         message = codec.message_of(tag, body)
         if tag in codec.ASKS:
-            self._asked(fields, cast(t.OwnerRequest, message))
+            self._answers.asked(fields, cast(t.OwnerRequest, message))
             return
         message = cast(t.TaskMessage, message)
         if not self._inheriting and self._early.keep(message.key, (tag, fields, body)):
@@ -381,19 +398,3 @@ class RedisTransport:
         """Answer a task that cannot be sent; not at once, for `send` must not deliver."""
         failed = t.TaskFailed(key=key, worker="", error="terminal", message=why)
         asyncio.get_running_loop().call_soon(self._say, failed)
-
-    def _asked(self, fields: dict[bytes, bytes], request: t.OwnerRequest) -> None:
-        number, worker = fields[b"i"].decode(), fields[b"w"].decode()
-        mark = (worker, number)
-        if mark in self._answering:
-            return  # asked again while the answer is being journaled
-        task = asyncio.create_task(self._reply(mark, request), name="transport answer")
-        self._answering[mark] = task
-        task.add_done_callback(lambda _done: self._answering.pop(mark, None))
-
-    async def _reply(self, mark: tuple[str, str], request: t.OwnerRequest) -> None:
-        if self._answer is None:
-            raise PromiseError("a worker asked, but nobody owns its run", "call `bind_answer` before `send`")
-        reply = await self._answer(request)
-        self._replies.append((*mark, codec.message_bytes(reply)))
-        self._wake.set()
