@@ -13,7 +13,15 @@ from orchestrator.adapters.redis.inbox import Word
 from orchestrator.adapters.redis.owner import RedisTransport
 from orchestrator.adapters.redis.wire import Wire
 from orchestrator.errors import TransportUnreachable
-from orchestrator.ports.tasks import StepTask, TaskFailed, TaskMessage, TaskSpent
+from orchestrator.ports.tasks import (
+    OwnerReply,
+    OwnerRequest,
+    SpendRequest,
+    StepTask,
+    TaskFailed,
+    TaskMessage,
+    TaskSpent,
+)
 from orchestrator.testing.transport_contract import done, key, until
 from orchestrator.testing.transport_contract import task as effect
 from tests.redis.test_fencing import LEASE_S, task
@@ -64,7 +72,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, first: Callable[[str], Awaitable[
         await first(me)
         return await left_unread(wire, namespace, me)
 
-    monkeypatch.setattr("orchestrator.adapters.redis.owner.left_unread", slowly)
+    monkeypatch.setattr("orchestrator.adapters.redis.heritage.left_unread", slowly)
 
 
 async def answered(place: Place, to: RedisTransport) -> None:
@@ -131,18 +139,38 @@ async def test_words_that_cannot_be_read_hold_nothing_up(place: Place) -> None:
 
 
 async def test_our_own_bug_holds_nothing_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await anyio.sleep(LEASE_S + 0.2)  # for so long the server has forgotten nothing
     await dies(place, place.owner)
     async with heir(place) as second:
 
         async def first(_me: str) -> None:
-            await answered(place, second.transport)
+            if not second.heard:
+                await answered(place, second.transport)
             raise KeyError("ours")
 
         meanwhile(monkeypatch, first)
         second.transport.resume(task(1))
+        second.transport.resume(task(2))  # which is nowhere, so that whoever reconciles reads what was left, too
 
         await until(lambda: second.heard == [done(1)])
         await until(lambda: waiting(place, second.stream) == b":0")
+        await second.transport.reconcile()
+
+
+async def test_answers_and_revocations_reach_a_server_that_is_full(place: Place) -> None:
+    async def granted(_request: OwnerRequest) -> OwnerReply:
+        return OwnerReply(granted=True)
+
+    place.owner.bind_answer(granted)
+    place.server.command("CONFIG", "SET", "maxmemory", "1")
+    try:
+        with anyio.fail_after(30):
+            reply = await place.port.ask(SpendRequest(key=key(1), charge="c1", usd=1.0))
+        place.owner.revoke(key(1))
+        await until(lambda: place.cancelled == [key(1)])
+    finally:
+        place.server.command("CONFIG", "SET", "maxmemory", "0")
+    assert reply == OwnerReply(granted=True)
 
 
 async def test_a_server_that_is_full_holds_nothing_up(place: Place) -> None:
@@ -250,4 +278,58 @@ async def test_what_is_revoked_while_its_answer_waits_leaves_nothing_behind(
         await until(lambda: len(second.heard) == 2)
         assert second.heard == [SPENT, done(1)]
         assert second.transport._sent == {}
+        await until(lambda: waiting(place, second.stream) == b":0")
+
+
+@pytest.mark.parametrize("again", ["send", "resume"])
+async def test_what_was_revoked_and_is_asked_for_again_is_done(place: Place, again: str) -> None:
+    async with heir(place) as second:
+        second.transport.resume(task(1))
+        second.transport.revoke(key(1))  # a check was not answered in time, or the run was parked
+        getattr(second.transport, again)(task(1))
+        await second.resumed()
+        place.port.post(done(1))
+
+        await until(lambda: second.heard == [done(1)])
+        assert place.cancelled == []
+
+
+async def test_what_was_revoked_is_revoked_although_the_owner_leaves(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with heir(place) as second:
+        reached = asyncio.Event()
+
+        async def first(_me: str) -> None:
+            reached.set()
+            await anyio.sleep(0.3)
+
+        meanwhile(monkeypatch, first)
+        second.transport.resume(task(1))
+        await reached.wait()
+        second.transport.revoke(key(1))
+    await until(lambda: place.cancelled == [key(1)])
+
+
+async def test_a_run_that_is_let_go_while_the_server_is_away_leaves_nothing_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dies(place, place.owner)
+    tries: list[int] = []
+    async with heir(place) as second:
+        second.transport.bind(second.transport.leave)
+
+        async def first(_me: str) -> None:
+            tries.append(1)
+            if len(tries) == 1:
+                await answered(place, second.transport)
+                raise TransportUnreachable("here", "away")
+
+        meanwhile(monkeypatch, first)
+        second.transport.resume(task(1))
+        await until(lambda: second.transport._resumed == {key(1)} and tries != [])
+        second.transport.let_go(key(1))
+        await second.resumed()
+
+        assert not second.transport._early.expecting
         await until(lambda: waiting(place, second.stream) == b":0")

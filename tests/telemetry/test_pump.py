@@ -96,6 +96,22 @@ def test_a_queue_of_few_is_emptied_before_it_is_full(
     assert (pump.exported, pump.dropped) == (AT_ONCE // 2, 0)
 
 
+@pytest.mark.parametrize("how", ["later", "always"])
+def test_a_queue_that_was_full_once_is_emptied_by_who_comes_next(
+    monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter, how: str
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    pump, made = Pump(LibrarySink(exporter), Resource({}), CLEAR), list[str]()
+    with pump._making:  # somebody else is at it
+        for number in range(4):
+            getattr(pump, how)(named, made, str(number))
+    for number in range(4, 20):
+        pump.later(named, made, str(number))
+    pump.close()
+    assert made == list(map(str, range(20)))
+
+
 def test_what_lets_go_of_something_is_never_dropped(
     monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter
 ) -> None:

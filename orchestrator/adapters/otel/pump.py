@@ -62,6 +62,8 @@ class Pump:
 
         It is called in this thread or in that of the pump, never in two at once.
         """
+        if len(self._later) >= self._queue_max:
+            self._try_to_make()
         if self._closing or len(self._later) >= self._queue_max:
             self.dropped += 1
             return
@@ -70,7 +72,12 @@ class Pump:
     def always(self, tell: Callable[..., Iterable[Told]], *of: object) -> None:
         """As `later`, for what is not dropped: it lets go of something, and is as rare as runs are."""
         self._later.append((tell, of))
-        if len(self._later) >= self._at_once and self._making.acquire(blocking=False):
+        if len(self._later) >= self._at_once:
+            self._try_to_make()
+
+    def _try_to_make(self) -> None:
+        """Unless somebody is at it."""
+        if self._making.acquire(blocking=False):
             try:
                 self._make()
             finally:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from orchestrator.adapters.redis import codec
+from orchestrator.adapters.redis import codec, scripts
 from orchestrator.adapters.redis.limits import STREAM_KEEP_S
 from orchestrator.adapters.redis.wire import Wire
 from orchestrator.errors import PromiseError
@@ -55,7 +55,6 @@ class Answers:
             TransportError: the server cannot be told now.
         """
         worker, number, body = self._replies[0]
-        box = f"{namespace}:in:{worker}"
-        await wire.call("XADD", box, "*", "t", "reply", "i", number, "b", body)
-        await wire.call("PEXPIRE", box, int(STREAM_KEEP_S * 1000))
+        keep_ms = int(STREAM_KEEP_S * 1000)
+        await wire.run(scripts.SAY, f"{namespace}:in:{worker}", 0, keep_ms, "t", "reply", "i", number, "b", body)
         self._replies.popleft()

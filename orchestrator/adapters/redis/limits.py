@@ -27,6 +27,7 @@ DEAD_MAX: Final = 10_000  #: dead letters kept per pool; see fetch.lua and bury.
 SAID_KEEP_S: Final = 5.0  #: last words are said again where the server forgets within so many seconds
 SAID_MAX: Final = 4_096  #: last words remembered for that …
 SAID_BYTES_MAX: Final = 4 << 10  #: … of at most so many bytes each
+LEFT_WAIT_S: Final = 5.0  #: for the server to have what is left to other owners, before their words are read
 LEFT_MAX: Final = 4_096  #: words kept for whoever drives their runs next
 RECONCILE_S: Final = 3.0  #: between two questions whether all that was sent is still there
 RECONCILE_MAX: Final = 200  #: tasks per such question

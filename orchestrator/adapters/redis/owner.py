@@ -3,16 +3,16 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Final, Self, cast
+from typing import Self, cast
 
 import structlog
 
 from orchestrator.adapters.redis import codec, scripts
 from orchestrator.adapters.redis.answers import Answers
 from orchestrator.adapters.redis.backlog import backlog_of
-from orchestrator.adapters.redis.heritage import Early, leave_words, left_unread
+from orchestrator.adapters.redis.heritage import Early, inherited, leave_words
 from orchestrator.adapters.redis.inbox import Inbox
 from orchestrator.adapters.redis.limits import (
     BATCH_BYTES_MAX,
@@ -21,6 +21,7 @@ from orchestrator.adapters.redis.limits import (
     GROUP,
     INLINE_BYTES_MAX,
     LEASE_S,
+    LEFT_WAIT_S,
     NAMESPACE,
     OWNER_DEAD_S,
     RECONCILE_MAX,
@@ -33,7 +34,6 @@ from orchestrator.adapters.redis.wire import SERVER, Argument, Wire
 from orchestrator.errors import PromiseError, TransportError, TransportRefused, TransportUnreachable
 from orchestrator.ports import tasks as t
 
-LEFT_WAIT_S: Final = 5.0  #: for the server to have what is left to other owners, before their words are read
 log = structlog.get_logger(__name__)
 
 
@@ -66,6 +66,7 @@ class RedisTransport:
         self._answers = Answers(self._wake.set)
         self._tasks: list[asyncio.Task[None]] = []
         self._resumed: set[t.TaskKey] = set()  #: taken over, and not asked about yet
+        self._unwanted: set[t.TaskKey] = set()  #: revoked before they were ours: until then, the server does not listen
         self._resuming: asyncio.Task[None] | None = None
 
     @classmethod
@@ -99,8 +100,10 @@ class RedisTransport:
 
     async def close(self) -> None:
         """Send what is queued, if the server can be reached, and let go of the connections."""
-        deadline = time.monotonic() + 2.0
-        while (self._outbox or self._answers or self._left) and time.monotonic() < deadline and self._tasks:  # noqa: ASYNC110  # the end
+        till_s = time.monotonic() + 2.0
+        while (  # noqa: ASYNC110  # the end
+            any((self._outbox, self._answers, self._left, self._unwanted)) and self._tasks and time.monotonic() < till_s
+        ):
             await asyncio.sleep(0.005)
         tasks, self._tasks = [*self._tasks, *self._answers.tasks], []
         tasks += [self._resuming] if self._resuming is not None else []
@@ -135,6 +138,7 @@ class RedisTransport:
 
     def send(self, task: t.StepTask) -> None:
         if task.key in self._sent:
+            self._unwanted.discard(task.key)
             return
         body = codec.task_bytes(task)
         if len(body) > BODY_BYTES_MAX:
@@ -151,6 +155,7 @@ class RedisTransport:
         is taken over too. What is nowhere is sent again, or reported as lost where it may have changed the world.
         """
         if task.key in self._sent:
+            self._unwanted.discard(task.key)
             return
         body = codec.task_bytes(task)
         if len(body) > BODY_BYTES_MAX:
@@ -160,16 +165,15 @@ class RedisTransport:
         resumed.queued = False
         self._resumed.add(task.key)
         if self._resuming is None or self._resuming.done():
-            self._resuming = asyncio.create_task(self._resume_all(), name="transport resuming")
+            self._resuming = watched(self._resume_all(), "transport resuming")
 
     def revoke(self, key: t.TaskKey) -> None:
-        sent = self._sent.get(key)
+        if key in self._sent and self._taking_over(key):
+            self._unwanted.add(key)
+            return
+        sent = self._sent.pop(key, None)
         if sent is None:
             return
-        if key in self._resumed or key in self._early:
-            sent.unwanted = True  # until it is ours, the server would not listen
-            return
-        del self._sent[key]
         if sent.queued and not sent.tried:
             sent.unwanted = True
             return
@@ -180,6 +184,7 @@ class RedisTransport:
         """Another owner drives the run from now on, or will: its task goes on, and its answer is the other's."""
         self._sent.pop(key, None)
         self._resumed.discard(key)
+        self._unwanted.discard(key)
 
     def leave(self, message: t.TaskMessage) -> None:
         """This came for a run that is not driven here: keep it where the next owner of the run looks for it."""
@@ -204,12 +209,11 @@ class RedisTransport:
         """
         await self._beat()
         return await self._send_missing(
-            [
-                key
-                for key, sent in self._sent.items()
-                if not sent.queued and key not in self._resumed and key not in self._early
-            ]
+            [key for key, sent in self._sent.items() if not sent.queued and not self._taking_over(key)]
         )
+
+    def _taking_over(self, key: t.TaskKey) -> bool:
+        return key in self._resumed or key in self._early
 
     async def _send_missing(self, open_keys: list[t.TaskKey], *, resumed: bool = False) -> int:
         again = 0
@@ -223,7 +227,7 @@ class RedisTransport:
         if missing or resumed:
             await self._inherit()
         if resumed:
-            self._release(open_keys)
+            self._release()
         if forgot_s > self._lease_s:  # before, a worker may be about to say that it has a task that the server forgot
             for key in missing:
                 sent = self._sent.get(key)
@@ -244,7 +248,7 @@ class RedisTransport:
     async def _resume_all(self) -> None:
         """Find out about every task that was taken over. Nothing is sent before that is known."""
         pace = Pace("tasks that were taken over")
-        while self._resumed:
+        while self._resumed or self._early.expecting:
             keys, self._resumed = self._resumed, set()
             self._early.expect(keys)
             try:
@@ -253,18 +257,14 @@ class RedisTransport:
             except TransportError as error:
                 self._resumed |= keys
                 await pace.wait(error)
-            except Exception:  # whatever it is, nothing may wait for it for ever
-                log.exception("our bug: what other owners left could not be read")
-                self._release(keys)
 
-    def _release(self, keys: Iterable[t.TaskKey]) -> None:
-        """These are ours, and what came before is heard: now comes what waited, and what nobody wants is revoked."""
+    def _release(self) -> None:
+        """All that came before is heard: now comes what waited, and what nobody wants is revoked, as it is ours."""
         self._inbox.hand_over(self._early.release())
         self._inbox.recount()
-        for key in keys:
-            sent = self._sent.get(key)
-            if sent is not None and sent.unwanted:
-                self.revoke(key)
+        unwanted, self._unwanted = self._unwanted, set()
+        for key in unwanted:
+            self.revoke(key)
 
     async def _inherit(self) -> None:
         """Read what other owners have not, and what was left behind. Words that come twice are known by their keys."""
@@ -273,7 +273,7 @@ class RedisTransport:
             if time.monotonic() > deadline:
                 raise TransportUnreachable(self._out.where, "what is left to other owners is still waiting to be sent")
             await asyncio.sleep(0.005)
-        found = await left_unread(self._aside, self._ns, self.owner)
+        found = await inherited(self._aside, self._ns, self.owner)
         self._inheriting = True
         try:
             self._inbox.hand_over(found)
