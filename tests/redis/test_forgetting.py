@@ -8,7 +8,7 @@ import pytest
 from orchestrator.adapters.redis.owner import RedisTransport
 from orchestrator.adapters.redis.pace import watched
 from orchestrator.adapters.redis.worker import RedisWorkers
-from orchestrator.ports.tasks import TaskFailed, TaskKey, TaskMessage, TaskSpent
+from orchestrator.ports.tasks import TaskKey, TaskMessage, TaskSpent
 from orchestrator.testing.transport_contract import POOL, done, key, until
 from tests.redis.test_fencing import LEASE_S, fetch, task
 from tests.servers.redis import RedisServer, redis_server
@@ -168,93 +168,3 @@ async def test_only_the_owner_of_a_task_revokes_it(place: Place) -> None:
     await until(lambda: place.messages == [done(1)])
     assert place.cancelled == []
     await second.close()
-
-
-async def test_a_new_owner_reads_what_came_for_the_one_before(place: Place) -> None:
-    spent = TaskSpent(key=key(1), worker="worker", charge="c1", usd=0.5)
-    place.owner._tasks.pop().cancel()  # dead: it reads no more, and does not leave
-    place.port.post(spent)
-    place.port.post(done(1))
-    await until(lambda: not place.port._outbox)
-    second = await RedisTransport.open(place.server.url, owner="second", namespace=place.namespace)
-    heard: list[TaskMessage] = []
-    second.bind(heard.append)
-
-    second.resume(task(1))
-
-    await until(lambda: len(heard) == 2)
-    assert heard == [spent, done(1)]
-    assert await second.reconcile() == 0
-    await second.close()
-
-
-async def test_what_a_living_owner_could_not_use_is_left_to_the_next(place: Place) -> None:
-    place.owner.bind_journaled(lambda: 0, lambda: 0)
-    failed = TaskFailed(key=key(1), worker="worker", error="rate_limit", message="later")
-    place.port.post(failed)
-    await until(lambda: place.messages == [failed])
-    place.owner.leave(failed)
-    place.owner.let_go(key(1))
-    second = await RedisTransport.open(place.server.url, owner="second", namespace=place.namespace)
-    heard: list[TaskMessage] = []
-    second.bind(heard.append)
-
-    second.resume(task(1))
-
-    await until(lambda: heard != [])
-    assert set(heard) == {failed}
-    assert await second.reconcile() == 0
-    await second.close()
-
-
-async def test_what_was_left_is_heard_before_what_came_later_for_the_owner_between(place: Place) -> None:
-    place.owner.bind_journaled(lambda: 0, lambda: 0)
-    spent = TaskSpent(key=key(1), worker="worker", charge="c1", usd=0.5)
-    place.port.post(spent)
-    await until(lambda: place.messages == [spent])
-    place.owner.leave(spent)
-    place.owner.let_go(key(1))
-    await until(lambda: place.server.command("XLEN", f"{place.namespace}:in:owner") == b":0")
-    between = await RedisTransport.open(place.server.url, owner="between", namespace=place.namespace)
-    between.bind(place.messages.append)
-    between.resume(task(1))
-    await until(lambda: not between._resumed and between._resuming is not None and between._resuming.done())
-    between._tasks.pop().cancel()  # dead: it reads no more, and does not leave
-    place.port.post(done(1))
-    await until(lambda: not place.port._outbox)
-    last = await RedisTransport.open(place.server.url, owner="last", namespace=place.namespace)
-    heard: list[TaskMessage] = []
-    last.bind(heard.append)
-
-    last.resume(task(1))
-
-    await until(lambda: len(heard) == 2)
-    assert heard == [spent, done(1)]
-    for transport in (between, last):
-        await transport.close()
-
-
-async def test_what_an_owner_that_was_frozen_did_not_read_is_heard_before_what_came_later(place: Place) -> None:
-    place.owner._tasks.pop().cancel()  # it reads no more
-    spent = TaskSpent(key=key(1), worker="worker", charge="c1", usd=0.5)
-    place.port.post(spent)
-    await until(lambda: not place.port._outbox)
-    between = await RedisTransport.open(place.server.url, owner="between", namespace=place.namespace)
-    between.bind(place.messages.append)
-    between.resume(task(1))
-    await until(lambda: place.messages == [spent])
-    between._tasks.pop().cancel()  # dead, before anything of it is journaled
-    place.port.post(done(1))
-    await until(lambda: not place.port._outbox)
-    place.owner.let_go(key(1))
-    await place.owner.reconcile()  # the first one lives
-    last = await RedisTransport.open(place.server.url, owner="last", namespace=place.namespace)
-    heard: list[TaskMessage] = []
-    last.bind(heard.append)
-
-    last.resume(task(1))
-
-    await until(lambda: len(heard) == 2)
-    assert heard == [spent, done(1)]
-    for transport in (between, last):
-        await transport.close()

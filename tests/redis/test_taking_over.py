@@ -65,6 +65,16 @@ async def dies(place: Place, transport: RedisTransport) -> None:
     await until(lambda: not place.port._outbox)
 
 
+async def gives_up(place: Place, message: TaskMessage) -> None:
+    """The owner hears this when it drives the run no more, and leaves it to whoever does next."""
+    place.owner.bind_journaled(lambda: 0, lambda: 0)
+    place.port.post(message)
+    await until(lambda: place.messages == [message])
+    place.owner.leave(message)
+    place.owner.let_go(key(1))
+    await until(lambda: waiting(place, f"{place.namespace}:in:owner") == b":0")
+
+
 def meanwhile(monkeypatch: pytest.MonkeyPatch, first: Callable[[str], Awaitable[None]]) -> None:
     """What happens, to whom, before what other owners have not read is read."""
 
@@ -85,6 +95,54 @@ def waiting(place: Place, stream: str) -> bytes:
     count = place.server.command("XLEN", stream)
     assert isinstance(count, bytes)
     return count
+
+
+async def test_a_new_owner_reads_what_came_for_the_one_before(place: Place) -> None:
+    await dies(place, place.owner)
+    place.port.post(done(1))
+    await until(lambda: not place.port._outbox)
+    async with heir(place) as second:
+        second.transport.resume(task(1))
+
+        await second.resumed()
+        assert second.heard == [SPENT, done(1)]
+        assert await second.transport.reconcile() == 0
+
+
+async def test_what_a_living_owner_could_not_use_is_left_to_the_next(place: Place) -> None:
+    failed = TaskFailed(key=key(1), worker="worker", error="rate_limit", message="later")
+    await gives_up(place, failed)
+    async with heir(place) as second:
+        second.transport.resume(task(1))
+
+        await second.resumed()
+        assert second.heard == [failed]
+        assert await second.transport.reconcile() == 0
+
+
+@pytest.mark.parametrize("before", ["gave the run up", "was frozen"])
+async def test_what_the_first_owner_heard_is_heard_before_what_the_second_did_not_read(
+    place: Place, before: str
+) -> None:
+    if before == "was frozen":
+        await dies(place, place.owner)
+    else:
+        await gives_up(place, SPENT)
+    async with heir(place, "between") as between, heir(place, "last") as last:
+        between.transport.bind_journaled(lambda: 1, lambda: 0)
+        between.transport.resume(task(1))
+        await between.resumed()
+        between.transport._tasks.pop().cancel()  # dead, before anything of it is journaled
+        place.port.post(done(1))
+        await until(lambda: not place.port._outbox)
+        place.owner.let_go(key(1))
+        await place.owner.reconcile()  # the first one lives
+
+        last.transport.resume(task(1))
+
+        await last.resumed()
+        assert between.heard == [SPENT]
+        assert last.heard == [SPENT, done(1)]
 
 
 async def test_words_of_a_task_are_heard_in_their_order(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
