@@ -1,7 +1,7 @@
 """The autoscaler's rule: grows at once, shrinks after its cool-down, never below what is needed."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.engine.scaling import Bounds, Decision, Load, Memory, decide, needed
@@ -57,6 +57,11 @@ def test_delayed_retries_keep_their_workers() -> None:
     assert decision.workers == 2
 
 
+@example(
+    bounds=Bounds(pool="p", least=0, most=1, slots=1, cooldown_s=0.0),
+    looks=[(0.0, Load(running=1)), (0.0, Load())],  # at one moment, and there is no cool-down
+    have=1,
+)
 @given(bounds=bounds, looks=looks, have=st.integers(0, 60))
 def test_whatever_comes_the_answer_keeps_its_promises(
     bounds: Bounds, looks: list[tuple[float, Load]], have: int
@@ -68,7 +73,7 @@ def test_whatever_comes_the_answer_keeps_its_promises(
         history.append((now_s, need))
         memory, decision = decide(bounds, memory, load, have, now_s)
 
-        window = [n for at_s, n in history if now_s - at_s < bounds.cooldown_s or at_s == now_s]
+        window = [need, *(n for at_s, n in history if now_s - at_s < bounds.cooldown_s)]
         assert need <= decision.workers, "never below what is needed"
         assert bounds.least <= decision.workers, "never below the least"
         assert decision.workers <= max(bounds.most, have), "never grows above the most"
