@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.testing.simulation.profile import AT_MOVES, AT_TIMES
 from tests.simulation.bugs import BUGS
 from tests.simulation.found import FOUND
-from tests.simulation.proofs import proofs
+from tests.simulation.proofs import proofs, wrong_in_the_storm
 from tests.sizes import CI, PROVE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +162,7 @@ def _open(report: dict[str, Any], again: dict[str, Any] | None) -> list[str]:
     ]
     found += [f"- a legal move that no history met: `{move}`" for move in report["legal_moves_not_met"]]
     found += [f"- a pair that no history met: `{pair}`" for pair in report["fault_phase_pairs_not_met"]]
+    found += wrong_in_the_storm()
     return found or ["Nothing is known to be."]
 
 

@@ -18,6 +18,12 @@ def proofs() -> list[str]:
     return [*_crashes(_read(CRASH)), "", *_storm(_read(STORM)), "", *_others(_read(FUZZ), _read(AUDIT), _read(AGAIN))]
 
 
+def wrong_in_the_storm() -> list[str]:
+    """What the last storm found, a line each."""
+    report = _read(STORM)
+    return [f"- storm, seed {report['seed']}: {one}" for one in report["wrong"]]
+
+
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
