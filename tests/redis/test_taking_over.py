@@ -356,16 +356,17 @@ async def test_what_was_revoked_is_revoked_although_the_owner_leaves(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with heir(place) as second:
-        reached = asyncio.Event()
+        reached, closing = asyncio.Event(), asyncio.Event()
 
         async def first(_me: str) -> None:
             reached.set()
-            await anyio.sleep(0.3)
+            await closing.wait()
 
         meanwhile(monkeypatch, first)
         second.transport.resume(task(1))
         await reached.wait()
         second.transport.revoke(key(1))
+        closing.set()  # heard once this waits, which is where it leaves
     await until(lambda: place.cancelled == [key(1)])
 
 
