@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast, get_args
 
-import anyio
-
 from orchestrator.errors import PromiseError, TerminalError
 from orchestrator.ids import JsonValue
 from orchestrator.ports.guard import Guard, Label, Passing, Ruling, Stage, StreamGuard, Verdict
@@ -15,8 +13,9 @@ from orchestrator.ports.transport import WorkerPort
 from workers.failures import bounded, ends_more_than_one_task
 from workers.guard_looks import STUCK, STUCK_MAX, AllStuck
 from workers.plain import plain_copy
+from workers.standstill import Late, within
 
-GUARD_S: Final = 10.0  #: longest look of one guard at one value; a longer one stops it
+GUARD_S: Final = 10.0  #: longest look of one guard at one value, while the process runs; a longer one stops it
 GUARDS_MAX: Final = 32  #: of one pool
 REASONS_MAX: Final = 10  #: of one ruling that are journaled
 GUARDING: "contextvars.ContextVar[Guarding | None]" = contextvars.ContextVar("workers.guarding", default=None)
@@ -195,18 +194,16 @@ class Guarding:
             labels=self._labels,
             memory=self._memories[guard.name],
         )
-        ruling: object = None
         try:
-            with anyio.move_on_after(GUARD_S) as clock:
-                ruling = await STUCK.looked(guard, passing)
-            if clock.cancelled_caught or anyio.current_time() >= clock.deadline:  # one that blocks hears no clock
-                return Ruling(verdict="block", reasons=(f"it said nothing within {GUARD_S:g} s",))
+            ruling: object = await within(GUARD_S, lambda: STUCK.looked(guard, passing))
             if not isinstance(ruling, Ruling):
                 return Ruling(verdict="block", reasons=(f"it gave a {type(ruling).__name__} and no ruling",))
             odd = _oddity(ruling)
             if odd:
                 return Ruling(verdict="block", reasons=(f"it gave a ruling with {odd}",))
             return replace(ruling, value=plain_copy(ruling.value)) if ruling.verdict == "change" else ruling
+        except Late:
+            return Ruling(verdict="block", reasons=(f"it said nothing within {GUARD_S:g} s",))
         except AllStuck:
             return Ruling(verdict="block", reasons=(f"{STUCK_MAX} looks of guards have never come back",))
         except Exception as error:  # noqa: BLE001 # a guard that breaks must stop what it was asked about

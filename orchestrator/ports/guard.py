@@ -62,7 +62,8 @@ class Guard(Protocol):
         """Say what is to happen. Whatever it raises stops what passes, and so does saying nothing in time.
 
         Written with `async def` it runs in the event loop and must await whatever takes long. Written with plain `def`
-        it runs in a thread and may block, so it may be asked about several values at the same time.
+        it runs in a thread and may block, so it may be asked about several values at the same time. Time in which the
+        whole process stood still is not counted; a look that was cut off by it is asked for again.
         """
         ...
 

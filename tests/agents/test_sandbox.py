@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.errors import PromiseError
 from tests.agents.saying import Saying, calls, says
-from tests.workers.conftest import Bench
+from tests.workers.conftest import Bench, Stood
+from workers import standstill
 from workers.kinds import data as data_module
 from workers.kinds import sandbox
 from workers.kinds.sandbox import OUTPUT_BYTES_MAX, Limits, Ran, own_network, run_code
@@ -58,6 +59,13 @@ async def test_time_is_bounded() -> None:
     assert (found.ok, found.problem) == (False, "it was ended by SIGXCPU; its time on the processor was up")
     slept = await ran("import time\ntime.sleep(60)", limits=Limits(wall_s=0.5, network=QUICK.network))
     assert (slept.ok, slept.problem) == (False, "it did not end within 0.5 s")
+
+
+async def test_time_in_which_this_process_stood_still_is_not_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "STANDSTILL", Stood())
+    code = "import time\nprint('a', flush=True)\ntime.sleep(0.1)\nprint('b')"
+    slept = await ran(code, limits=Limits(wall_s=0.01, network=QUICK.network))
+    assert (slept.ok, slept.printed) == (True, "a\nb\n")
 
 
 async def test_memory_files_and_processes_are_bounded() -> None:

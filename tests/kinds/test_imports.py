@@ -7,6 +7,8 @@ import pytest
 
 from orchestrator.errors import TerminalError
 from tests.kinds.distmaker import Ctx, make
+from tests.workers.conftest import Stood
+from workers import standstill
 from workers.kinds import imports
 from workers.kinds.distributions import Installed
 from workers.kinds.imports import measure_import
@@ -78,6 +80,17 @@ async def test_an_import_that_hangs_is_killed_with_its_children(
         await measure_import(ctx, metadata(site, files={"tiny.py": code}))
 
     assert ended(Path("/proc") / pid.read_text() / "stat")
+
+
+async def test_time_in_which_this_process_stood_still_is_not_the_imports(
+    site: Path, ctx: Ctx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "TIMEOUT_S", 0.01)
+    monkeypatch.setattr(standstill, "STANDSTILL", Stood())
+
+    cost = await measure_import(ctx, metadata(site, files={"tiny.py": "import time\ntime.sleep(0.1)\n"}))
+
+    assert [module.module for module in cost.modules] == ["tiny"]
 
 
 async def test_an_import_that_babbles_is_cut_off(site: Path, ctx: Ctx, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,3 +125,14 @@ async def at_work(pool: Pool, models: Models | None = None) -> AsyncIterator[Ben
 def start() -> Callable[[Pool], object]:
     """`async with start(pool) as bench:`"""
     return at_work
+
+
+class Stood:
+    """What a process is told that stood still for a minute between any two questions."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def seconds(self) -> float:
+        self._asked += 1
+        return 60.0 * self._asked

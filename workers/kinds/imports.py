@@ -18,6 +18,7 @@ from workers.kinds.context import Context
 from workers.kinds.distributions import MODULES_MAX, open_distribution
 from workers.kinds.records import ImportCost, Metadata, ModuleCost
 from workers.pool import Pool
+from workers.standstill import Late, within
 
 TIMEOUT_S: Final = 20.0  #: of one interpreter; an import that takes longer is a fact of its own
 OUTPUT_BYTES_MAX: Final = 4 * 1024 * 1024  #: of the timing report; importing the largest packages prints about 300 KB
@@ -97,11 +98,15 @@ async def _timed(package: Metadata, names: list[str]) -> _Timing:
             env=surroundings,
             start_new_session=True,
         )
+        report = bytearray()
+
+        async def ended() -> int:
+            await _read_all(process, report)
+            return await process.wait()
+
         try:
-            with anyio.fail_after(TIMEOUT_S):
-                report = await _read_all(process)
-                code = await process.wait()
-        except TimeoutError:
+            code = await within(TIMEOUT_S, ended)
+        except Late:
             raise TerminalError(f"importing {', '.join(names)} took more than {TIMEOUT_S:g} s") from None
         finally:
             await _end(process)
@@ -120,16 +125,12 @@ async def _timed(package: Metadata, names: list[str]) -> _Timing:
     return _read(report.decode("utf-8", "replace"), names)
 
 
-async def _read_all(process: anyio.abc.Process) -> bytes:
-    report = bytearray()
+async def _read_all(process: anyio.abc.Process, report: bytearray) -> None:
     assert process.stderr is not None
-    try:
+    with contextlib.suppress(anyio.EndOfStream):
         while len(report) <= OUTPUT_BYTES_MAX:
             report += await process.stderr.receive()
-    except anyio.EndOfStream:
-        return bytes(report)
-    _kill(process)
-    return bytes(report)
+        _kill(process)
 
 
 def _kill(process: anyio.abc.Process) -> None:

@@ -25,6 +25,7 @@ from anyio.abc import ByteReceiveStream, Process
 
 from orchestrator.ids import JsonValue
 from workers.kinds.records import Record
+from workers.standstill import Late, within
 
 CODE_CHARS_MAX: Final = 100_000
 OUTPUT_BYTES_MAX: Final = 64 * 1024  #: of what the code prints
@@ -133,12 +134,18 @@ def _furnish(scratch: Path, code: str, inputs: JsonValue, user: int) -> None:
 
 
 async def _watched(process: Process, scratch: Path, limits: Limits) -> Ran:
-    printed = bytearray()
+    printed, late = bytearray(), False
+    stream = process.stdout
+    assert stream is not None
+
+    async def ended() -> None:
+        await _collect(stream, printed)
+        await process.wait()
+
     try:
-        assert process.stdout is not None
-        with anyio.move_on_after(limits.wall_s) as clock:
-            await _collect(process.stdout, printed)
-            await process.wait()
+        await within(limits.wall_s, ended)
+    except Late:
+        late = True
     finally:
         with anyio.CancelScope(shield=True):
             # The whole group, and also after the process has ended: what it may have started ends with it.
@@ -149,7 +156,7 @@ async def _watched(process: Process, scratch: Path, limits: Limits) -> Ran:
     text = bytes(printed[:OUTPUT_BYTES_MAX]).decode("utf-8", "replace").replace("\0", "")
     if len(printed) > OUTPUT_BYTES_MAX:
         text += "\n[cut]"
-    if clock.cancelled_caught:
+    if late:
         return Ran(ok=False, printed=text, problem=f"it did not end within {limits.wall_s:g} s")
     if process.returncode:
         return Ran(ok=False, printed=text, problem=_ended(process.returncode))
