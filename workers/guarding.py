@@ -13,7 +13,8 @@ from orchestrator.ports.transport import WorkerPort
 from workers.failures import bounded, ends_more_than_one_task
 from workers.guard_looks import STUCK, STUCK_MAX, AllStuck
 from workers.plain import plain_copy
-from workers.standstill import Late, within
+from workers.standstill import Late
+from workers.timekeeper import Timekeeper
 
 GUARD_S: Final = 10.0  #: longest look of one guard at one value, while the process runs; a longer one stops it
 GUARDS_MAX: Final = 32  #: of one pool
@@ -106,9 +107,16 @@ class Guarding:
     """The guards around one attempt."""
 
     def __init__(
-        self, guards: Sequence[Guard], pool: str, task: StepTask, worker: str, post: Callable[[TaskMessage], None]
+        self,
+        guards: Sequence[Guard],
+        pool: str,
+        task: StepTask,
+        worker: str,
+        post: Callable[[TaskMessage], None],
+        keeper: Timekeeper,
     ) -> None:
         self._guards, self._pool, self._task, self._worker, self._post = guards, pool, task, worker, post
+        self._keeper = keeper
         self._memories: dict[str, dict[str, object]] = {guard.name: {} for guard in guards}
         self._pieces = Pieces(guards)
         self._labels: Mapping[str, frozenset[Label]] = {
@@ -150,7 +158,7 @@ class Guarding:
 
     def another(self) -> "Guarding":
         """See `Streamed`."""
-        return Guarding(self._guards, self._pool, self._task, self._worker, self._post)
+        return Guarding(self._guards, self._pool, self._task, self._worker, self._post, self._keeper)
 
     def piece(self, text: str) -> str:
         """What watchers may be shown of a model's words after this piece."""
@@ -195,7 +203,7 @@ class Guarding:
             memory=self._memories[guard.name],
         )
         try:
-            ruling: object = await within(GUARD_S, lambda: STUCK.looked(guard, passing))
+            ruling: object = await self._keeper.within(GUARD_S, lambda: STUCK.looked(guard, passing))
             if not isinstance(ruling, Ruling):
                 return Ruling(verdict="block", reasons=(f"it gave a {type(ruling).__name__} and no ruling",))
             odd = _oddity(ruling)

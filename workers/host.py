@@ -41,6 +41,7 @@ from workers.limits import (
 )
 from workers.lines import LoopLine
 from workers.pool import Pool, WorkerSpec
+from workers.timekeeper import Timekeeper
 
 
 class _Server:
@@ -77,6 +78,7 @@ class PoolHost:
         self.pool, self.worker, self._observer = pool, worker, observer
         self._guards = check_guards(pool.name, (*guards, *pool.guards))
         port = cast(WorkerPort, StruckPort(port, self._guards)) if self._guards else port
+        self._keeper = Timekeeper()
         self._name = PoolName(pool.name)
         self._port, self._clock = port, clock
         self._line = LoopLine(port, worker, models)
@@ -98,6 +100,8 @@ class PoolHost:
         """Begin to serve inside `group`, which must outlive the host."""
         self._group = group
         self._port.on_revoke(self._name, self.cancel)
+        if self._guards:
+            group.start_soon(self._keeper.run, name=f"time of pool {self.pool.name}")
         self._rouse()
 
     @property
@@ -140,6 +144,7 @@ class PoolHost:
         if self._keeping is not None:
             self._keeping.set()
         await self._isolations.close()
+        self._keeper.close()
         return undone
 
     async def _keep(self, drained: anyio.Event) -> None:
@@ -284,7 +289,7 @@ class PoolHost:
 
     async def _guarded(self, server: _Server, spec: WorkerSpec, task: StepTask) -> object:
         """The work between its guards: it begins once they let the task pass, and its output leaves once they agree."""
-        guarding = Guarding(self._guards, self.pool.name, task, self.worker, self._port.post)
+        guarding = Guarding(self._guards, self.pool.name, task, self.worker, self._port.post, self._keeper)
         GUARDING.set(guarding)
         STREAMED.set(guarding)
         work = self._work_of(server, spec, await guarding.input())

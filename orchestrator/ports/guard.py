@@ -63,7 +63,7 @@ class Guard(Protocol):
 
         Written with `async def` it runs in the event loop and must await whatever takes long. Written with plain `def`
         it runs in a thread and may block, so it may be asked about several values at the same time. Time in which the
-        whole process stood still is not counted; a look that was cut off by it is asked for again.
+        whole process stood still is not counted; time limits of a guard's own must see to that themselves.
         """
         ...
 

@@ -46,9 +46,9 @@ class Own:
         return told  # type: ignore[return-value]  # some tests give back nonsense on purpose
 
 
-def desk(*guards: object) -> tuple[Pool, list[JsonValue]]:
+def desk(*guards: object, concurrency: int = 8) -> tuple[Pool, list[JsonValue]]:
     given: list[JsonValue] = []
-    pool = Pool("desk", guards=guards)  # type: ignore[arg-type]  # each is one
+    pool = Pool("desk", guards=guards, concurrency=concurrency)  # type: ignore[arg-type]  # each is one
 
     @pool.worker(honours_key=True)
     async def echo(text: str) -> str:

@@ -1,17 +1,18 @@
-"""Time in which a process stands still is counted by a thread that ticks, and is no part of what `within` allows."""
+"""Time in which a process stands still is counted by a thread that ticks, and is no part of a limit of time."""
 
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import anyio
 import pytest
 
 from tests.workers.conftest import Stood
 from workers import standstill
-from workers.standstill import GAP_S, TICK_S, Late, Standstill, within
+from workers.standstill import GAP_S, TICK_S, Late, Rest, Standstill, waited
 
 pytestmark = pytest.mark.anyio
 
@@ -49,8 +50,8 @@ def clocks() -> Clocks:
 @pytest.mark.parametrize(
     ("passed_s", "used_s", "still_s"),
     [
-        (11.0, 0.0, 11.0),  # stopped
-        (11.0, 0.5, 10.5),  # starved
+        (11.0, 0.0, 11.0 - TICK_S),  # stopped
+        (11.0, 0.5, 10.5 - TICK_S),  # starved
         (11.0, 11.0, 0.0),  # something held the interpreter and computed
         (11.0, 22.0, 0.0),  # in two threads
         (GAP_S - 0.01, 0.0, 0.0),  # a busy machine
@@ -65,7 +66,7 @@ def test_a_gap_between_ticks_counts_as_far_as_no_processor_was_used(
     one.tick()
     assert one.seconds() == pytest.approx(still_s)
     clocks.pass_(2.0)
-    assert one.seconds() == pytest.approx(still_s + 2.0)
+    assert one.seconds() == pytest.approx(still_s + 2.0 - TICK_S)
 
 
 def test_what_passes_while_the_thread_ticks_is_no_standstill(clocks: Clocks, one: Standstill) -> None:
@@ -76,55 +77,108 @@ def test_what_passes_while_the_thread_ticks_is_no_standstill(clocks: Clocks, one
     assert one.seconds() == 0.0
 
 
+def test_many_short_standstills_do_not_stop_the_time(clocks: Clocks, one: Standstill) -> None:
+    one.seconds()
+    for _ in range(40):
+        clocks.pass_(GAP_S)
+        one.tick()
+    assert one.seconds() == pytest.approx(40 * (GAP_S - TICK_S))
+
+
+def test_a_standstill_between_two_looks_at_a_clock_is_counted(one: Standstill, clocks: Clocks) -> None:
+    """A tick reads each clock once: what passes between two readings would be in no gap."""
+    one.seconds()
+    readings = 0
+
+    def now() -> float:
+        nonlocal readings
+        readings += 1
+        if readings == 2:
+            clocks.pass_(11.0)
+        return clocks.now_s
+
+    one._now = now  # type: ignore[method-assign]  # stands still after the first reading
+    one.tick()
+    one.tick()
+    assert one.seconds() == pytest.approx(11.0 - TICK_S)
+
+
 def test_a_forked_child_ticks_by_itself() -> None:
     program = """
-import os, sys, time
-from workers.standstill import GAP_S, STANDSTILL
+import os, sys, threading
+from workers.standstill import STANDSTILL
 STANDSTILL.seconds()
 child = os.fork()
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+alone = threading.active_count() == 1
 STANDSTILL.seconds()
-time.sleep(2 * GAP_S)
-os._exit(3 if STANDSTILL.seconds() == 0.0 else 4)
+os._exit(3 if alone and "standstill" in [one.name for one in threading.enumerate()] else 4)
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=False, timeout=60)
     assert done.returncode == 3
 
 
-async def test_what_a_standstill_cut_off_is_asked_again_for_the_rest_of_its_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_rest_is_of_the_time_that_was_not_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, still_s = 100.0, 60.0  # what was stood still before is not credited
+    monkeypatch.setattr(standstill, "STANDSTILL", SimpleNamespace(seconds=lambda: still_s))
+    monkeypatch.setattr(standstill, "anyio", SimpleNamespace(current_time=lambda: now_s))
+    rest = Rest(10.0)
+    now_s += 4.0
+    assert rest.seconds() == 6.0
+    now_s, still_s = now_s + 11.0, still_s + 11.0
+    assert rest.seconds() == 6.0
+    now_s += 6.0
+    assert rest.seconds() == 0.0
+    still_s += 100.0
+    assert rest.seconds() == 10.0  # two clocks that disagree give nobody more than the limit
+
+
+def test_a_standstill_as_a_rest_begins_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = still_s = 0.0
+
+    def seconds() -> float:
+        nonlocal now_s, still_s
+        said, now_s, still_s = still_s, now_s + 11.0, still_s + 11.0
+        return said
+
+    monkeypatch.setattr(standstill, "STANDSTILL", SimpleNamespace(seconds=seconds))
+    monkeypatch.setattr(standstill, "anyio", SimpleNamespace(current_time=lambda: now_s))
+    assert Rest(10.0).seconds() == 10.0
+
+
+async def test_a_wait_that_a_standstill_cut_off_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standstill, "STANDSTILL", Stood())
     begun: list[int] = []
 
-    async def ask() -> str:
+    async def wait() -> str:
         begun.append(len(begun))
         await anyio.sleep(0.1 if len(begun) == 1 else 0.0)
-        return "done"
+        return "came"
 
-    assert await within(0.01, ask) == "done"
+    assert await waited(0.01, wait) == "came"
     assert begun == [0, 1]
 
 
-async def test_without_a_standstill_it_is_asked_once_and_cut_off() -> None:
+async def test_a_wait_without_a_standstill_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "STANDSTILL", SimpleNamespace(seconds=lambda: 60.0))
     begun: list[int] = []
 
-    async def ask() -> None:
+    async def wait() -> None:
         begun.append(len(begun))
         await anyio.sleep_forever()
 
     with pytest.raises(Late):
-        await within(0.01, ask)
+        await waited(0.01, wait)
     assert begun == [0]
 
 
-async def test_what_it_raises_goes_through_and_so_does_a_cancellation_from_outside() -> None:
+async def test_what_waiting_raises_goes_through_and_so_does_a_cancellation_from_outside() -> None:
     async def broken() -> None:
         raise TimeoutError("its own")
 
     with pytest.raises(TimeoutError, match="its own"):
-        await within(10.0, broken)
+        await waited(10.0, broken)
     with anyio.move_on_after(0.01) as clock:
-        await within(10.0, anyio.sleep_forever)
+        await waited(10.0, anyio.sleep_forever)
     assert clock.cancelled_caught

@@ -18,7 +18,7 @@ from workers.kinds.context import Context
 from workers.kinds.distributions import MODULES_MAX, open_distribution
 from workers.kinds.records import ImportCost, Metadata, ModuleCost
 from workers.pool import Pool
-from workers.standstill import Late, within
+from workers.standstill import Late, waited
 
 TIMEOUT_S: Final = 20.0  #: of one interpreter; an import that takes longer is a fact of its own
 OUTPUT_BYTES_MAX: Final = 4 * 1024 * 1024  #: of the timing report; importing the largest packages prints about 300 KB
@@ -105,7 +105,7 @@ async def _timed(package: Metadata, names: list[str]) -> _Timing:
             return await process.wait()
 
         try:
-            code = await within(TIMEOUT_S, ended)
+            code = await waited(TIMEOUT_S, ended)
         except Late:
             raise TerminalError(f"importing {', '.join(names)} took more than {TIMEOUT_S:g} s") from None
         finally:

@@ -25,7 +25,7 @@ from anyio.abc import ByteReceiveStream, Process
 
 from orchestrator.ids import JsonValue
 from workers.kinds.records import Record
-from workers.standstill import Late, within
+from workers.standstill import Late, waited
 
 CODE_CHARS_MAX: Final = 100_000
 OUTPUT_BYTES_MAX: Final = 64 * 1024  #: of what the code prints
@@ -143,7 +143,7 @@ async def _watched(process: Process, scratch: Path, limits: Limits) -> Ran:
         await process.wait()
 
     try:
-        await within(limits.wall_s, ended)
+        await waited(limits.wall_s, ended)
     except Late:
         late = True
     finally:
