@@ -124,6 +124,12 @@ class PoolHost:
 
     async def drain(self, grace_s: float) -> list[TaskKey]:
         """Take nothing more, wait up to `grace_s` seconds for what runs, cancel the rest and return its keys."""
+        try:
+            return await self._drained(grace_s)
+        finally:
+            self._keeper.close()
+
+    async def _drained(self, grace_s: float) -> list[TaskKey]:
         self._draining = True
         while self._idle:
             self._idle.pop().set()
@@ -144,7 +150,6 @@ class PoolHost:
         if self._keeping is not None:
             self._keeping.set()
         await self._isolations.close()
-        self._keeper.close()
         return undone
 
     async def _keep(self, drained: anyio.Event) -> None:

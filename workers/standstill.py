@@ -82,8 +82,11 @@ class Rest:
 
     def seconds(self) -> float:
         """From `limit_s` down; 0 and below: it is over."""
-        passed_s = anyio.current_time() - self._began_s
-        return self._limit_s - max(passed_s - (STANDSTILL.seconds() - self._still_s), 0.0)
+        return self.at(anyio.current_time(), STANDSTILL.seconds())  # in this order, for the same reason
+
+    def at(self, now_s: float, still_s: float) -> float:
+        """The same for one who has just read the loop's clock and then the standstill."""
+        return self._limit_s - max(now_s - self._began_s - (still_s - self._still_s), 0.0)
 
 
 async def waited(limit_s: float, wait: Callable[[], Awaitable[T]]) -> T:

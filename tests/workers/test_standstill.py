@@ -134,17 +134,52 @@ def test_a_rest_is_of_the_time_that_was_not_stood_still(monkeypatch: pytest.Monk
     assert rest.seconds() == 10.0  # two clocks that disagree give nobody more than the limit
 
 
-def test_a_standstill_as_a_rest_begins_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = still_s = 0.0
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("moment", ["begins", "is read"])
+def test_a_standstill_beside_a_look_at_the_clock_is_no_part_of_a_rest(
+    monkeypatch: pytest.MonkeyPatch, moment: str, side: str
+) -> None:
+    time_s = {"now": 100.0, "still": 60.0}
+    jump = ""
 
-    def seconds() -> float:
-        nonlocal now_s, still_s
-        said, now_s, still_s = still_s, now_s + 11.0, still_s + 11.0
-        return said
+    def stand_still(where: str) -> None:
+        if jump == where:
+            time_s["now"] += 11.0
+            time_s["still"] += 11.0
 
-    monkeypatch.setattr(standstill, "STANDSTILL", SimpleNamespace(seconds=seconds))
-    monkeypatch.setattr(standstill, "anyio", SimpleNamespace(current_time=lambda: now_s))
-    assert Rest(10.0).seconds() == 10.0
+    def now() -> float:
+        stand_still("before")
+        read_s = time_s["now"]
+        stand_still("after")
+        return read_s
+
+    monkeypatch.setattr(standstill, "STANDSTILL", SimpleNamespace(seconds=lambda: time_s["still"]))
+    monkeypatch.setattr(standstill, "anyio", SimpleNamespace(current_time=now))
+    jump = side if moment == "begins" else ""
+    rest = Rest(10.0)
+    jump = side if moment == "is read" else ""
+    assert rest.seconds() == 10.0
+
+
+async def test_waiting_again_has_what_is_left_and_not_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standstill that gives back half of what passed each time; with the whole limit anew it would never end."""
+    still_s = 0.0
+    monkeypatch.setattr(standstill, "STANDSTILL", SimpleNamespace(seconds=lambda: still_s))
+    waits: list[float] = []
+
+    async def wait() -> None:
+        nonlocal still_s
+        began_s = anyio.current_time()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            waits.append(anyio.current_time() - began_s)
+            still_s += waits[-1] / 2
+
+    with pytest.raises(Late):
+        await waited(0.2, wait)
+    assert len(waits) > 1
+    assert waits[1] < waits[0]
 
 
 async def test_a_wait_that_a_standstill_cut_off_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
