@@ -7,8 +7,8 @@ import sys
 import threading
 
 import anyio
+import pytest
 
-import workers.guarding
 from orchestrator import Engine
 from orchestrator.ports.guard import PASS, Passing, Ruling, Stage
 from tests.safety.test_guards import desk, frozen, ran, trips
@@ -63,7 +63,6 @@ class Endless(Guard):
 
 
 async def main(kind: str) -> None:
-    workers.guarding.GUARD_S = LIMIT_S  # type: ignore[misc]  # this process alone
     guard = {"plain": Plain, "crowd": Crowd, "asynchronous": Asynchronous, "endless": Endless}[kind]()
     pool, given = desk(guard, concurrency=CROWD)
     found: list[tuple[str, object]] = []
@@ -80,4 +79,6 @@ async def main(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workers.guarding.GUARD_S", LIMIT_S)
+        anyio.run(main, sys.argv[1])

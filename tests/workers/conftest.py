@@ -107,18 +107,24 @@ async def settle() -> None:
         await anyio.lowlevel.checkpoint()
 
 
+def opened(pool: Pool, group: TaskGroup, models: Models | None = None) -> Bench:
+    """A host for `pool` at work in `group`."""
+    transport = MemoryTransport(clock=lambda: NOW_S)
+    host = PoolHost(pool, transport, worker="w", models=models, clock=lambda: NOW_S)
+    bench = Bench(pool, group, transport, host)
+    transport.bind(bench.messages.append)
+    transport.bind_answer(bench.reply_to)
+    host.open(group)
+    return bench
+
+
 @asynccontextmanager
 async def at_work(pool: Pool, models: Models | None = None) -> AsyncIterator[Bench]:
     """A host for `pool`, drained at the end."""
-    transport = MemoryTransport(clock=lambda: NOW_S)
     async with anyio.create_task_group() as group:
-        host = PoolHost(pool, transport, worker="w", models=models, clock=lambda: NOW_S)
-        bench = Bench(pool, group, transport, host)
-        transport.bind(bench.messages.append)
-        transport.bind_answer(bench.reply_to)
-        host.open(group)
+        bench = opened(pool, group, models)
         yield bench
-        await host.drain(0.0)
+        await bench.host.drain(0.0)
 
 
 @pytest.fixture
